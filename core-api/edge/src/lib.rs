@@ -1,0 +1,1 @@
+//! The only crate that names actix: listener, TLS, client certificates, upgrades.

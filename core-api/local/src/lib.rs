@@ -1,0 +1,1 @@
+//! A kube::Client over Api::call, for code in the same process.

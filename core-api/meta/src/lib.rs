@@ -1,0 +1,21 @@
+//! The vocabulary of the Kubernetes API, shared by the core and by operators.
+//!
+//! Owns: group-version-kind/resource names, `Status` errors and their reasons, field paths and field errors with
+//! upstream's texts, label and field selectors, quantities, names, times, user identity.
+//! Deliberately absent: I/O, any concrete kind, HTTP libraries, object storage. This is the only core crate that
+//! operators may use.
+
+pub mod field;
+pub mod gvk;
+pub mod identity;
+pub mod int_or_string;
+pub mod names;
+pub mod quantity;
+pub mod selector;
+pub mod status;
+pub mod time;
+
+pub use field::{FieldError, FieldErrors, FieldPath};
+pub use gvk::{GroupKind, GroupResource, Gvk, Gvr};
+pub use identity::User;
+pub use status::{ApiError, ApiResult, Reason};

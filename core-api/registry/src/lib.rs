@@ -1,0 +1,1 @@
+//! Object semantics for every kind alike: verbs, commit, watch cache, CRDs.

@@ -1,0 +1,1 @@
+//! A revisioned map from key to bytes with a change log.

@@ -1,0 +1,1 @@
+//! The operator SDK: cache, wiring, act, events, conditions, leader election.

@@ -1,0 +1,1 @@
+//! Pods bound to a node, carried to the runtime.

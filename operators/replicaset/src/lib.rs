@@ -1,0 +1,1 @@
+//! The replicaset operator.

@@ -1,0 +1,2 @@
+//! The `proa` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The container runtime behind one trait, with a fake for simulated nodes.

@@ -1,0 +1,1 @@
+//! The real server in process for tests.
