@@ -1,1 +1,10 @@
-//! Pure algebra over objects and structural schemas: decode, prune, default, validate, patch, apply.
+//! Pure algebra over JSON objects and structural schemas.
+//!
+//! Owns: the [`Schema`] that built-in kinds (facts table) and CustomResourceDefinitions (openAPIV3Schema) share,
+//! and everything that needs only an object and its schema: decoding with strictness, canonical form, pruning,
+//! defaulting, validation, JSON/merge/strategic patches, server-side apply with managed fields.
+//! Deliberately absent: I/O, stores, kinds, HTTP, clocks. Every function is deterministic.
+
+pub mod schema;
+
+pub use schema::{Field, Lazy, ListShape, ListType, ObjectShape, Omit, Rules, Schema, SchemaRef, Shape};
