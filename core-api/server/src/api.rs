@@ -1,0 +1,245 @@
+//! The seam: one request in, one response out, without a socket.
+//!
+//! Owns: [`Request`], [`Response`], [`Api`] and what it is built from. Invariants: [`Api::call`] answers every request,
+//! whatever it holds, with a response (a panic becomes a 500 `Status`); its future is `Send`; dropping a response's
+//! stream ends what feeds it; [`Caller::InProcess`] can only be built by code of the same process, never by a header.
+//! Deliberately absent: sockets, TLS, any HTTP library (the `http` crate is vocabulary only), connection upgrades
+//! (a further `Body` variant when exec arrives). Nothing here spawns on the calling thread's runtime: callers may be
+//! current-thread runtimes, so background work goes to [`ApiConfig::runtime`].
+
+use crate::{
+    authn::Authenticator, connect::Connectors, discovery, fairness::Fairness, filters, health::Health, metrics::Metrics,
+    openapi::{self, SchemaDocs},
+    version::VersionInfo,
+};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use proa_meta::{ApiError, User};
+use proa_registry::{Authorizer, registry::Registry};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// A request, whoever carried it here.
+pub struct Request {
+    /// HTTP method.
+    pub method: Method,
+    /// Path and query; an authority is ignored.
+    pub uri: Uri,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The whole body; whoever carries it has bounded it to [`Limits::body_bytes`].
+    pub body: Bytes,
+    /// Where it comes from.
+    pub caller: Caller,
+}
+
+/// Who is asking, as far as the transport knows.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Code in this process, with an identity that it was given at start.
+    InProcess(Arc<User>),
+    /// A connection; authentication finds out who it is.
+    Network(Peer),
+}
+
+/// The other end of a connection. Cheap to clone; one per connection, so that its certificate is read once.
+#[derive(Clone, Debug)]
+pub struct Peer(Arc<PeerState>);
+
+#[derive(Debug)]
+struct PeerState {
+    address: SocketAddr,
+    certificates: Vec<Bytes>,
+    user: OnceLock<Option<Arc<User>>>,
+}
+
+impl Peer {
+    /// `certificates` is the client's chain (DER, leaf first), already verified against the client CA.
+    pub fn new(address: SocketAddr, certificates: Vec<Bytes>) -> Self {
+        Self(Arc::new(PeerState { address, certificates, user: OnceLock::new() }))
+    }
+    /// Remote address.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+    /// Verified client certificate chain, leaf first; empty without one.
+    pub fn certificates(&self) -> &[Bytes] {
+        &self.0.certificates
+    }
+    /// What `read` makes of the leaf certificate, read once per connection.
+    pub(crate) fn user_or_read(&self, read: fn(&[u8]) -> Option<User>) -> Option<Arc<User>> {
+        let leaf = self.0.certificates.first()?;
+        self.0.user.get_or_init(|| read(leaf).map(Arc::new)).clone()
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Response {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers; no content length, whoever carries it knows the framing.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Body,
+}
+
+/// A response's body.
+pub enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// All of it, in pieces that share memory with the store.
+    Chunks(Vec<Bytes>),
+    /// What comes over time (watches). Each item is to be sent at once; dropping it ends the watch.
+    Stream(BoxStream<'static, Result<Bytes, ApiError>>),
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Self::Chunks(chunks) => write!(f, "Chunks({})", chunks.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl Body {
+    /// Nothing.
+    pub const fn empty() -> Self {
+        Self::Whole(Bytes::new())
+    }
+    /// Bytes of a body that is not a stream; `None` for a stream.
+    pub fn size(&self) -> Option<usize> {
+        match self {
+            Self::Whole(bytes) => Some(bytes.len()),
+            Self::Chunks(chunks) => Some(chunks.iter().map(Bytes::len).sum()),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+/// Bounds of what one server takes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request body.
+    pub body_bytes: usize,
+    /// How long a request may take that is not a watch.
+    pub timeout: Duration,
+    /// Shortest time after which a watch without `timeoutSeconds` ends; it lasts up to twice as long.
+    pub min_watch: Duration,
+    /// Reading requests at once.
+    pub read_in_flight: usize,
+    /// Writing requests at once.
+    pub write_in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 3 * 1024 * 1024,
+            timeout: Duration::from_secs(60),
+            min_watch: Duration::from_secs(1800),
+            read_in_flight: 400,
+            write_in_flight: 200,
+        }
+    }
+}
+
+/// What an [`Api`] is built from.
+pub struct ApiConfig {
+    /// The objects.
+    pub registry: Arc<Registry>,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Who is who: asked in order, the first that knows decides; anonymous when none does.
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Requests without credentials are `system:anonymous` instead of 401.
+    pub anonymous: bool,
+    /// Where background work runs.
+    pub runtime: tokio::runtime::Handle,
+    /// What `/version` says.
+    pub version: VersionInfo,
+    /// Descriptions of built-in types.
+    pub docs: Arc<dyn SchemaDocs>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Subresources that answer with streams or other content than objects (logs, proxies).
+    pub connectors: Connectors,
+    /// What `/readyz`, `/livez` and `/healthz` look at.
+    pub health: Health,
+    /// `host:port` under which clients reach the server, for `/api`.
+    pub public_address: String,
+}
+
+impl ApiConfig {
+    /// The smallest configuration; fields may be changed afterwards.
+    pub fn new(
+        registry: Arc<Registry>,
+        authorizer: Arc<dyn Authorizer>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
+        Self {
+            registry,
+            authorizer,
+            authenticators: Vec::new(),
+            anonymous: true,
+            runtime,
+            version: VersionInfo::default(),
+            docs: Arc::new(openapi::NoDocs),
+            limits: Limits::default(),
+            connectors: Connectors::default(),
+            health: Health::default(),
+            public_address: String::from("127.0.0.1:6443"),
+        }
+    }
+}
+
+/// The API server. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(pub(crate) Arc<Server>);
+
+/// What all requests share.
+pub(crate) struct Server {
+    pub(crate) config: ApiConfig,
+    pub(crate) metrics: Metrics,
+    pub(crate) fairness: Fairness,
+    pub(crate) discovery: discovery::Cache,
+    pub(crate) openapi: openapi::Cache,
+}
+
+impl Api {
+    /// A server over a registry.
+    pub fn new(config: ApiConfig) -> Self {
+        Self(Arc::new(Server {
+            metrics: Metrics::default(),
+            fairness: Fairness::new(&config.limits),
+            discovery: discovery::Cache::default(),
+            openapi: openapi::Cache::default(),
+            config,
+        }))
+    }
+    /// Answers one request.
+    ///
+    /// Flow: the filters in upstream's order, then the handler. Guarantees: an answer to every request. Assumptions:
+    /// called inside a tokio runtime with a timer; the body is bounded.
+    pub async fn call(&self, request: Request) -> Response {
+        filters::run(&self.0, request).await
+    }
+    /// The registry behind it.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.0.config.registry
+    }
+    /// Bounds, for whoever carries requests here.
+    pub fn limits(&self) -> &Limits {
+        &self.0.config.limits
+    }
+    /// What the health endpoints look at.
+    pub fn health(&self) -> &Health {
+        &self.0.config.health
+    }
+}
