@@ -1,0 +1,51 @@
+//! What a sequencer needs from a place that keeps bytes.
+
+use std::path::Path;
+
+use crate::{Change, Loaded, OpenError, Revision};
+
+/// A place that keeps batches of changes. Driven by one thread; the order and the numbers come from the sequencer.
+pub trait Engine: Send + 'static {
+    /// Reads everything. What it returns is durable. Called once, first.
+    fn load(&mut self) -> Result<Loaded, OpenError>;
+
+    /// Makes a batch durable with one sync, all or nothing. Revisions ascend and continue what is there.
+    /// After an error nothing else may be called but [`Engine::recover`] and [`Engine::close`].
+    fn append(&mut self, changes: &[Change]) -> Result<(), EngineError>;
+
+    /// Makes the engine usable again after an error: when it succeeds, nothing after `kept` is there or will ever
+    /// come back, and the next batch may start at `next`. When it fails it may be called again.
+    fn recover(&mut self, kept: Revision, next: Revision) -> Result<(), EngineError>;
+
+    /// Records that history up to a revision is not needed; may start to rewrite files in the background.
+    fn compact(&mut self, up_to: Revision) -> Result<(), EngineError>;
+
+    /// Starts to rewrite files in the background so that they hold no more than is needed.
+    fn shrink(&mut self) -> Result<(), EngineError>;
+
+    /// Prepares a copy of everything that was appended; the returned closure writes it and may run on any thread.
+    fn backup(&mut self, to: &Path) -> Result<Backup, EngineError>;
+
+    /// Bytes on disk.
+    fn file_bytes(&self) -> u64;
+
+    /// Lets go of the files, after waiting for background work.
+    fn close(&mut self) -> Result<(), EngineError>;
+}
+
+/// The part of a backup that runs beside the writer.
+pub type Backup = Box<dyn FnOnce() -> Result<(), EngineError> + Send>;
+
+/// Why an engine refused. Texts say what failed and on which file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// No space; nothing of the batch will ever be loaded.
+    #[error("{0}")]
+    Full(String),
+    /// A failure; nothing of the batch will ever be loaded.
+    #[error("{0}")]
+    Io(String),
+    /// A failure after which the batch may be there at the next load, unless [`Engine::recover`] succeeds.
+    #[error("{0}")]
+    Unknown(String),
+}
