@@ -90,9 +90,8 @@ impl<E: Engine> Local<E> {
         shared.file_bytes.store(engine.file_bytes(), Ordering::Relaxed);
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let (max_write_bytes, max_write_ops) = (options.max_write_bytes, options.max_write_ops);
-        let writer =
-            Writer::new(engine, Arc::clone(&published), Arc::clone(&shared), queue, options, &loaded);
         published.load(loaded);
+        let writer = Writer::new(engine, published, Arc::clone(&shared), queue, options);
         std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(
             |source| OpenError::Io { what: "cannot start the store's writer thread".into(), source },
         )?;
