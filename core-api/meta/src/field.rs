@@ -291,7 +291,8 @@ mod tests {
 
     #[test]
     fn bodies_are_upstreams() {
-        let path = FieldPath::root("spec").child("type");
+        let spec = FieldPath::root("spec");
+        let path = spec.child("type");
         let mut errors = FieldErrors::default();
         errors.not_supported(&path, &json!("X"), &["A", "B"]);
         errors.invalid(&path, &json!(-1), "must be greater than or equal to 0");

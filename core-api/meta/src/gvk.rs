@@ -82,7 +82,11 @@ impl Gvk {
 impl Gvr {
     /// A constant name.
     pub const fn new(group: &'static str, version: &'static str, resource: &'static str) -> Self {
-        Self { group: Cow::Borrowed(group), version: Cow::Borrowed(version), resource: Cow::Borrowed(resource) }
+        Self {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            resource: Cow::Borrowed(resource),
+        }
     }
     /// The `apiVersion` of this resource's objects.
     pub fn api_version(&self) -> String {

@@ -193,15 +193,13 @@ impl ApiError {
     }
     /// 409: the name is taken.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
-        Self::new(Reason::AlreadyExists, format!("{resource} \"{name}\" already exists")).about(resource, name)
+        Self::new(Reason::AlreadyExists, format!("{resource} \"{name}\" already exists"))
+            .about(resource, name)
     }
     /// 409 with upstream's frame around `why`.
     pub fn conflict(resource: &GroupResource, name: &str, why: &str) -> Self {
-        Self::new(
-            Reason::Conflict,
-            format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}"),
-        )
-        .about(resource, name)
+        Self::new(Reason::Conflict, format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}"))
+            .about(resource, name)
     }
     /// 409: the object changed since the caller read it.
     pub fn modified(resource: &GroupResource, name: &str) -> Self {
@@ -242,8 +240,11 @@ impl ApiError {
     }
     /// 405.
     pub fn method_not_allowed(resource: &GroupResource, verb: &str) -> Self {
-        Self::new(Reason::MethodNotAllowed, format!("{verb} is not supported on resources of kind \"{resource}\""))
-            .about(resource, "")
+        Self::new(
+            Reason::MethodNotAllowed,
+            format!("{verb} is not supported on resources of kind \"{resource}\""),
+        )
+        .about(resource, "")
     }
     /// 410: a watch or list asked for a revision that is compacted away.
     pub fn expired(message: impl Into<String>) -> Self {
@@ -251,11 +252,10 @@ impl ApiError {
     }
     /// 500. `what` is shown to the client: no secrets.
     pub fn internal(what: impl fmt::Display) -> Self {
-        Self::new(Reason::InternalError, format!("Internal error occurred: {what}"))
-            .with_details(Details {
-                causes: vec![Cause { message: what.to_string(), ..Cause::default() }],
-                ..Details::default()
-            })
+        Self::new(Reason::InternalError, format!("Internal error occurred: {what}")).with_details(Details {
+            causes: vec![Cause { message: what.to_string(), ..Cause::default() }],
+            ..Details::default()
+        })
     }
     /// 503.
     pub fn unavailable(message: impl Into<String>) -> Self {
@@ -316,10 +316,7 @@ mod tests {
         assert_eq!(status["code"], 422);
         assert_eq!(status["reason"], "Invalid");
         assert_eq!(status["details"]["causes"][0]["field"], "spec.selector");
-        assert_eq!(
-            status["message"],
-            "Deployment.apps \"web\" is invalid: spec.selector: Required value"
-        );
+        assert_eq!(status["message"], "Deployment.apps \"web\" is invalid: spec.selector: Required value");
     }
 
     #[test]
