@@ -33,8 +33,8 @@ pub trait Engine: Send + 'static {
     fn close(&mut self) -> Result<(), EngineError>;
 }
 
-/// The part of a backup that runs beside the writer.
-pub type Backup = Box<dyn FnOnce() -> Result<(), EngineError> + Send>;
+/// The part of a backup that runs beside the writer; it answers with the revision that the copy holds.
+pub type Backup = Box<dyn FnOnce() -> Result<Revision, EngineError> + Send>;
 
 /// Why an engine refused. Texts say what failed and on which file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

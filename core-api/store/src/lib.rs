@@ -21,6 +21,7 @@
 pub mod conformance;
 mod engine;
 mod local;
+mod log;
 mod memory;
 mod revision;
 mod store;
@@ -28,6 +29,7 @@ mod write;
 
 pub use engine::{Backup, Engine, EngineError};
 pub use local::{Local, Options};
+pub use log::{Directory, Disk, DiskFile, Log, LogOptions, restore};
 pub use memory::Memory;
 pub use revision::Revision;
 pub use store::{CommitError, OpenError, Published, Stats, Store};

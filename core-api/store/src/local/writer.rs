@@ -209,14 +209,13 @@ impl<E: Engine> Writer<E> {
     }
 
     fn backup(&mut self, to: &Path, reply: Reply) {
-        let revision = self.revision;
         let prepared = self.unseal().and_then(|()| self.engine.backup(to).map_err(|error| self.seal(error)));
         let copy = match prepared {
             Ok(copy) => copy,
             Err(error) => return answer(reply, Err(error.into())),
         };
         let thread = std::thread::Builder::new().name("store-backup".into());
-        let spawned = thread.spawn(move || answer(reply, copy().map(|()| revision).map_err(Into::into)));
+        let spawned = thread.spawn(move || answer(reply, copy().map_err(Into::into)));
         if let Err(error) = spawned {
             // The caller is told by its reply being dropped.
             warn!(%error, "cannot start a backup");
