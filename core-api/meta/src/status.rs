@@ -130,6 +130,7 @@ struct Inner {
     reason: Reason,
     message: String,
     details: Option<Details>,
+    continue_token: Option<String>,
 }
 
 /// An API error: what becomes a `Status` object. One pointer wide, so results stay small.
@@ -139,7 +140,7 @@ pub struct ApiError(Box<Inner>);
 impl ApiError {
     /// An error with `reason`'s own code.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code: reason.code(), reason, message: message.into(), details: None }))
+        Self(Box::new(Inner { code: reason.code(), reason, message: message.into(), details: None, continue_token: None }))
     }
     /// Replaces the HTTP code.
     #[must_use]
@@ -163,6 +164,12 @@ impl ApiError {
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u32) -> Self {
         self.0.details.get_or_insert_default().retry_after_seconds = seconds;
+        self
+    }
+    /// A continue token in the Status' metadata: how a list that expired can go on.
+    #[must_use]
+    pub fn with_list_continue(mut self, token: String) -> Self {
+        self.0.continue_token = Some(token);
         self
     }
     /// HTTP status code.
@@ -290,6 +297,9 @@ impl ApiError {
         }
         if let Some(details) = &self.0.details {
             status["details"] = serde_json::json!(details);
+        }
+        if let Some(token) = &self.0.continue_token {
+            status["metadata"]["continue"] = serde_json::json!(token);
         }
         status
     }

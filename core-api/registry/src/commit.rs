@@ -1,0 +1,166 @@
+//! The only way to change anything: a compare-and-swap loop around a repeatable decision.
+//!
+//! Flow: read the published entry; decide what to write; send the write with its expectation and guards to the
+//! store's one writer; on a conflict decide again, after the first conflict in the key's turn. Guarantees: what a
+//! decision saw is what its write replaced (object and guards); nothing is visible before it is durable. A decision may
+//! run several times and must not have effects.
+//! Upstream: apiserver `pkg/storage/interfaces.go`, GuaranteedUpdate.
+
+use crate::{
+    claims,
+    entry::{Entry, encode},
+    kind::{Claim, KindDef},
+    registry::{Kind, Registry},
+};
+use futures::future::BoxFuture;
+use proa_meta::{ApiError, ApiResult, Reason};
+use proa_store::{CommitError, Expect, Guard, Key, Op, Revision, Write};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Conflicts after which a write gives up. Turns make more than a few impossible but for guards that keep changing.
+const MOST_CONFLICTS: usize = 64;
+
+/// What a decision wants done.
+pub(crate) enum Verdict {
+    /// Store this object (in the version of the kind; it is converted here).
+    Put {
+        /// The object.
+        object: Value,
+        /// What else must still hold.
+        guards: Vec<Guard>,
+    },
+    /// Remove the object.
+    Remove,
+    /// Nothing to do.
+    Unchanged,
+}
+
+/// Decides from the present object what to write.
+pub(crate) trait Decide: Send {
+    /// Repeatable: called again after a conflict.
+    fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>>;
+}
+
+/// What was done.
+pub(crate) enum Done {
+    /// Stored, or (dry run) would have been.
+    Put(Arc<Entry>),
+    /// Removed at this revision; the last state.
+    Removed(Arc<Entry>, Revision),
+    /// Left as it is; none when there is no object.
+    Unchanged(Option<Arc<Entry>>),
+}
+
+impl Registry {
+    /// Runs the loop for one object.
+    pub(crate) async fn commit(
+        &self,
+        kind: &Kind,
+        key: &Key,
+        dry_run: bool,
+        decide: &mut dyn Decide,
+    ) -> ApiResult<Done> {
+        let mut turn = None;
+        for _ in 0..MOST_CONFLICTS {
+            let current = kind.state.get(key);
+            let verdict = decide.decide(current.as_ref()).await?;
+            let (write, done) = match self.prepare(kind, key, current, verdict) {
+                Prepared::Write(write, done) => (write, done),
+                Prepared::Nothing(done) => return Ok(done),
+            };
+            if dry_run {
+                return Ok(done);
+            }
+            match self.store()?.commit(write).await {
+                Ok(revision) => return Ok(done.at(revision)),
+                Err(CommitError::Conflict { .. } | CommitError::GuardFailed { .. }) => {}
+                Err(error) => return Err(store_error(error)),
+            }
+            if turn.is_none() {
+                turn = Some(self.turns.take(key).await);
+            }
+        }
+        let name = key.rsplit('/').next().unwrap_or_default();
+        Err(ApiError::modified(&kind.def.group_resource(), name))
+    }
+
+    fn prepare(
+        &self,
+        kind: &Kind,
+        key: &Key,
+        current: Option<Arc<Entry>>,
+        verdict: Verdict,
+    ) -> Prepared {
+        let expect = current.as_ref().map_or(Expect::Absent, |e| Expect::At(e.revision));
+        match (verdict, current) {
+            (Verdict::Unchanged | Verdict::Remove, None) => Prepared::Nothing(Done::Unchanged(None)),
+            (Verdict::Unchanged, Some(entry)) => Prepared::Nothing(Done::Unchanged(Some(entry))),
+            (Verdict::Remove, Some(entry)) => {
+                let mut ops = vec![Op::delete(key.clone(), expect)];
+                ops.extend(claim_ops(&kind.def, Some(&entry), None));
+                let write = Write { ops, guards: Vec::new() };
+                Prepared::Write(write, Done::Removed(entry, Revision(0)))
+            }
+            (Verdict::Put { mut object, guards }, current) => {
+                if let Some(convert) = kind.def.convert {
+                    (convert.to_storage)(&mut object);
+                }
+                let (tail, decoded) = encode(&object, &kind.state.selectable());
+                if let Some(entry) = current.as_ref().filter(|e| *e.tail() == tail) {
+                    return Prepared::Nothing(Done::Unchanged(Some(entry.clone())));
+                }
+                let decoded = Arc::new(decoded);
+                let value = proa_store::Value::with_decoded(tail.clone(), decoded.clone());
+                let mut ops = vec![Op::put(key.clone(), expect, value)];
+                ops.extend(claim_ops(&kind.def, current.as_ref(), Some(&object)));
+                let entry = Entry::new(key.clone(), Revision(0), tail, decoded);
+                Prepared::Write(Write { ops, guards }, Done::Put(Arc::new(entry)))
+            }
+        }
+    }
+}
+
+enum Prepared {
+    Write(Write, Done),
+    Nothing(Done),
+}
+
+impl Done {
+    fn at(self, revision: Revision) -> Self {
+        match self {
+            Self::Put(entry) => Self::Put(Arc::new(entry.published_at(revision))),
+            Self::Removed(entry, _) => Self::Removed(entry, revision),
+            unchanged @ Self::Unchanged(_) => unchanged,
+        }
+    }
+}
+
+/// Claims that the write takes (expected to be free) and gives back.
+fn claim_ops(def: &KindDef, old: Option<&Arc<Entry>>, new: Option<&Value>) -> Vec<Op> {
+    let Some(kind_claims) = def.claims else { return Vec::new() };
+    let held = |object: Option<&Value>| object.map(kind_claims.held).unwrap_or_default();
+    let before = held(old.map(|e| e.stored_value(e.revision)).as_ref());
+    let after = held(new);
+    let taken = after.iter().filter(|c| !before.contains(c));
+    let freed = before.iter().filter(|c| !after.contains(c));
+    let nothing = || proa_store::Value::new(bytes::Bytes::new());
+    let take = |c: &Claim| Op::put(claims::key(c), Expect::Absent, nothing());
+    let free = |c: &Claim| Op::delete(claims::key(c), Expect::Any);
+    taken.map(take).chain(freed.map(free)).collect()
+}
+
+/// What a client is told about a store that could not write.
+pub(crate) fn store_error(error: CommitError) -> ApiError {
+    tracing::warn!(%error, "write failed");
+    match error {
+        CommitError::TooLarge { limit, .. } => {
+            ApiError::too_large(format!("Request entity too large: limit is {limit}"))
+        }
+        CommitError::Closed => ApiError::unavailable("the server is shutting down"),
+        CommitError::Unknown(_) => {
+            ApiError::new(Reason::Timeout, format!("Timeout: request did not complete: {error}"))
+        }
+        other => ApiError::internal(other),
+    }
+}

@@ -1,0 +1,122 @@
+//! A definition as kinds: one per served version, all on the same storage.
+//!
+//! Upstream: apiextensions `pkg/apiserver/customresource_handler.go`.
+
+use crate::kind::{Column, Generation, KindDef, Propagation, Row, Scale, Scope, Selectable, Strategy, Table};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, GroupResource, Gvk, gvk::GroupKind, gvk::Name};
+use proa_schema::{Schema, SchemaRef};
+mod crd { pub(super) fn parse(_: &serde_json::Value, _: &proa_meta::FieldPath<'_>, _: &mut proa_meta::FieldErrors) -> super::Schema { super::Schema { preserve_unknown: true, ..Default::default() } } }
+use serde_json::Value;
+
+fn owned(value: &Value) -> Name {
+    Name::Owned(value.as_str().unwrap_or_default().to_owned())
+}
+
+fn names(value: &Value) -> Vec<Name> {
+    value.as_array().into_iter().flatten().map(owned).collect()
+}
+
+/// The served kinds of an accepted definition.
+///
+/// # Errors
+/// The schema cannot be used; it was checked when it was written, so the definition is older than this server.
+pub(super) fn kinds(definition: &Value) -> ApiResult<Vec<KindDef>> {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    versions.filter(|v| v["served"] == true).map(|version| kind(definition, version)).collect()
+}
+
+fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
+    let spec = &definition["spec"];
+    // The names that were accepted count, not the ones that are asked for by now.
+    let accepted = &definition["status"]["acceptedNames"];
+    let accepted = if accepted.is_object() { accepted } else { &spec["names"] };
+    let gvk = Gvk { group: owned(&spec["group"]), version: owned(&version["name"]), kind: owned(&accepted["kind"]) };
+    let subresources = &version["subresources"];
+    let strategy = Strategy {
+        generation: Generation::Spec,
+        unconditional_update: false,
+        default_propagation: Propagation::Background,
+        ..Strategy::default()
+    };
+    Ok(KindDef {
+        resource: owned(&accepted["plural"]),
+        singular: owned(&accepted["singular"]),
+        list_kind: owned(&accepted["listKind"]),
+        short_names: names(&accepted["shortNames"]),
+        categories: names(&accepted["categories"]),
+        scope: if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
+        schema: schema(definition, version)?,
+        storage: GroupResource { group: gvk.group.clone(), resource: owned(&accepted["plural"]) },
+        table: table(version),
+        strategy,
+        selectable: selectable(version),
+        status: subresources["status"].is_object(),
+        scale: scale(&subresources["scale"]),
+        custom: true,
+        deprecation: deprecation(version, &gvk),
+        ..KindDef::namespaced(gvk, "", SchemaRef::default())
+    })
+}
+
+fn schema(definition: &Value, version: &Value) -> ApiResult<SchemaRef> {
+    let mut errors = FieldErrors::default();
+    let root = FieldPath::root("schema");
+    let schema = crd::parse(&version["schema"]["openAPIV3Schema"], &root.child("openAPIV3Schema"), &mut errors);
+    if errors.is_empty() {
+        return Ok(SchemaRef::inline(schema));
+    }
+    let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+    let kind = GroupKind::new("apiextensions.k8s.io", "CustomResourceDefinition");
+    Err(ApiError::invalid(&kind, name, &errors))
+}
+
+fn table(version: &Value) -> Table {
+    let mut columns = vec![Column::name()];
+    let mut paths = vec![".metadata.name".to_owned()];
+    match version["additionalPrinterColumns"].as_array() {
+        Some(declared) if !declared.is_empty() => {
+            for column in declared {
+                columns.push(Column {
+                    name: owned(&column["name"]),
+                    kind: owned(&column["type"]),
+                    format: owned(&column["format"]),
+                    description: owned(&column["description"]),
+                    priority: column["priority"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or(0),
+                });
+                paths.push(column["jsonPath"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+        _ => {
+            columns.push(Column::of("Age", "date"));
+            paths.push(".metadata.creationTimestamp".to_owned());
+        }
+    }
+    Table { columns, row: Row::Paths(paths.into()) }
+}
+
+fn selectable(version: &Value) -> Vec<Selectable> {
+    let field = |f: &Value| Selectable {
+        field: Name::Owned(f["jsonPath"].as_str().unwrap_or_default().trim_start_matches('.').to_owned()),
+        indexed: false,
+        absent: "",
+    };
+    version["selectableFields"].as_array().into_iter().flatten().map(field).collect()
+}
+
+fn scale(declared: &Value) -> Option<Scale> {
+    declared.is_object().then(|| Scale {
+        spec_replicas: owned(&declared["specReplicasPath"]),
+        status_replicas: owned(&declared["statusReplicasPath"]),
+        selector: declared["labelSelectorPath"].is_string().then(|| owned(&declared["labelSelectorPath"])),
+    })
+}
+
+fn deprecation(version: &Value, gvk: &Gvk) -> Option<Name> {
+    if version["deprecated"] != true {
+        return None;
+    }
+    Some(match version["deprecationWarning"].as_str() {
+        Some(text) => Name::Owned(text.to_owned()),
+        None => Name::Owned(format!("{} {} is deprecated", gvk.api_version(), gvk.kind)),
+    })
+}

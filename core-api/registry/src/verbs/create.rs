@@ -1,0 +1,168 @@
+//! `create`.
+
+use super::write::Stages;
+use crate::{
+    admission::Operation,
+    commit::{Decide, Done, Verdict},
+    entry::Entry,
+    kind::{Behaviour, Generation},
+    metadata,
+    registry::Registry,
+    request::{ActionRequest, Body, Target, WriteOptions, Written},
+};
+use futures::future::BoxFuture;
+use proa_meta::{ApiError, ApiResult, FieldErrors, Reason};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// How often a generated name that is taken is generated again. Upstream: KEP-4420.
+const NAME_ATTEMPTS: usize = 8;
+
+impl Registry {
+    /// Creates an object, or calls the action of a virtual kind or subresource.
+    ///
+    /// # Errors
+    /// 400, 403, 404 (namespace), 409 and 422 as upstream.
+    pub async fn create(
+        self: &Arc<Self>,
+        target: &Target,
+        body: Body,
+        options: &WriteOptions,
+    ) -> ApiResult<Written> {
+        if target.kind.def.behaviour == Behaviour::Virtual || !target.subresource.is_empty() {
+            return self.call_action(target, body, options, "create").await;
+        }
+        let stages = Stages { registry: self, target, options, operation: Operation::Create };
+        let mut object = body.value;
+        stages.identify(&mut object)?;
+        let warnings = stages.decode(&mut object, body.issues)?;
+        if !metadata::text(&object, "resourceVersion").is_empty() {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::bad_request(message));
+        }
+        stages.manage_new(&mut object);
+        stages.store_new(object, warnings).await
+    }
+
+    /// Calls the action registered for a virtual kind or an extra subresource.
+    pub(super) async fn call_action(
+        self: &Arc<Self>,
+        target: &Target,
+        body: Body,
+        options: &WriteOptions,
+        verb: &str,
+    ) -> ApiResult<Written> {
+        let def = &target.kind.def;
+        let resource = def.group_resource();
+        let action = self
+            .action(&resource, &target.subresource)
+            .ok_or_else(|| ApiError::method_not_allowed(&resource, verb))?;
+        let schema = match def.subresources.iter().find(|s| s.name == target.subresource) {
+            Some(subresource) => &subresource.schema,
+            None => &def.schema,
+        };
+        let mut value = body.value;
+        let mut warnings = Vec::new();
+        if value.is_object() {
+            let mut issues = body.issues;
+            issues.extend(proa_schema::decode::decode(schema, &mut value)?);
+            proa_schema::default::default_values(schema, &mut value);
+            warnings = strictness(options, &value, &issues)?;
+        }
+        let request = ActionRequest {
+            target: target.clone(),
+            body: value,
+            options: options.clone(),
+            verb: verb.to_owned(),
+        };
+        let mut written = action.call(self, request).await?;
+        written.warnings.extend(warnings);
+        Ok(written)
+    }
+}
+
+fn strictness(
+    options: &WriteOptions,
+    value: &Value,
+    issues: &[proa_schema::json::StrictIssue],
+) -> ApiResult<Vec<String>> {
+    use crate::request::FieldValidation;
+    match options.field_validation {
+        _ if issues.is_empty() => Ok(Vec::new()),
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
+        FieldValidation::Strict => {
+            let kind = value["kind"].as_str().unwrap_or_default();
+            let version = value["apiVersion"].as_str().and_then(proa_meta::gvk::split_api_version);
+            let version = version.map_or("", |(_, v)| v);
+            let text = proa_schema::json::strict_text(issues);
+            Err(proa_schema::decode::cannot_be_handled(kind, version, &text))
+        }
+    }
+}
+
+impl Stages<'_> {
+    /// Stores a decoded and managed object under its own or a generated name.
+    pub(super) async fn store_new(&self, object: Value, mut warnings: Vec<String>) -> ApiResult<Written> {
+        let generated = metadata::text(&object, "name").is_empty();
+        let mut attempt = 1;
+        loop {
+            let mut object = object.clone();
+            metadata::fill_create(&mut object, self.registry.now());
+            let key = self.key(metadata::text(&object, "name"));
+            let mut create = Create { stages: self, object };
+            let done =
+                self.registry.commit(&self.target.kind, &key, self.options.dry_run, &mut create).await;
+            let taken = matches!(&done, Err(e) if e.reason() == Reason::AlreadyExists);
+            if taken && generated && attempt < NAME_ATTEMPTS {
+                attempt += 1;
+                continue;
+            }
+            return match done? {
+                Done::Put(entry) => {
+                    let def = self.def();
+                    warnings.extend((def.strategy.warnings)(&entry.value(def)));
+                    Ok(self.written(entry, true, warnings))
+                }
+                // A create either stores or fails.
+                Done::Removed(..) | Done::Unchanged(_) => Err(ApiError::internal("create stored nothing")),
+            };
+        }
+    }
+}
+
+struct Create<'a> {
+    stages: &'a Stages<'a>,
+    object: Value,
+}
+
+impl Decide for Create<'_> {
+    fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>> {
+        Box::pin(async move {
+            let stages = self.stages;
+            let def = stages.def();
+            let name = metadata::text(&self.object, "name").to_owned();
+            if current.is_some() {
+                return Err(ApiError::already_exists(&def.group_resource(), &name));
+            }
+            let guards = stages.namespace_guard()?;
+            let mut object = self.object.clone();
+            stages.mutate(&mut object, None).await?;
+            if def.status && let Some(members) = object.as_object_mut() {
+                members.remove("status");
+            }
+            (def.strategy.prepare_create)(&mut object);
+            if def.strategy.generation != Generation::None {
+                metadata::of(&mut object).insert("generation".to_owned(), json!(1));
+            }
+            let mut errors = FieldErrors::default();
+            stages.claim(&mut object, None, &mut errors);
+            stages.canonical(&mut object);
+            stages.validate(&object, None, &mut errors);
+            (stages.def().strategy.validate_create)(&object, &mut errors);
+            stages.refuse(&object, &errors)?;
+            stages.admit(&name, &object, None).await?;
+            Ok(Verdict::Put { object, guards })
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! `patch`: JSON, merge and strategic patches, and server-side apply.
+//!
+//! A patch is an update whose new object comes from the present one, so it is repeated after a conflict. Upstream:
+//! apiserver `pkg/endpoints/handlers/patch.go`.
+
+use super::{
+    scale,
+    update::{Change, Update},
+    write::Stages,
+};
+use crate::{
+    admission::Operation,
+    metadata,
+    registry::Registry,
+    request::{FieldValidation, Patch, PatchType, Target, WriteOptions, Written},
+};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Reason, gvk::GroupKind};
+use proa_schema::{
+    decode,
+    json::{StrictIssue, strict_text},
+    patch,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+impl Registry {
+    /// Patches an object, its status or its scale; an apply may create the object.
+    ///
+    /// # Errors
+    /// 400, 403, 404, 409, 415 and 422 as upstream.
+    pub async fn patch(
+        self: &Arc<Self>,
+        target: &Target,
+        patch: Patch,
+        options: &WriteOptions,
+    ) -> ApiResult<Written> {
+        let stages = Stages { registry: self, target, options, operation: Operation::Update };
+        if patch.kind == PatchType::Strategic && target.kind.def.custom {
+            return Err(ApiError::new(
+                Reason::UnsupportedMediaType,
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            ));
+        }
+        match target.subresource.as_str() {
+            "" | "status" => {}
+            "scale" => return scale::patch(&stages, &patch).await,
+            other => {
+                let resource = format!("{}/{other}", target.kind.def.resource);
+                let resource = proa_meta::GroupResource {
+                    group: target.kind.def.gvk.group.clone(),
+                    resource: resource.into(),
+                };
+                return Err(ApiError::method_not_allowed(&resource, "patch"));
+            }
+        }
+        if patch.kind == PatchType::Apply {
+            return Applied::run(&stages, patch).await;
+        }
+        let warnings = stages.patch_warnings(&patch)?;
+        let mut update = Update { stages: &stages, change: Patched(patch) };
+        update.run(warnings).await
+    }
+}
+
+/// A patch that needs an object to start from.
+struct Patched(Patch);
+
+impl Change for Patched {
+    fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
+        let def = stages.def();
+        let mut new = apply_patch(&self.0, &def.schema, old)?;
+        stages.identify(&mut new)?;
+        stages.check_patched_name(&new)?;
+        let issues = stages.decode_types(&mut new).map_err(|e| patch_error(&new, e.message()))?;
+        if !issues.is_empty() && stages.options.field_validation == FieldValidation::Strict {
+            return Err(patch_error(&new, &strict_text(&issues)));
+        }
+        stages.isolate(&mut new, old);
+        stages.manage(old, &mut new);
+        Ok(new)
+    }
+}
+
+/// The object after a patch other than apply.
+pub(super) fn apply_patch(patch: &Patch, schema: &proa_schema::Schema, old: &Value) -> ApiResult<Value> {
+    match patch.kind {
+        PatchType::Json => patch::json_patch(old.clone(), &patch.bytes),
+        PatchType::Merge => {
+            let mut new = old.clone();
+            patch::merge(&mut new, body_of(patch)?);
+            Ok(new)
+        }
+        PatchType::Strategic | PatchType::Apply => {
+            let mut new = old.clone();
+            patch::strategic(schema, &mut new, body_of(patch)?)?;
+            Ok(new)
+        }
+    }
+}
+
+/// The patch as a value. Upstream's text for a malformed one.
+fn body_of(patch: &Patch) -> ApiResult<Value> {
+    let parsed = proa_schema::json::parse(&patch.bytes)
+        .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
+    if parsed.value.is_object() {
+        Ok(parsed.value)
+    } else {
+        Err(ApiError::bad_request("error decoding patch: json: cannot unmarshal a value that is no object"))
+    }
+}
+
+/// 422 that names the patch. Upstream: apiserver `pkg/endpoints/handlers/patch.go`.
+fn patch_error(patched: &Value, why: &str) -> ApiError {
+    let mut errors = FieldErrors::default();
+    errors.invalid(&FieldPath::root("patch"), &json!(patched.to_string()), why);
+    ApiError::invalid(&GroupKind::new("", ""), "", &errors)
+}
+
+impl Stages<'_> {
+    fn check_patched_name(&self, new: &Value) -> ApiResult<()> {
+        if metadata::text(new, "name") == self.target.name {
+            return Ok(());
+        }
+        Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            metadata::text(new, "name"),
+            self.target.name
+        )))
+    }
+
+    fn patch_warnings(&self, patch: &Patch) -> ApiResult<Vec<String>> {
+        let issues: Vec<StrictIssue> = patch.issues.clone();
+        match self.options.field_validation {
+            _ if issues.is_empty() => Ok(Vec::new()),
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
+            FieldValidation::Strict => Err(ApiError::bad_request(strict_text(&issues))),
+        }
+    }
+}
+
+/// A server-side apply: the caller's whole intent. KEP-555.
+struct Applied(Value);
+
+impl Applied {
+    async fn run(stages: &Stages<'_>, patch: Patch) -> ApiResult<Written> {
+        if stages.options.field_manager.is_empty() {
+            let mut errors = FieldErrors::default();
+            errors.required(&FieldPath::root("fieldManager"), "is required for apply patch");
+            return Err(ApiError::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &errors));
+        }
+        let mut applied = body_of(&patch)?;
+        let def = stages.def();
+        for field in ["apiVersion", "kind"] {
+            if applied[field].as_str().unwrap_or_default().is_empty() {
+                return Err(ApiError::bad_request(format!("{field} must be set")));
+            }
+        }
+        if applied["metadata"].get("managedFields").is_some_and(|m| m.as_array().is_some_and(|m| !m.is_empty())) {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+        }
+        stages.identify(&mut applied)?;
+        if metadata::text(&applied, "name").is_empty() {
+            metadata::of(&mut applied).insert("name".to_owned(), json!(stages.target.name));
+        }
+        stages.check_patched_name(&applied)?;
+        let warnings = stages.apply_types(&mut applied, patch.issues)?;
+        let exists = stages.target.kind.get(&stages.target.namespace, &stages.target.name).is_some();
+        if !exists && stages.target.subresource.is_empty() {
+            if !metadata::text(&applied, "uid").is_empty() {
+                let resource = def.group_resource();
+                let why = "uid mismatch: the provided object specified uid for an object that does not exist";
+                return Err(ApiError::conflict(&resource, &stages.target.name, why));
+            }
+            let created = Stages { operation: Operation::Create, ..*stages };
+            let mut object = stages.apply(None, applied.clone())?;
+            stages.decode_types(&mut object)?;
+            match created.store_new(object, warnings.clone()).await {
+                Err(error) if error.reason() == Reason::AlreadyExists => {}
+                answer => return answer,
+            }
+        }
+        Update { stages, change: Applied(applied) }.run(warnings).await
+    }
+}
+
+impl Stages<'_> {
+    /// Types and strictness of an applied configuration, without defaults: what is not named is not owned.
+    fn apply_types(&self, applied: &mut Value, mut issues: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
+        let def = self.def();
+        if def.custom {
+            issues.extend(proa_schema::prune::prune(&def.schema, applied, proa_schema::prune::Root::Resource));
+        } else {
+            issues.extend(decode::decode(&def.schema, applied)?);
+        }
+        match self.options.field_validation {
+            _ if issues.is_empty() => Ok(Vec::new()),
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
+            FieldValidation::Strict => {
+                Err(decode::cannot_be_handled(&def.gvk.kind, &def.gvk.version, &strict_text(&issues)))
+            }
+        }
+    }
+}
+
+impl Change for Applied {
+    fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
+        let mut new = stages.apply(Some(old), self.0.clone())?;
+        stages.identify(&mut new)?;
+        stages.decode_types(&mut new)?;
+        stages.isolate(&mut new, old);
+        Ok(new)
+    }
+}

@@ -1,0 +1,153 @@
+//! `/scale`: replicas of any kind that declares where they are, as an autoscaling/v1 Scale.
+//!
+//! Upstream: apiextensions `pkg/registry/customresource/etcd.go` (ScaleREST), `pkg/registry/apps/*/storage`.
+
+use super::{
+    get::not_found,
+    patch::apply_patch,
+    update::{Change, Update},
+    write::Stages,
+};
+use crate::{
+    entry::lookup,
+    kind::{KindDef, Scale},
+    metadata,
+    request::{Body, Object, Patch, PatchType, Target, Written},
+};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, gvk::GroupKind, selector};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The present scale.
+pub(super) fn get(target: &Target) -> ApiResult<Value> {
+    let def = &target.kind.def;
+    let scale = declared(def)?;
+    let entry = target.kind.get(&target.namespace, &target.name).ok_or_else(|| not_found(target))?;
+    Ok(scale_of(&entry.value(def), scale))
+}
+
+fn declared(def: &KindDef) -> ApiResult<&Scale> {
+    def.scale.as_ref().ok_or_else(ApiError::no_such_resource)
+}
+
+fn scale_of(object: &Value, scale: &Scale) -> Value {
+    let replicas = |path: &str| lookup(object, path).and_then(Value::as_i64).unwrap_or(0);
+    let mut meta = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object["metadata"].get(field) {
+            meta[field] = value.clone();
+        }
+    }
+    let mut status = json!({"replicas": replicas(&scale.status_replicas)});
+    if let Some(text) = scale.selector.as_ref().and_then(|path| selector_text(lookup(object, path)?)) {
+        status["selector"] = json!(text);
+    }
+    let desired = replicas(&scale.spec_replicas);
+    let spec = if desired == 0 { json!({}) } else { json!({"replicas": desired}) };
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status})
+}
+
+/// The selector as text: as it is, or printed from a LabelSelector.
+fn selector_text(value: &Value) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    selector::LabelSelector::compile_json(Some(value)).ok().map(|s| s.to_string())
+}
+
+/// Replaces the scale.
+pub(super) async fn update(stages: &Stages<'_>, body: Body) -> ApiResult<Written> {
+    let wanted = checked(stages, &body.value)?;
+    run(stages, SetReplicas { wanted: Wanted::Body(wanted) }).await
+}
+
+/// Patches the scale.
+pub(super) async fn patch(stages: &Stages<'_>, patch: &Patch) -> ApiResult<Written> {
+    run(stages, SetReplicas { wanted: Wanted::Patch(patch.clone()) }).await
+}
+
+async fn run(stages: &Stages<'_>, change: SetReplicas) -> ApiResult<Written> {
+    declared(stages.def())?;
+    let mut written = Update { stages, change }.run(Vec::new()).await?;
+    let object = match &written.object {
+        Object::Stored(entry) => entry.value(stages.def()),
+        Object::Made(value) => Value::clone(value),
+    };
+    written.object = Object::Made(Arc::new(scale_of(&object, declared(stages.def())?)));
+    Ok(written)
+}
+
+struct SetReplicas {
+    wanted: Wanted,
+}
+
+enum Wanted {
+    Body(Value),
+    Patch(Patch),
+}
+
+fn checked(stages: &Stages<'_>, scale: &Value) -> ApiResult<Value> {
+    let kind = GroupKind::new("autoscaling", "Scale");
+    if scale["kind"].as_str().is_some_and(|k| k != "Scale") {
+        return Err(ApiError::bad_request("the object provided is unrecognized (must be of type Scale)"));
+    }
+    let name = metadata::text(scale, "name");
+    if !name.is_empty() && name != stages.target.name {
+        stages.check_name(scale)?;
+    }
+    let mut errors = FieldErrors::default();
+    let path = FieldPath::root("spec");
+    let path = path.child("replicas");
+    match &scale["spec"]["replicas"] {
+        Value::Null => {}
+        value => match value.as_i64() {
+            Some(0..=2_147_483_647) => {}
+            Some(_) => errors.invalid(&path, value, "must be greater than or equal to 0"),
+            None => return Err(ApiError::bad_request("spec.replicas must be an integer")),
+        },
+    }
+    if errors.is_empty() {
+        Ok(scale.clone())
+    } else {
+        Err(ApiError::invalid(&kind, &stages.target.name, &errors))
+    }
+}
+
+impl Change for SetReplicas {
+    fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
+        let declared = declared(stages.def())?;
+        let scale = match &self.wanted {
+            Wanted::Body(scale) => scale.clone(),
+            Wanted::Patch(patch) => {
+                let before = scale_of(old, declared);
+                let mut patch = patch.clone();
+                // Every field of a Scale is atomic but the maps, so an apply is a merge here.
+                if matches!(patch.kind, PatchType::Strategic | PatchType::Apply) {
+                    patch.kind = PatchType::Merge;
+                }
+                let after = apply_patch(&patch, &proa_schema::Schema::default(), &before)?;
+                checked(stages, &after)?
+            }
+        };
+        let mut new = old.clone();
+        for field in ["resourceVersion", "uid"] {
+            match scale["metadata"].get(field) {
+                Some(value) => metadata::of(&mut new).insert(field.to_owned(), value.clone()),
+                None => metadata::of(&mut new).remove(field),
+            };
+        }
+        let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+        set(&mut new, &declared.spec_replicas, json!(replicas));
+        stages.manage(old, &mut new);
+        Ok(new)
+    }
+}
+
+/// Sets the value at a dotted path; missing objects on the way are made.
+fn set(object: &mut Value, path: &str, value: Value) {
+    let mut at = object;
+    for step in path.trim_start_matches('.').split('.') {
+        at = metadata::map(at).entry(step).or_insert(Value::Null);
+    }
+    *at = value;
+}

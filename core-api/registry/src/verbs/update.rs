@@ -1,0 +1,246 @@
+//! `update`: PUT of an object, its status or its scale.
+
+use super::{get::not_found, scale, write::Stages};
+use crate::{
+    admission::Operation,
+    commit::{Decide, Done, Verdict},
+    entry::Entry,
+    metadata,
+    registry::Registry,
+    request::{Body, Object, Target, WriteOptions, Written},
+};
+use futures::future::BoxFuture;
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+impl Registry {
+    /// Replaces an object, its status or its scale.
+    ///
+    /// # Errors
+    /// 400, 403, 404, 409 and 422 as upstream.
+    pub async fn update(
+        self: &Arc<Self>,
+        target: &Target,
+        body: Body,
+        options: &WriteOptions,
+    ) -> ApiResult<Written> {
+        let stages = Stages { registry: self, target, options, operation: Operation::Update };
+        match target.subresource.as_str() {
+            "" | "status" => {}
+            "scale" => return scale::update(&stages, body).await,
+            _ => return self.call_action(target, body, options, "update").await,
+        }
+        let mut object = body.value;
+        stages.identify(&mut object)?;
+        stages.check_name(&object)?;
+        let warnings = stages.decode(&mut object, body.issues)?;
+        if target.kind.def.strategy.create_on_update
+            && target.subresource.is_empty()
+            && target.kind.get(&target.namespace, &target.name).is_none()
+            && metadata::text(&object, "resourceVersion").is_empty()
+        {
+            stages.manage_new(&mut object);
+            return stages.store_new(object, warnings).await;
+        }
+        let mut update = Update { stages: &stages, change: Put(object) };
+        update.run(warnings).await
+    }
+}
+
+impl Stages<'_> {
+    /// The body names the object that the URL names.
+    pub(super) fn check_name(&self, object: &Value) -> ApiResult<()> {
+        let name = metadata::text(object, "name");
+        if name == self.target.name {
+            return Ok(());
+        }
+        if name.is_empty() {
+            return Err(ApiError::bad_request("name is required"));
+        }
+        Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            self.target.name
+        )))
+    }
+}
+
+/// How the new object comes from the present one. Repeatable.
+pub(super) trait Change: Send + Sync {
+    /// The new object, decoded, defaulted and with managed fields, before admission.
+    fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value>;
+}
+
+/// The body takes the object's place.
+struct Put(Value);
+
+impl Change for Put {
+    fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
+        let mut new = self.0.clone();
+        stages.isolate(&mut new, old);
+        stages.manage(old, &mut new);
+        Ok(new)
+    }
+}
+
+impl Stages<'_> {
+    /// A write through `/status` changes only the status; any other never does.
+    pub(super) fn isolate(&self, new: &mut Value, old: &Value) {
+        let def = self.def();
+        if !def.status {
+            return;
+        }
+        if self.target.subresource != "status" {
+            set_member(new, "status", old.get("status").cloned());
+            return;
+        }
+        let status = new.get_mut("status").map(Value::take);
+        let mut metadata = new.get_mut("metadata").map(Value::take).unwrap_or_default();
+        *new = old.clone();
+        set_member(new, "status", status);
+        // Owners and finalizers belong to the object's own path. Labels and annotations of built-in kinds pass, as
+        // upstream; of custom kinds only the preconditions are looked at.
+        if def.custom {
+            let mut merged = old["metadata"].clone();
+            for field in ["resourceVersion", "uid"] {
+                set_member(&mut merged, field, metadata.get(field).cloned());
+            }
+            set_member(new, "metadata", Some(merged));
+        } else {
+            for field in ["ownerReferences", "finalizers"] {
+                set_member(&mut metadata, field, old["metadata"].get(field).cloned());
+            }
+            set_member(new, "metadata", Some(metadata));
+        }
+    }
+}
+
+fn set_member(object: &mut Value, name: &str, value: Option<Value>) {
+    let members = metadata::map(object);
+    match value {
+        Some(value) => members.insert(name.to_owned(), value),
+        None => members.remove(name),
+    };
+}
+
+/// An update on its way: shared by PUT, PATCH and scale.
+pub(super) struct Update<'a, C> {
+    pub(super) stages: &'a Stages<'a>,
+    pub(super) change: C,
+}
+
+impl<C: Change> Update<'_, C> {
+    pub(super) async fn run(&mut self, mut warnings: Vec<String>) -> ApiResult<Written> {
+        let stages = self.stages;
+        let key = stages.key(&stages.target.name);
+        let done = stages.registry.commit(&stages.target.kind, &key, stages.options.dry_run, self).await?;
+        let def = stages.def();
+        match done {
+            Done::Put(entry) => {
+                warnings.extend((def.strategy.warnings)(&entry.value(def)));
+                Ok(stages.written(entry, false, warnings))
+            }
+            Done::Unchanged(Some(entry)) => Ok(stages.written(entry, false, warnings)),
+            Done::Unchanged(None) => Err(not_found(stages.target)),
+            Done::Removed(entry, revision) => {
+                let object = Object::Made(Arc::new(entry.value_at(def, revision)));
+                Ok(Written { object, created: false, accepted: false, warnings })
+            }
+        }
+    }
+
+    async fn next(&self, current: &Entry) -> ApiResult<Verdict> {
+        let stages = self.stages;
+        let def = stages.def();
+        let old = current.value(def);
+        let mut new = self.change.change(stages, &old)?;
+        stages.check_preconditions(&new, &old)?;
+        metadata::keep_on_update(&mut new, &old);
+        stages.mutate(&mut new, Some(&old)).await?;
+        stages.isolate_again(&mut new, &old);
+        let mut errors = FieldErrors::default();
+        if stages.target.subresource == "status" {
+            (def.strategy.prepare_status)(&mut new, &old);
+        } else {
+            (def.strategy.prepare_update)(&mut new, &old);
+            stages.claim(&mut new, Some(&old), &mut errors);
+        }
+        stages.canonical(&mut new);
+        stages.generation(&mut new, &old);
+        metadata::validate_update(&new, &old, &mut errors);
+        if stages.target.subresource == "status" && !def.custom {
+            (def.strategy.validate_status)(&new, &old, &mut errors);
+        } else {
+            stages.validate(&new, Some(&old), &mut errors);
+            (def.strategy.validate_update)(&new, &old, &mut errors);
+        }
+        stages.refuse(&new, &errors)?;
+        stages.admit(&stages.target.name, &new, Some(&old)).await?;
+        if is_finished(&new, def.strategy.blocks_deletion) {
+            return Ok(Verdict::Remove);
+        }
+        Ok(Verdict::Put { object: new, guards: Vec::new() })
+    }
+}
+
+/// Whether nothing keeps a deleted object any longer.
+pub(super) fn is_finished(object: &Value, blocks: fn(&Value) -> bool) -> bool {
+    metadata::is_deleting(object)
+        && !metadata::has_finalizers(object)
+        && object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && !blocks(object)
+}
+
+impl<C: Change> Decide for Update<'_, C> {
+    fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>> {
+        Box::pin(async move {
+            match current {
+                Some(current) => self.next(current).await,
+                None => Err(not_found(self.stages.target)),
+            }
+        })
+    }
+}
+
+impl Stages<'_> {
+    /// The uid and resourceVersion that the caller gave are the present ones.
+    fn check_preconditions(&self, new: &Value, old: &Value) -> ApiResult<()> {
+        let resource = self.def().group_resource();
+        let name = &self.target.name;
+        let (uid, old_uid) = (metadata::text(new, "uid"), metadata::text(old, "uid"));
+        if !uid.is_empty() && uid != old_uid {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+            return Err(ApiError::conflict(&resource, name, &why));
+        }
+        let given = metadata::text(new, "resourceVersion");
+        let present = metadata::text(old, "resourceVersion");
+        if given.is_empty() || given == "0" {
+            if self.def().strategy.unconditional_update {
+                return Ok(());
+            }
+            let mut errors = FieldErrors::default();
+            let path = FieldPath::root("metadata");
+            let detail = "must be specified for an update";
+            errors.invalid(&path.child("resourceVersion"), &json!(0), detail);
+            return self.refuse(old, &errors);
+        }
+        if given != present {
+            if given.parse::<u64>().is_err() {
+                let mut errors = FieldErrors::default();
+                let path = FieldPath::root("metadata");
+                let detail = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+                errors.invalid(&path.child("resourceVersion"), &json!(given), &detail);
+                return self.refuse(old, &errors);
+            }
+            return Err(ApiError::modified(&resource, name));
+        }
+        Ok(())
+    }
+
+    /// Admission must not reach what this path cannot change.
+    fn isolate_again(&self, new: &mut Value, old: &Value) {
+        if self.def().status && self.target.subresource != "status" {
+            set_member(new, "status", old.get("status").cloned());
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The stages that every write shares, in upstream's order.
+//!
+//! decode (strictness) -> default -> [patch onto current] -> managed fields -> mutating admission -> prepare metadata
+//! -> validate -> validating admission -> commit. Upstream: apiserver `pkg/endpoints/handlers/{create,update,patch}.go`,
+//! `pkg/registry/generic/registry/store.go`.
+
+use crate::{
+    admission::{AdmissionRequest, Operation},
+    entry::{Entry, storage_key},
+    kind::{Generation, KindDef},
+    metadata,
+    registry::Registry,
+    request::{FieldValidation, Object, Target, WriteOptions, Written},
+};
+use proa_meta::{ApiError, ApiResult, FieldErrors, GroupResource, gvk};
+use proa_schema::{
+    apply::{FieldManager, Reset},
+    canonical, decode, default,
+    json::{StrictIssue, strict_text},
+    prune, validate,
+};
+use proa_store::{Expect, Guard, Key};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const NAMESPACES: GroupResource = GroupResource::new("", "namespaces");
+
+/// One write on its way.
+pub(super) struct Stages<'a> {
+    pub(super) registry: &'a Arc<Registry>,
+    pub(super) target: &'a Target,
+    pub(super) options: &'a WriteOptions,
+    pub(super) operation: Operation,
+}
+
+impl<'a> Stages<'a> {
+    pub(super) fn def(&self) -> &'a KindDef {
+        &self.target.kind.def
+    }
+    pub(super) fn key(&self, name: &str) -> Key {
+        storage_key(&self.def().storage, &self.target.namespace, name)
+    }
+
+    /// The body is an object of the kind, and names what the request names.
+    pub(super) fn identify(&self, object: &mut Value) -> ApiResult<()> {
+        let def = self.def();
+        let version = def.gvk.api_version();
+        let text = |v: &Value, field: &str| v[field].as_str().unwrap_or_default().to_owned();
+        if !object.is_object() {
+            return Err(decode::cannot_be_handled(
+                &def.gvk.kind,
+                &def.gvk.version,
+                "json: cannot unmarshal a value that is no object",
+            ));
+        }
+        let (found_version, found_kind) = (text(object, "apiVersion"), text(object, "kind"));
+        if !found_version.is_empty() && found_version != version {
+            let message = format!(
+                "the API version in the data ({found_version}) does not match the expected API version ({version})"
+            );
+            return Err(ApiError::bad_request(message));
+        }
+        if !found_kind.is_empty() && found_kind != def.gvk.kind {
+            let message = format!(
+                "{found_kind} in version {:?} cannot be handled as a {}: no kind {found_kind:?} is registered for it \
+                 under this resource",
+                def.gvk.version,
+                def.gvk.kind
+            );
+            return Err(ApiError::bad_request(message));
+        }
+        object["apiVersion"] = json!(version);
+        object["kind"] = json!(def.gvk.kind);
+        self.check_namespace(object)
+    }
+
+    fn check_namespace(&self, object: &mut Value) -> ApiResult<()> {
+        let wanted = &self.target.namespace;
+        let found = metadata::text(object, "namespace");
+        if !found.is_empty() && found != wanted && (self.def().is_namespaced()) {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        if self.def().is_namespaced() {
+            metadata::of(object).insert("namespace".to_owned(), json!(wanted));
+        }
+        Ok(())
+    }
+
+    /// Types, unknown fields and defaults. Returns the warnings.
+    pub(super) fn decode(&self, object: &mut Value, mut issues: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
+        issues.extend(self.decode_types(object)?);
+        if issues.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.options.field_validation {
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
+            FieldValidation::Strict if self.def().custom => Err(ApiError::bad_request(strict_text(&issues))),
+            FieldValidation::Strict => {
+                let gvk = &self.def().gvk;
+                Err(decode::cannot_be_handled(&gvk.kind, &gvk.version, &strict_text(&issues)))
+            }
+        }
+    }
+
+    /// Types and unknown fields; strictness is the caller's.
+    pub(super) fn decode_types(&self, object: &mut Value) -> ApiResult<Vec<StrictIssue>> {
+        let def = self.def();
+        if !def.custom {
+            let issues = decode::decode(&def.schema, object)?;
+            default::default_values(&def.schema, object);
+            (def.strategy.default)(object);
+            return Ok(issues);
+        }
+        let handled = |e: decode::DecodeError| e.handled_as(&def.gvk.kind, &def.gvk.version);
+        let meta = &self.registry.config.object_meta;
+        let mut issues = decode::decode_part(meta, &mut object["metadata"], "ObjectMeta").map_err(handled)?;
+        issues = issues.into_iter().map(|issue| in_metadata(&issue)).collect();
+        canonical::canonical(meta, &mut object["metadata"]);
+        issues.extend(prune::prune(&def.schema, object, prune::Root::Resource));
+        default::default_values(&def.schema, object);
+        Ok(issues)
+    }
+
+    /// The namespace exists and is not being deleted; guards the write against that changing.
+    pub(super) fn namespace_guard(&self) -> ApiResult<Vec<Guard>> {
+        if !self.def().is_namespaced() {
+            return Ok(Vec::new());
+        }
+        let name = &self.target.namespace;
+        let namespaces = self.registry.kind(&gvk::Gvr::new("", "v1", "namespaces"));
+        let Some(namespaces) = namespaces else { return Ok(Vec::new()) };
+        let key = storage_key(&NAMESPACES, "", name);
+        let Some(entry) = namespaces.state.get(&key) else {
+            return Err(ApiError::not_found(&NAMESPACES, name));
+        };
+        let namespace = entry.stored_value(entry.revision);
+        if metadata::is_deleting(&namespace) {
+            let why = format!(
+                "unable to create new content in namespace {name} because it is being terminated"
+            );
+            let cause = proa_meta::status::Cause {
+                reason: "NamespaceTerminating".to_owned(),
+                message: format!("namespace {name} is being terminated"),
+                field: "metadata.namespace".to_owned(),
+            };
+            let object = &self.target.name;
+            return Err(ApiError::forbidden(&self.def().group_resource(), object, &why).with_cause(cause));
+        }
+        Ok(vec![Guard { key, expect: Expect::At(entry.revision) }])
+    }
+
+    fn admission<'b>(&'b self, name: &'b str, old: Option<&'b Value>) -> AdmissionRequest<'b> {
+        AdmissionRequest {
+            registry: self.registry,
+            kind: self.def(),
+            subresource: &self.target.subresource,
+            namespace: &self.target.namespace,
+            name,
+            operation: self.operation,
+            user: &self.target.user,
+            dry_run: self.options.dry_run,
+            old,
+        }
+    }
+
+    /// Mutating admission.
+    pub(super) async fn mutate(&self, object: &mut Value, old: Option<&Value>) -> ApiResult<()> {
+        let name = metadata::text(object, "name").to_owned();
+        let request = self.admission(&name, old);
+        for plugin in self.registry.mutators() {
+            if plugin.handles(&request) {
+                plugin.admit(&request, object).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Validating admission; `object` is null on delete.
+    pub(super) async fn admit(&self, name: &str, object: &Value, old: Option<&Value>) -> ApiResult<()> {
+        let request = self.admission(name, old);
+        for plugin in self.registry.validators() {
+            if plugin.handles(&request) {
+                plugin.validate(&request, object).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Picks and checks unique values.
+    pub(super) fn claim(&self, new: &mut Value, old: Option<&Value>, errors: &mut FieldErrors) {
+        if let Some(claims) = self.def().claims {
+            (claims.allocate)(new, old, &self.registry.claims, errors);
+        }
+    }
+
+    /// Brings the object into the form that is stored.
+    pub(super) fn canonical(&self, object: &mut Value) {
+        if self.def().custom {
+            canonical::canonical(&self.registry.config.object_meta, &mut object["metadata"]);
+        }
+        canonical::canonical(&self.def().schema, object);
+    }
+
+    /// Rules that hold for every state of the object.
+    pub(super) fn validate(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+        let def = self.def();
+        metadata::validate(object, def.is_namespaced(), def.strategy.name, errors);
+        if def.custom {
+            validate::validate_object(&def.schema, object, old, errors);
+        } else {
+            (def.strategy.validate)(object, errors);
+        }
+    }
+
+    /// 422 when something is wrong.
+    pub(super) fn refuse(&self, object: &Value, errors: &FieldErrors) -> ApiResult<()> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let name = match metadata::text(object, "name") {
+            "" => metadata::text(object, "generateName"),
+            name => name,
+        };
+        Err(ApiError::invalid(&self.def().group_kind(), name, errors))
+    }
+
+    /// Records who set what in a new object.
+    pub(super) fn manage_new(&self, new: &mut Value) {
+        self.managing(|manager| manager.create(new));
+    }
+
+    /// Records who changed what.
+    pub(super) fn manage(&self, old: &Value, new: &mut Value) {
+        self.managing(|manager| manager.update(old, new));
+    }
+
+    /// The object after an apply, with its owners recorded.
+    pub(super) fn apply(&self, live: Option<&Value>, applied: Value) -> ApiResult<Value> {
+        self.managing(|manager| manager.apply(live, applied, self.options.force))
+    }
+
+    fn managing<T>(&self, act: impl FnOnce(&FieldManager<'_>) -> T) -> T {
+        let def = self.def();
+        act(&FieldManager {
+            schema: &def.schema,
+            api_version: &def.gvk.api_version(),
+            kind: &def.gvk.kind,
+            subresource: &self.target.subresource,
+            manager: &self.options.field_manager,
+            now: &self.now_text(),
+            reset: reset_fields(def, &self.target.subresource),
+        })
+    }
+
+    pub(super) fn now_text(&self) -> String {
+        proa_meta::time::Time::new(self.registry.now()).to_string()
+    }
+
+    /// Sets the generation a change leads to.
+    pub(super) fn generation(&self, new: &mut Value, old: &Value) {
+        let rule = self.def().strategy.generation;
+        if rule == Generation::None {
+            return;
+        }
+        let before = old["metadata"]["generation"].as_i64().unwrap_or(0);
+        let annotations = rule == Generation::SpecOrAnnotations
+            && new["metadata"]["annotations"] != old["metadata"]["annotations"];
+        let grows = annotations || desired_differs(new, old, self.def().status);
+        let generation = if grows { before + 1 } else { before };
+        if generation > 0 {
+            metadata::of(new).insert("generation".to_owned(), json!(generation));
+        }
+    }
+
+    /// The answer to a write that stored or left `entry`.
+    pub(super) fn written(&self, entry: Arc<Entry>, created: bool, warnings: Vec<String>) -> Written {
+        let object = if self.options.dry_run && entry.revision.0 == 0 {
+            Object::Made(Arc::new(without_revision(entry.value(self.def()))))
+        } else {
+            Object::Stored(entry)
+        };
+        Written { object, created, accepted: false, warnings }
+    }
+}
+
+/// Managed fields never own what a write through this path cannot change.
+fn reset_fields(def: &KindDef, subresource: &str) -> Reset<'static> {
+    match subresource {
+        "status" if def.custom => Reset::Exclude(&[&["spec"], &["metadata"]]),
+        "status" => Reset::Exclude(&[&["spec"]]),
+        _ if def.status => Reset::Exclude(&[&["status"]]),
+        _ => Reset::Nothing,
+    }
+}
+
+/// Whether anything but metadata (and status, when it is a subresource) differs.
+fn desired_differs(new: &Value, old: &Value, status_apart: bool) -> bool {
+    let skip = |key: &str| matches!(key, "metadata" | "apiVersion" | "kind") || (status_apart && key == "status");
+    let members = |v: &Value, other: &Value| {
+        v.as_object().is_some_and(|m| m.iter().any(|(k, value)| !skip(k) && other.get(k) != Some(value)))
+    };
+    members(new, old) || members(old, new)
+}
+
+fn in_metadata(issue: &StrictIssue) -> StrictIssue {
+    match issue {
+        StrictIssue::Unknown(path) => StrictIssue::Unknown(format!("metadata.{path}")),
+        StrictIssue::Duplicate(path) => StrictIssue::Duplicate(format!("metadata.{path}")),
+        StrictIssue::Yaml(text) => StrictIssue::Yaml(text.clone()),
+    }
+}
+
+fn without_revision(mut object: Value) -> Value {
+    metadata::of(&mut object).remove("resourceVersion");
+    object
+}
