@@ -1,0 +1,29 @@
+//! Finalizers: the patches that add and remove one, pinned to the version they were decided on.
+//!
+//! Invariant: the whole list is written with the object's resourceVersion, so a finalizer that another party changed
+//! meanwhile is never lost: the write conflicts and the object is observed again.
+
+use crate::{action::Action, kind::ObjectRef, views::Meta};
+use serde_json::json;
+
+/// Adds a finalizer; `None` when it is there, or the object is already going.
+pub fn add(object: ObjectRef, meta: &Meta, finalizer: &str) -> Option<Action> {
+    if meta.has_finalizer(finalizer) || meta.is_deleting() {
+        return None;
+    }
+    let list: Vec<&str> = meta.finalizers.iter().map(|f| &**f).chain([finalizer]).collect();
+    Some(replace(object, meta, &list))
+}
+
+/// Removes a finalizer; `None` when it is not there.
+pub fn remove(object: ObjectRef, meta: &Meta, finalizer: &str) -> Option<Action> {
+    if !meta.has_finalizer(finalizer) {
+        return None;
+    }
+    let list: Vec<&str> = meta.finalizers.iter().map(|f| &**f).filter(|f| *f != finalizer).collect();
+    Some(replace(object, meta, &list))
+}
+
+fn replace(object: ObjectRef, meta: &Meta, list: &[&str]) -> Action {
+    Action::merge(object.at(meta.resource_version), json!({"metadata": {"finalizers": list}}))
+}

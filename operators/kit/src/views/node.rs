@@ -1,0 +1,85 @@
+//! Node.
+
+use super::{Meta, Pairs, null_as_default};
+use crate::{conditions::Condition, kind::Kind};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A node as operators see it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NodeView {
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: Meta,
+    /// Spec.
+    #[serde(default)]
+    pub spec: NodeSpec,
+    /// Status.
+    #[serde(default)]
+    pub status: NodeStatus,
+}
+
+crate::view!(NodeView, Kind::cluster("", "v1", "Node", "nodes"));
+
+/// Spec of a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSpec {
+    /// Whether new pods are kept away.
+    pub unschedulable: bool,
+    /// Taints.
+    #[serde(deserialize_with = "null_as_default")]
+    pub taints: Box<[Taint]>,
+    /// Pod addresses.
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: Box<str>,
+    /// Pod addresses of both families.
+    #[serde(rename = "podCIDRs", deserialize_with = "null_as_default")]
+    pub pod_cidrs: Box<[Box<str>]>,
+    /// Provider's id.
+    #[serde(rename = "providerID")]
+    pub provider_id: Box<str>,
+}
+
+/// A taint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Taint {
+    /// Key.
+    pub key: Box<str>,
+    /// Value.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub value: Box<str>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: Box<str>,
+    /// When a `NoExecute` taint was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_added: Option<Timestamp>,
+}
+
+/// Status of a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeStatus {
+    /// What pods can use.
+    pub allocatable: Pairs,
+    /// What there is.
+    pub capacity: Pairs,
+    /// Conditions.
+    #[serde(deserialize_with = "null_as_default")]
+    pub conditions: Box<[Condition]>,
+    /// Addresses.
+    #[serde(deserialize_with = "null_as_default")]
+    pub addresses: Box<[Address]>,
+}
+
+/// An address of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    /// `InternalIP`, `Hostname` and so on.
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    /// The address.
+    pub address: Box<str>,
+}
