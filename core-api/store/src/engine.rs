@@ -13,9 +13,9 @@ pub trait Engine: Send + 'static {
     /// After an error nothing else may be called but [`Engine::recover`] and [`Engine::close`].
     fn append(&mut self, changes: &[Change]) -> Result<(), EngineError>;
 
-    /// Makes the engine usable again after an error: when it succeeds, nothing after `kept` is there or will ever
-    /// come back, and the next batch may start at `next`. When it fails it may be called again.
-    fn recover(&mut self, kept: Revision, next: Revision) -> Result<(), EngineError>;
+    /// Makes the engine usable again after an error: when it succeeds, nothing of what failed is there or will ever
+    /// come back, and the next batch starts at `next`. When it fails it may be called again.
+    fn recover(&mut self, next: Revision) -> Result<(), EngineError>;
 
     /// Records that history up to a revision is not needed; may start to rewrite files in the background.
     fn compact(&mut self, up_to: Revision) -> Result<(), EngineError>;

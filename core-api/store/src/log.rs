@@ -78,7 +78,9 @@ pub struct Log {
     active: Option<Active>,
     /// The number of the next segment. One that failed is not used again.
     number: u64,
-    /// The first revision that may follow.
+    /// The last revision that is there.
+    last: Revision,
+    /// The first that may follow.
     next: Revision,
     compacted: Revision,
     frames: Frames,
@@ -100,6 +102,7 @@ impl Log {
             options,
             active: None,
             number: 0,
+            last: Revision::ZERO,
             next: Revision(1),
             compacted: Revision::ZERO,
             frames: Frames::default(),
@@ -125,8 +128,8 @@ impl Log {
 
     /// Starts a new segment if the current one has anything.
     fn rotate(&mut self) -> Result<(), EngineError> {
-        let last = self.active()?.last;
-        let active = self.start(last, self.next, None)?;
+        self.active()?;
+        let active = self.start(self.last, self.next, None)?;
         if let Some(old) = self.active.replace(active) {
             self.shared.files.lock().segments.push(old.seal());
         }
@@ -195,7 +198,8 @@ impl Log {
 
     /// Starts the segment that this process writes, with the last record in it.
     fn take_over(&mut self, found: &mut Found) -> Result<(), OpenError> {
-        (self.number, self.next, self.compacted) = (found.free, found.next, found.compacted);
+        (self.number, self.compacted) = (found.free, found.compacted);
+        (self.last, self.next) = (found.last, found.next);
         let active = match &found.tail {
             Some(tail) => self.start(tail.before, tail.first, Some((&tail.body, found.last)))?,
             None => self.start(found.last, found.next, None)?,
@@ -242,25 +246,24 @@ impl Engine for Log {
         }
         self.frames.finish(salt, offset);
         self.write(last.revision)?;
-        self.next = last.revision.next();
+        (self.last, self.next) = (last.revision, last.revision.next());
         Ok(())
     }
 
-    fn recover(&mut self, kept: Revision, next: Revision) -> Result<(), EngineError> {
+    fn recover(&mut self, next: Revision) -> Result<(), EngineError> {
         if let Some(failed) = self.active.take() {
             self.shared.files.lock().segments.push(failed.seal());
         }
         self.next = next;
-        self.active = Some(self.start(kept, next, None)?);
+        self.active = Some(self.start(self.last, next, None)?);
         Ok(())
     }
 
     fn compact(&mut self, up_to: Revision) -> Result<(), EngineError> {
-        let active = self.active()?;
-        let ((salt, offset), last) = (active.place(), active.last);
+        let (salt, offset) = self.active()?.place();
         self.frames.clear();
         self.frames.mark(up_to, salt, offset);
-        self.write(last)?;
+        self.write(self.last)?;
         self.compacted = up_to;
         self.fold_if_due();
         Ok(())
@@ -289,10 +292,10 @@ impl Engine for Log {
             drop(folding.join());
         }
         let Some(active) = &self.active else { return Ok(()) };
-        let ((salt, offset), last) = (active.place(), active.last);
+        let (salt, offset) = active.place();
         self.frames.clear();
         self.frames.closed(salt, offset);
-        self.write(last)?;
+        self.write(self.last)?;
         if let Some(active) = self.active.take() {
             active.seal();
         }

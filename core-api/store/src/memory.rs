@@ -64,7 +64,7 @@ impl Engine for Memory {
         Ok(())
     }
 
-    fn recover(&mut self, _kept: Revision, _next: Revision) -> Result<(), EngineError> {
+    fn recover(&mut self, _next: Revision) -> Result<(), EngineError> {
         Ok(())
     }
 

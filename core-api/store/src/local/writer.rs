@@ -137,7 +137,7 @@ impl<E: Engine> Writer<E> {
     fn unseal(&mut self) -> Result<(), EngineError> {
         if self.sealed {
             let next = self.assigned.next();
-            self.engine.recover(self.revision, next).map_err(definite)?;
+            self.engine.recover(next).map_err(definite)?;
             self.sealed = false;
             info!(revision = %self.revision, "the store writes again");
         }
@@ -148,7 +148,7 @@ impl<E: Engine> Writer<E> {
     fn seal(&mut self, error: EngineError) -> EngineError {
         self.sealed = true;
         error!(%error, revision = %self.revision, "the store cannot write");
-        match self.engine.recover(self.revision, self.assigned.next()) {
+        match self.engine.recover(self.assigned.next()) {
             Ok(()) => {
                 self.sealed = false;
                 definite(error)

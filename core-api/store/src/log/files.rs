@@ -110,7 +110,8 @@ pub(super) fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
     };
     let segments = check_segments(disk, &needed, &mut scan)?;
     let Scan { last, next, compacted, tail } = scan;
-    let compacted = compacted.min(Revision(next.0 - 1));
+    let folded = snapshot.as_ref().map_or(Revision::ZERO, |(_, snapshot)| snapshot.revision);
+    let compacted = compacted.max(folded);
     let snapshot = snapshot.map(|(_, snapshot)| Arc::new(snapshot));
     Ok(Found { files: Files { snapshot, segments, garbage }, last, next, compacted, tail, free })
 }

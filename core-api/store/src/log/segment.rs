@@ -113,7 +113,8 @@ impl Scan {
             return Err(corrupt(name, 0, &missing));
         }
         self.next = self.next.max(header.next);
-        self.compacted = self.compacted.max(header.compacted);
+        // A mark before it that failed does not count either.
+        self.compacted = header.compacted;
         self.tail = None;
         let mut at = HEADER;
         while let Some((body, next)) = frame(bytes, at, header.salt, 0) {
@@ -188,7 +189,7 @@ pub(super) struct Active {
     pub(super) number: u64,
     salt: u64,
     after: Revision,
-    pub(super) last: Revision,
+    last: Revision,
     /// Where the next record goes.
     pub(super) offset: u64,
     /// Zeros were written up to here: writing over them needs no new space and no change of metadata, which makes a
