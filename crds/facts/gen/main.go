@@ -27,7 +27,7 @@ const major, minor = 1, 37
 
 const header = `# Facts about the types of the Kubernetes API at level 1.37. Made by crds/facts/gen (make facts); do not edit.
 #
-# A line at the margin is a type:    NAME [gvk=GROUP/VERSION/KIND] [struct=atomic] [union]
+# A line at the margin is a type:    NAME [struct=atomic] [union] [retainKeys] [gvk=GROUP/VERSION/KIND]...
 # An indented line is its field:     NAME SHAPE TAG [attribute]...        separated by tabs
 #   NAME    JSON name; "+" for a type whose fields are taken in ("inline")
 #   SHAPE   * before it: may be absent in Go (pointer); [] list of; {} map from text to; ~ wrapped in a protobuf message;
@@ -124,6 +124,9 @@ func write(types map[string]*typeFacts) error {
 	for _, name := range names {
 		t := types[name]
 		columns := append([]string{name}, t.attributes...)
+		if t.retainKeys {
+			columns = append(columns, "retainKeys")
+		}
 		sort.Strings(t.gvks)
 		for i, gvk := range t.gvks {
 			if i == 0 || gvk != t.gvks[i-1] {

@@ -11,6 +11,8 @@ import (
 
 type typeFacts struct {
 	attributes []string
+	// Some field of this type is merged with retained keys.
+	retainKeys bool
 	gvks       []string
 	fields     []fieldFacts
 }
@@ -111,6 +113,9 @@ func (w *walker) field(facts *typeFacts, owner reflect.Type, field reflect.Struc
 		if value := field.Tag.Get(key); value != "" {
 			add(map[string]string{"patchStrategy": "patch=", "patchMergeKey": "patchKey="}[key] + value)
 		}
+	}
+	if strings.Contains(field.Tag.Get("patchStrategy"), "retainKeys") {
+		w.types[modelName(leaf(field.Type))].retainKeys = true
 	}
 	if values := w.sources.enum(leaf(field.Type)); len(values) > 0 {
 		add("enum=" + strings.Join(values, "|"))
