@@ -1,0 +1,72 @@
+# What there is to type. Everything that a target needs is installed or built by it; Debian packages by apt-get, as
+# root or through sudo.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.NOTPARALLEL:
+
+CARGO ?= cargo
+# Command that must be there, and the Debian package that has it.
+NEEDED := cc:gcc ld:binutils curl:curl git:git
+
+.PHONY: help build release test tools kubectl packages up down bench lint fmt facts clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: packages ## build everything for development
+	$(CARGO) build --workspace
+
+release: packages
+	@$(CARGO) build --release -p proa
+
+up: release ## build the release and start a cluster on this machine
+	@target/release/proa up
+	echo "next: export KUBECONFIG=/var/lib/proa/admin.kubeconfig; kubectl get nodes (make tools puts kubectl in target/tools)"
+
+down: ## stop the cluster that `make up` started
+	@if [ -x target/release/proa ]; then target/release/proa down; else echo "nothing to stop: proa was never built"; fi
+
+test: tools ## run all tests
+	@mkdir -p target
+	status=0
+	$(CARGO) test --workspace --no-fail-fast 2>&1 | tee target/test.log || status=$$?
+	tests/tools/summary.sh target/test.log
+	exit $$status
+
+bench: release tools ## measure the release; writes target/bench/
+	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "tests/bench/run is not there yet" >&2; exit 1; fi
+
+lint: ## formatting and clippy, warnings are errors
+	@$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format the sources
+	@$(CARGO) fmt --all
+
+facts: ## regenerate crds/facts/v1_37.tsv (needs Go >= 1.26)
+	@cd crds/facts/gen
+	go run . > v1_37.tsv.new
+	mv v1_37.tsv.new ../v1_37.tsv
+
+tools: packages kubectl ## get what the tests use: kubectl 1.37 in target/tools
+
+kubectl:
+	@tests/tools/kubectl.sh
+
+packages:
+	@missing=""
+	for need in $(NEEDED); do
+		command -v "$${need%%:*}" >/dev/null || missing+=" $${need#*:}"
+	done
+	command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
+	[ -n "$$missing" ] || exit 0
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo
+	echo "installing:$$missing"
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+clean: down ## stop the cluster and remove what was built
+	@$(CARGO) clean
