@@ -72,6 +72,13 @@ fn apply(live: &mut BTreeMap<Key, (Revision, Bytes)>, change: &Change) {
     }
 }
 
+/// What changes make of nothing.
+pub fn live_objects<'a>(changes: impl IntoIterator<Item = &'a Change>) -> BTreeMap<Key, (Revision, Bytes)> {
+    let mut live = BTreeMap::new();
+    changes.into_iter().for_each(|change| apply(&mut live, change));
+    live
+}
+
 impl Mirror {
     /// A copy of everything.
     pub fn state(&self) -> State {

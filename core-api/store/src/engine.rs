@@ -26,8 +26,8 @@ pub trait Engine: Send + 'static {
     /// Prepares a copy of everything that was appended; the returned closure writes it and may run on any thread.
     fn backup(&mut self, to: &Path) -> Result<Backup, EngineError>;
 
-    /// Bytes on disk.
-    fn file_bytes(&self) -> u64;
+    /// Tells the bytes on disk, also while background work changes them. Does not keep the files open.
+    fn meter(&self) -> Meter;
 
     /// Lets go of the files, after waiting for background work.
     fn close(&mut self) -> Result<(), EngineError>;
@@ -35,6 +35,9 @@ pub trait Engine: Send + 'static {
 
 /// The part of a backup that runs beside the writer; it answers with the revision that the copy holds.
 pub type Backup = Box<dyn FnOnce() -> Result<Revision, EngineError> + Send>;
+
+/// Tells the bytes on disk.
+pub type Meter = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Why an engine refused. Texts say what failed and on which file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

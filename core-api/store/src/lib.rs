@@ -27,7 +27,7 @@ mod revision;
 mod store;
 mod write;
 
-pub use engine::{Backup, Engine, EngineError};
+pub use engine::{Backup, Engine, EngineError, Meter};
 pub use local::{Local, Options};
 pub use log::{Directory, Disk, DiskFile, Log, LogOptions, restore};
 pub use memory::Memory;

@@ -18,6 +18,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::Meter;
 use crate::{CommitError, Engine, Key, OpenError, Published, Revision, Stats, Store, Write};
 use writer::{Request, Writer};
 
@@ -59,7 +60,6 @@ impl Default for Options {
 struct Shared {
     revision: AtomicU64,
     compacted: AtomicU64,
-    file_bytes: AtomicU64,
     batches: AtomicU64,
     writes: AtomicU64,
     conflicts: AtomicU64,
@@ -70,6 +70,7 @@ struct Shared {
 pub struct Local<E: Engine> {
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
+    meter: Meter,
     max_write_bytes: usize,
     max_write_ops: usize,
     engine: PhantomData<fn() -> E>,
@@ -87,7 +88,7 @@ impl<E: Engine> Local<E> {
         let shared = Arc::new(Shared::default());
         shared.revision.store(loaded.revision.0, Ordering::Release);
         shared.compacted.store(loaded.compacted.0, Ordering::Release);
-        shared.file_bytes.store(engine.file_bytes(), Ordering::Relaxed);
+        let meter = engine.meter();
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let (max_write_bytes, max_write_ops) = (options.max_write_bytes, options.max_write_ops);
         published.load(loaded);
@@ -95,7 +96,7 @@ impl<E: Engine> Local<E> {
         std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(
             |source| OpenError::Io { what: "cannot start the store's writer thread".into(), source },
         )?;
-        Ok(Arc::new(Local { requests, shared, max_write_bytes, max_write_ops, engine: PhantomData }))
+        Ok(Arc::new(Local { requests, shared, meter, max_write_bytes, max_write_ops, engine: PhantomData }))
     }
 
     /// What can be said without asking the writer.
@@ -171,7 +172,7 @@ impl<E: Engine> Store for Local<E> {
     fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
-            file_bytes: read(&self.shared.file_bytes),
+            file_bytes: (self.meter)(),
             batches: read(&self.shared.batches),
             writes: read(&self.shared.writes),
             conflicts: read(&self.shared.conflicts),

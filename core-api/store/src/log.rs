@@ -28,13 +28,13 @@ mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::engine::Backup;
+use crate::engine::{Backup, Meter};
 use crate::{Change, Engine, EngineError, Key, Loaded, Object, OpenError, Revision, Value};
 pub use disk::{Directory, Disk, DiskFile};
 use files::{Files, Found};
@@ -96,7 +96,8 @@ impl Log {
     /// The files on some other disk.
     pub fn on(disk: Arc<dyn Disk>, options: LogOptions) -> Self {
         let files = Mutex::new(Files::default());
-        let shared = Shared { disk, files, turn: Mutex::new(()), stop: AtomicBool::new(false) };
+        let (turn, stop, active_bytes) = (Mutex::new(()), AtomicBool::new(false), AtomicU64::new(0));
+        let shared = Shared { disk, files, active_bytes, turn, stop };
         Log {
             shared: Arc::new(shared),
             options,
@@ -118,7 +119,9 @@ impl Log {
     ) -> Result<Active, OpenError> {
         let start = Start { number: self.number, after, next, compacted: self.compacted, first };
         self.number += 1;
-        Active::create(&*self.shared.disk, &start, self.options.fill_bytes)
+        let active = Active::create(&*self.shared.disk, &start, self.options.fill_bytes)?;
+        self.shared.active_bytes.store(active.filled, Ordering::Relaxed);
+        Ok(active)
     }
 
     /// The segment being written.
@@ -140,7 +143,9 @@ impl Log {
     fn write(&mut self, last: Revision) -> Result<(), EngineError> {
         let fill = self.options.fill_bytes;
         let Some(active) = &mut self.active else { return self.active().map(|_| ()) };
-        active.append(self.frames.bytes(), last, fill)
+        let result = active.append(self.frames.bytes(), last, fill);
+        self.shared.active_bytes.store(active.filled, Ordering::Relaxed);
+        result
     }
 
     /// Rewrites if there is enough to gain.
@@ -282,8 +287,9 @@ impl Engine for Log {
         Ok(Box::new(move || Ok(shared.backup(at, next, &to)?)))
     }
 
-    fn file_bytes(&self) -> u64 {
-        self.shared.files.lock().bytes() + self.active.as_ref().map_or(0, |active| active.filled)
+    fn meter(&self) -> Meter {
+        let shared = Arc::downgrade(&self.shared);
+        Box::new(move || shared.upgrade().map_or(0, |shared| shared.bytes()))
     }
 
     fn close(&mut self) -> Result<(), EngineError> {

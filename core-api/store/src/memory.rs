@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::engine::Backup;
+use crate::engine::{Backup, Meter};
 use crate::{Change, Engine, EngineError, Loaded, Object, OpenError, Revision};
 
 /// An engine without files.
@@ -86,8 +86,8 @@ impl Engine for Memory {
         Err(EngineError::Io("a store in memory has no backup".into()))
     }
 
-    fn file_bytes(&self) -> u64 {
-        0
+    fn meter(&self) -> Meter {
+        Box::new(|| 0)
     }
 
     fn close(&mut self) -> Result<(), EngineError> {

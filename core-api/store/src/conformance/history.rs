@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Place, State, apply, open};
+use super::{Place, State, apply, live_objects, open};
 use crate::{Change, CommitError, Expect, Guard, Key, Op, Revision, Value, Write};
 
 /// How a random expectation relates to the truth.
@@ -100,11 +100,9 @@ impl Model {
     fn check(&self, seen: &State) {
         assert_eq!(seen.revision, self.revision);
         assert_eq!(seen.live, self.live);
-        let mut base = BTreeMap::new();
         let (old, new): (Vec<&Change>, Vec<&Change>) =
             self.history.iter().partition(|change| change.revision <= seen.compacted);
-        old.into_iter().for_each(|change| apply(&mut base, change));
-        assert_eq!(seen.base, base, "the base at {}", seen.compacted);
+        assert_eq!(seen.base, live_objects(old), "the base at {}", seen.compacted);
         assert!(seen.changes.iter().eq(new), "the changes after {}", seen.compacted);
     }
 }

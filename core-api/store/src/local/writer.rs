@@ -84,7 +84,6 @@ impl<E: Engine> Writer<E> {
                     closing.push(reply);
                 }
             }
-            self.shared.file_bytes.store(self.engine.file_bytes(), Ordering::Relaxed);
         }
         if let Err(error) = self.engine.close() {
             warn!(%error, "closing the store");

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -25,6 +25,8 @@ const UNFINISHED: &str = "snapshot.tmp";
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) files: Mutex<Files>,
+    /// The length of the segment being written.
+    pub(super) active_bytes: AtomicU64,
     /// One rewriting at a time: it removes files that another one would read.
     pub(super) turn: Mutex<()>,
     pub(super) stop: AtomicBool,
@@ -64,6 +66,11 @@ pub(super) fn live(
 }
 
 impl Shared {
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.lock().bytes() + self.active_bytes.load(Ordering::Relaxed)
+    }
+
     /// Rewrites the segments that hold nothing later than a revision.
     pub(super) fn fold(&self, up_to: Revision) -> Result<(), OpenError> {
         let _turn = self.turn.lock();

@@ -28,6 +28,8 @@ enum Event<N> {
 pub(crate) struct Faults {
     /// Percent of syncs that fail.
     pub(crate) sync: u64,
+    /// This many syncs fail first.
+    pub(crate) next_syncs: u64,
     /// Percent of writes that fail, some after writing a part.
     pub(crate) write: u64,
     /// Percent of creations, renames, removals and changes of size that fail.
@@ -288,6 +290,12 @@ impl<N> State<N> {
         if self.fails(percent) { Err(io::Error::other("injected")) } else { Ok(()) }
     }
 
+    fn broken_sync(&mut self) -> io::Result<()> {
+        let percent = if self.faults.next_syncs > 0 { 100 } else { self.faults.sync };
+        self.faults.next_syncs = self.faults.next_syncs.saturating_sub(1);
+        self.broken(percent)
+    }
+
     fn find(&self, name: &str) -> io::Result<usize> {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -342,8 +350,7 @@ impl<N: Clone + Send + 'static> Disk for TestDisk<N> {
 
     fn sync_names(&self) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
-        let percent = state.faults.sync;
-        let failed = state.broken(percent);
+        let failed = state.broken_sync();
         state.events.push(Event::SyncNames { ok: failed.is_ok() });
         failed
     }
@@ -392,8 +399,7 @@ impl<N: Send> DiskFile for TestFile<N> {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock().unwrap();
-        let percent = state.faults.sync;
-        let failed = state.broken(percent);
+        let failed = state.broken_sync();
         state.events.push(Event::Sync { file: self.file, ok: failed.is_ok() });
         failed
     }

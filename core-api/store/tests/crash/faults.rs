@@ -1,1 +1,181 @@
-//! placeholder
+//! S6 as callers see it: a disk that fails, fills up and comes back, under a whole store.
+
+use std::sync::Arc;
+
+use proa_store::conformance::Mirror;
+use proa_store::{
+    CommitError, Expect, Local, Log, LogOptions, Op, OpenError, Options, Published, Revision, Store, Value,
+    Write,
+};
+
+use crate::disk::{Faults, Image, TestDisk};
+
+type TheDisk = TestDisk<()>;
+
+fn options() -> LogOptions {
+    LogOptions { segment_bytes: 4000, fill_bytes: 1000, fold_bytes: 4000, ..LogOptions::default() }
+}
+
+fn try_open(disk: &TheDisk) -> Result<(Arc<Local<Log>>, Arc<Mirror>), OpenError> {
+    let mirror = Arc::new(Mirror::default());
+    let published: Arc<dyn Published> = Arc::clone(&mirror) as _;
+    let log = Log::on(Arc::new(disk.clone()), options());
+    Ok((Local::open(log, published, Options::default())?, mirror))
+}
+
+fn open(disk: &TheDisk) -> (Arc<Local<Log>>, Arc<Mirror>) {
+    try_open(disk).unwrap()
+}
+
+fn new_disk() -> TheDisk {
+    TheDisk::new(Image::new(), 1)
+}
+
+fn put(key: &str, len: usize) -> Write {
+    Write::one(Op::put(key, Expect::Absent, Value::new(vec![b'v'; len])))
+}
+
+/// A restart finds exactly what was visible.
+async fn assert_same_after_restart(disk: &TheDisk, store: &Local<Log>, mirror: &Mirror) {
+    store.close().await;
+    let (again, seen) = open(disk);
+    assert_eq!(seen.state().live, mirror.state().live);
+    assert_eq!(seen.state().changes, mirror.state().changes);
+    assert!(again.revision() >= store.revision());
+    again.close().await;
+}
+
+#[tokio::test]
+async fn s6_a_sync_that_fails_once_fails_one_batch_for_good() {
+    let disk = new_disk();
+    let (store, mirror) = open(&disk);
+    assert_eq!(store.commit(put("/a", 10)).await, Ok(Revision(1)));
+    disk.set_faults(Faults { next_syncs: 1, ..Faults::default() });
+    let failed = store.commit(put("/b", 10)).await;
+    assert!(matches!(failed, Err(CommitError::Io(_))), "the write is known not to be applied: {failed:?}");
+    assert_eq!(mirror.state().live.len(), 1);
+    let later = store.commit(put("/b", 10)).await.unwrap();
+    assert!(later > Revision(2), "the failed write's revision is not used again, {later}");
+    assert_eq!(store.stats().failures, 1);
+    assert_same_after_restart(&disk, &store, &mirror).await;
+}
+
+#[tokio::test]
+async fn s6_a_dead_disk_refuses_writes_and_serves_reads() {
+    let disk = new_disk();
+    let (store, mirror) = open(&disk);
+    store.commit(put("/a", 10)).await.unwrap();
+    disk.set_faults(Faults { sync: 100, ..Faults::default() });
+    let unknown = store.commit(put("/b", 10)).await;
+    assert!(matches!(unknown, Err(CommitError::Unknown(_))), "{unknown:?}");
+    let refused = store.commit(put("/c", 10)).await;
+    assert!(matches!(refused, Err(CommitError::Io(_))), "{refused:?}");
+    let refused = store.compact(Revision(1)).await;
+    assert!(matches!(refused, Err(CommitError::Io(_))), "{refused:?}");
+    assert_eq!(store.barrier().await, Ok(Revision(1)));
+    assert_eq!(mirror.get("/a").unwrap().len(), 10);
+    disk.set_faults(Faults::default());
+    let revision = store.commit(put("/d", 10)).await.unwrap();
+    assert!(revision > Revision(2), "{revision}");
+    assert_eq!(mirror.state().live.len(), 2, "what was refused did not come back");
+    assert_same_after_restart(&disk, &store, &mirror).await;
+}
+
+#[tokio::test]
+async fn s6_a_full_disk_refuses_writes_until_there_is_space() {
+    let disk = new_disk();
+    let (store, mirror) = open(&disk);
+    store.commit(put("/a", 10)).await.unwrap();
+    disk.set_faults(Faults { space: Some(disk.used()), ..Faults::default() });
+    for _ in 0..3 {
+        let full = store.commit(put("/big", 5000)).await;
+        assert!(matches!(full, Err(CommitError::Full(_))), "{full:?}");
+        assert_eq!(mirror.state().live.len(), 1);
+    }
+    disk.set_faults(Faults::default());
+    store.commit(put("/big", 5000)).await.unwrap();
+    assert_same_after_restart(&disk, &store, &mirror).await;
+}
+
+/// A store with a snapshot, several segments, and (if closed in order) a note of that at the end.
+async fn sample(closed: bool) -> (Image, Arc<Mirror>) {
+    let disk = new_disk();
+    let (store, mirror) = open(&disk);
+    for n in 0..12 {
+        let key = format!("/k{}", n % 5);
+        store.commit(Write::one(Op::put(key, Expect::Any, Value::new(vec![n; 400])))).await.unwrap();
+        if n == 7 {
+            store.compact(Revision(6)).await.unwrap();
+        }
+    }
+    store.compact(Revision(6)).await.unwrap();
+    let mut image = disk.image();
+    store.close().await;
+    if closed {
+        image = disk.image();
+    }
+    assert!(image.keys().filter(|name| name.starts_with("log")).count() >= 2, "{:?}", image.keys());
+    (image, mirror)
+}
+
+#[tokio::test]
+async fn s4_a_flipped_bit_is_never_served() {
+    let (image, mirror) = sample(true).await;
+    let truth = mirror.state();
+    let (mut refused, mut unharmed) = (0, 0);
+    for (name, bytes) in &image {
+        for at in (0..bytes.len()).step_by(3) {
+            let mut damaged = image.clone();
+            damaged.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
+            match try_open(&TheDisk::new(damaged, 1)) {
+                Err(OpenError::Corrupt { file, .. } | OpenError::Format { file, .. }) => {
+                    assert!(file.starts_with("log") || file.starts_with("snapshot"));
+                    refused += 1;
+                }
+                Err(other) => panic!("{name} byte {at}: {other}"),
+                Ok((store, seen)) => {
+                    assert_eq!(seen.state().live, truth.live, "{name} byte {at}");
+                    unharmed += 1;
+                    store.close().await;
+                }
+            }
+        }
+    }
+    // Padding and the note at the end may be damaged unnoticed.
+    assert!(refused > 1000 && unharmed < 100, "{refused} refused, {unharmed} unharmed");
+}
+
+#[tokio::test]
+async fn s4_a_cut_log_loses_its_last_write_and_says_so_or_refuses() {
+    let (image, mirror) = sample(false).await;
+    let truth = mirror.state();
+    let last = image.keys().rfind(|name| name.starts_with("log")).unwrap().clone();
+    let all = image[&last].len();
+    for len in 0..all {
+        let mut cut = image.clone();
+        cut.get_mut(&last).unwrap().truncate(len);
+        match try_open(&TheDisk::new(cut, 1)) {
+            Err(error) => assert!(len < 64 && matches!(error, OpenError::Corrupt { .. }), "{len}: {error}"),
+            Ok((store, seen)) => {
+                let state = seen.state();
+                let prefix = truth.changes.iter().filter(|change| change.revision <= state.revision);
+                let prefix = prefix.filter(|change| change.revision > state.compacted);
+                assert!(prefix.eq(&state.changes), "{len}");
+                store.close().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn s4_a_missing_file_refuses_to_open() {
+    let (image, _) = sample(true).await;
+    for name in image.keys() {
+        let mut without = image.clone();
+        without.remove(name);
+        let is_last = Some(name) == image.keys().rfind(|name| name.starts_with("log"));
+        let result = try_open(&TheDisk::new(without, 1));
+        // That the last one existed is known to nobody.
+        assert!(is_last || matches!(result, Err(OpenError::Corrupt { .. })), "without {name}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use proa_store::conformance::live_objects;
 use proa_store::{Change, Engine, Key, Loaded, Log, LogOptions, OpenError, Revision, Value};
 
 use crate::disk::{Faults, Image, TestDisk};
@@ -155,19 +155,6 @@ impl Process {
     }
 }
 
-type Live = BTreeMap<Key, (Revision, Bytes)>;
-
-fn live<'a>(changes: impl Iterator<Item = &'a Change>) -> Live {
-    let mut live = Live::new();
-    for Change { revision, key, value } in changes {
-        match value {
-            Some(value) => drop(live.insert(key.clone(), (*revision, value.bytes.clone()))),
-            None => drop(live.remove(key)),
-        }
-    }
-    live
-}
-
 /// Checks what was loaded against what was promised; answers with what turned out to be there.
 fn check(loaded: &Loaded, truth: &[Change], promise: &Promise) -> Vec<Change> {
     let mut truth = truth[..promise.certain].to_vec();
@@ -192,9 +179,10 @@ fn check(loaded: &Loaded, truth: &[Change], promise: &Promise) -> Vec<Change> {
         loaded.compacted
     );
     let is_old = |change: &&Change| change.revision <= loaded.compacted;
-    let base: Live = loaded.base.iter().map(|o| (o.key.clone(), (o.revision, o.bytes.clone()))).collect();
+    let base: BTreeMap<_, _> =
+        loaded.base.iter().map(|o| (o.key.clone(), (o.revision, o.bytes.clone()))).collect();
     assert_eq!(base.len(), loaded.base.len(), "an object is there twice");
-    assert_eq!(base, live(truth.iter().filter(is_old)), "the base at {}", loaded.compacted);
+    assert_eq!(base, live_objects(truth.iter().filter(is_old)), "the base at {}", loaded.compacted);
     assert!(truth.iter().filter(|change| !is_old(change)).eq(&loaded.changes), "the changes differ");
     truth
 }
@@ -250,7 +238,7 @@ fn s1_s4_a_power_loss_at_any_point_keeps_what_was_acknowledged() {
 
 #[test]
 fn s1_s6_a_power_loss_on_a_failing_disk_keeps_what_was_acknowledged() {
-    let faults = Faults { sync: 4, write: 2, name: 2, space: None };
+    let faults = Faults { sync: 4, write: 2, name: 2, ..Faults::default() };
     crash_histories(300, 60, &faults);
 }
 

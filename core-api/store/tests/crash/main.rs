@@ -2,7 +2,7 @@
 //!
 //! Every operation on the disk is recorded with what the store had promised by then. A crash is replayed at any
 //! point of the record, as often as wanted, with other luck each time.
-#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
 
 mod disk;
 mod faults;
