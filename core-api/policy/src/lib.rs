@@ -1,1 +1,19 @@
-//! Built-in admission plugins and authorizers.
+//! Kubernetes' built-in admission plugins and authorizers: the one core crate that may name Pod.
+//!
+//! Owns: RBAC and the node authorizer, admission plugins, service account tokens, the actions behind reviews, bindings,
+//! evictions and tokens, and the objects every cluster starts with. Everything reads the registry's published state
+//! and decides in memory. Deliberately absent: HTTP (authentication of requests calls [`tokens::verifier`]), files (keys
+//! come from the caller).
+
+pub mod actions;
+pub mod admission;
+pub mod aggregation;
+pub mod authorizers;
+pub mod bootstrap;
+pub mod node;
+pub mod objects;
+pub mod policy;
+pub mod rbac;
+pub mod tokens;
+
+pub use policy::Policy;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What is changed; repeatable, and told the object as it is at each try.
-pub type Modification<'a> = &'a (dyn Fn(&mut Value) -> ApiResult<()> + Send + Sync);
+type Modification<'a> = &'a (dyn Fn(&mut Value) -> ApiResult<()> + Send + Sync);
 
 impl Registry {
     /// Changes the target's object in place; removes it when that takes the last obstacle of its deletion away.

@@ -1,0 +1,97 @@
+//! Actions: what answers virtual kinds and extra subresources.
+//!
+//! Owns: which action answers what. Each is one file. Left out: pods' `ephemeralcontainers` and `resize`, which are
+//! ordinary updates with other rules.
+
+pub mod access_review;
+pub mod binding;
+pub mod disruption;
+pub mod eviction;
+pub mod identity_review;
+pub mod namespace_finalize;
+pub mod rules_review;
+pub mod token_request;
+pub mod token_review;
+
+use crate::tokens::{key::SigningKey, verifier::TokenVerifier};
+use jiff::Timestamp;
+use proa_meta::{GroupResource, time::Time};
+use proa_registry::{
+    Authorizer,
+    request::{Action, Object, Written},
+};
+use serde_json::{Value, json};
+use std::{collections::HashMap, sync::Arc};
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
+/// What actions need besides the registry.
+pub struct Dependencies {
+    /// The whole chain of authorizers.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Verifies tokens for reviews.
+    pub verifier: Arc<TokenVerifier>,
+    /// Signs tokens.
+    pub key: Arc<SigningKey>,
+    /// Issuer of tokens.
+    pub issuer: String,
+}
+
+/// Actions by resource and subresource.
+pub type Actions = HashMap<(GroupResource, &'static str), Arc<dyn Action>>;
+
+/// All actions.
+pub fn actions(dependencies: &Dependencies) -> Actions {
+    let Dependencies { authorizer, verifier, key, issuer } = dependencies;
+    let review = |of| Arc::new(access_review::AccessReview::new(of, authorizer.clone())) as Arc<dyn Action>;
+    let pod_binding: Arc<dyn Action> = Arc::new(binding::Binding);
+    let tokens = token_request::TokenRequest::new(key.clone(), issuer.clone(), verifier.audiences().to_vec());
+    let table: [(&'static str, &'static str, &'static str, Arc<dyn Action>); 11] = [
+        (AUTHORIZATION, "subjectaccessreviews", "", review(access_review::Subject::Named)),
+        (AUTHORIZATION, "localsubjectaccessreviews", "", review(access_review::Subject::NamedInNamespace)),
+        (AUTHORIZATION, "selfsubjectaccessreviews", "", review(access_review::Subject::Caller)),
+        (
+            AUTHORIZATION,
+            "selfsubjectrulesreviews",
+            "",
+            Arc::new(rules_review::RulesReview::new(authorizer.clone())),
+        ),
+        (AUTHENTICATION, "selfsubjectreviews", "", Arc::new(identity_review::IdentityReview)),
+        (AUTHENTICATION, "tokenreviews", "", Arc::new(token_review::TokenReview::new(verifier.clone()))),
+        ("", "serviceaccounts", "token", Arc::new(tokens)),
+        ("", "pods", "binding", pod_binding.clone()),
+        ("", "bindings", "", pod_binding),
+        ("", "pods", "eviction", Arc::new(eviction::Eviction)),
+        ("", "namespaces", "finalize", Arc::new(namespace_finalize::NamespaceFinalize)),
+    ];
+    let entry =
+        |(group, resource, subresource, action)| ((GroupResource::new(group, resource), subresource), action);
+    table.into_iter().map(entry).collect()
+}
+
+/// An object made for this answer, HTTP 201.
+pub(crate) fn created(object: Value) -> Written {
+    Written { object: Object::Made(Arc::new(object)), created: true, accepted: false, warnings: Vec::new() }
+}
+
+/// `Status` of a success, HTTP 201.
+pub(crate) fn success() -> Written {
+    created(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
+}
+
+/// Adds a pod condition or brings it up to date; its transition time moves only when its status changes.
+pub(crate) fn set_condition(status: &mut Value, condition: &Value, now: Timestamp) {
+    let Some(conditions) = crate::admission::list_at(status, "conditions") else { return };
+    let mut condition = condition.clone();
+    condition["lastTransitionTime"] = json!(Time::new(now).to_string());
+    match conditions.iter_mut().find(|c| c["type"] == condition["type"]) {
+        Some(existing) => {
+            if existing["status"] == condition["status"] {
+                condition["lastTransitionTime"] = existing["lastTransitionTime"].clone();
+            }
+            *existing = condition;
+        }
+        None => conditions.push(condition),
+    }
+}

@@ -1,0 +1,85 @@
+//! Built-in admission plugins, one file each.
+//!
+//! Owns: which plugins run and in which order (upstream's: `pkg/kubeapiserver/options/plugins.go`). Left out until
+//! their kinds exist: LimitRanger, ResourceQuota, StorageObjectInUseProtection, DefaultStorageClass,
+//! PersistentVolumeClaimResize, DefaultIngressClass, the certificate plugins. Existence and termination of namespaces
+//! are checked by the registry, which guards the write with them.
+
+pub mod default_toleration_seconds;
+pub mod namespace_lifecycle;
+pub mod node_restriction;
+pub mod pod_security;
+pub mod pod_topology_labels;
+pub mod priority;
+pub mod runtime_class;
+pub mod service_account;
+pub mod taint_nodes_by_condition;
+
+use proa_meta::ApiError;
+use proa_registry::{AdmissionRequest, Mutate, Operation, Validate};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Annotation of pods that mirror a node's static pods.
+pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
+/// Plugins that change objects, in order.
+pub fn mutators() -> Vec<Arc<dyn Mutate>> {
+    vec![
+        Arc::new(service_account::ServiceAccount),
+        Arc::new(taint_nodes_by_condition::TaintNodesByCondition),
+        Arc::new(priority::Priority),
+        Arc::new(default_toleration_seconds::DefaultTolerationSeconds),
+        Arc::new(runtime_class::RuntimeClass),
+        Arc::new(pod_topology_labels::PodTopologyLabels),
+    ]
+}
+
+/// Plugins that only refuse, in order.
+pub fn validators() -> Vec<Arc<dyn Validate>> {
+    vec![
+        Arc::new(namespace_lifecycle::NamespaceLifecycle),
+        Arc::new(node_restriction::NodeRestriction),
+        Arc::new(pod_security::PodSecurity),
+        Arc::new(priority::Priority),
+        Arc::new(runtime_class::RuntimeClass),
+    ]
+}
+
+/// 403 in the frame that all plugins use.
+pub(crate) fn forbidden(request: &AdmissionRequest<'_>, why: &str) -> ApiError {
+    ApiError::forbidden(&request.kind.group_resource(), request.name, why)
+}
+
+/// Whether the request is about a resource of the core group itself, not a subresource.
+pub(crate) fn is_core(request: &AdmissionRequest<'_>, resource: &str) -> bool {
+    request.subresource.is_empty() && request.kind.gvk.group.is_empty() && request.kind.resource == resource
+}
+
+/// Whether a pod is being created.
+pub(crate) fn creates_pod(request: &AdmissionRequest<'_>) -> bool {
+    request.operation == Operation::Create && is_core(request, "pods")
+}
+
+/// A list's items; none when there is no list.
+pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// The map at `field`, made when absent.
+pub(crate) fn map_at<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Map<String, Value>> {
+    let map = object.as_object_mut()?.entry(field).or_insert_with(|| Value::Object(Map::new()));
+    if map.is_null() {
+        *map = Value::Object(Map::new());
+    }
+    map.as_object_mut()
+}
+
+/// The list at `field`, made when absent.
+pub(crate) fn list_at<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Vec<Value>> {
+    let list = object.as_object_mut()?.entry(field).or_insert_with(|| Value::Array(Vec::new()));
+    if list.is_null() {
+        *list = Value::Array(Vec::new());
+    }
+    list.as_array_mut()
+}

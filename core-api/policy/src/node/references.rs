@@ -1,0 +1,190 @@
+//! What pods refer to.
+//!
+//! Owns: the references of a pod's spec, and the question whether a pod of a node refers to an object. Pods of other
+//! nodes are skipped by their indexed `spec.nodeName` without being decoded. Upstream:
+//! `plugin/pkg/auth/authorizer/node/graph.go`, `pkg/api/v1/pod/util.go` (visitors).
+
+use crate::objects;
+use proa_registry::{Kind, Registry};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Kinds that pods refer to by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Volumes, environment, pull secrets.
+    Secret,
+    /// Volumes, environment.
+    ConfigMap,
+    /// PersistentVolumeClaims.
+    Claim,
+    /// The service account.
+    ServiceAccount,
+}
+
+/// Answers from the published pods.
+pub struct References<'a> {
+    registry: &'a Registry,
+}
+
+#[derive(Deserialize)]
+struct PodSpecView {
+    #[serde(default)]
+    spec: Value,
+}
+
+impl<'a> References<'a> {
+    /// Over the registry's pods.
+    pub fn of(registry: &'a Registry) -> Self {
+        Self { registry }
+    }
+
+    /// Whether a pod bound to the node refers to the named object of its namespace.
+    pub fn refers(&self, node: &str, namespace: &str, reference: Reference, name: &str) -> bool {
+        let Some(pods) = self.registry.kind(&objects::PODS) else { return false };
+        let Some(node_name) = node_name_field(&pods) else { return false };
+        let snapshot = pods.snapshot();
+        let mut bound = snapshot.iter_namespace(namespace).filter(|entry| entry.field(node_name) == node);
+        bound.any(|entry| {
+            let pod = entry.decode::<PodSpecView>();
+            pod.is_ok_and(|pod| mentions(&pod.spec, entry.name(), reference, name))
+        })
+    }
+}
+
+/// Position of `spec.nodeName` among the selectable fields of pods.
+fn node_name_field(pods: &Arc<Kind>) -> Option<usize> {
+    pods.def.selectable.iter().position(|field| field.field == "spec.nodeName")
+}
+
+/// Whether a pod is bound to a node.
+pub fn is_bound(registry: &Registry, namespace: &str, name: &str, node: &str) -> bool {
+    let Some(pods) = registry.kind(&objects::PODS) else { return false };
+    let Some(field) = node_name_field(&pods) else { return false };
+    pods.get(namespace, name).is_some_and(|entry| entry.field(field) == node)
+}
+
+/// Namespace and name of the claim that a volume is bound to.
+pub fn claim_of_volume(registry: &Registry, volume: &str) -> Option<(String, String)> {
+    const VOLUMES: proa_meta::Gvr = proa_meta::Gvr::new("", "v1", "persistentvolumes");
+    let entry = registry.kind(&VOLUMES)?.get("", volume)?;
+    let claim = entry.decode::<PodSpecView>().ok()?.spec["claimRef"].take();
+    Some((claim["namespace"].as_str()?.to_owned(), claim["name"].as_str()?.to_owned()))
+}
+
+/// Whether a pod's spec mentions an object.
+pub fn mentions(spec: &Value, pod: &str, reference: Reference, name: &str) -> bool {
+    let mut found = false;
+    visit(spec, pod, &mut |kind, mentioned| found |= kind == reference && mentioned == name);
+    found
+}
+
+/// Calls `each` for every reference of a pod's spec.
+pub fn visit(spec: &Value, pod: &str, each: &mut dyn FnMut(Reference, &str)) {
+    let mut one = |reference, value: &Value| {
+        if let Some(name) = value.as_str() {
+            each(reference, name);
+        }
+    };
+    one(Reference::ServiceAccount, &spec["serviceAccountName"]);
+    for secret in items(&spec["imagePullSecrets"]) {
+        one(Reference::Secret, &secret["name"]);
+    }
+    for containers in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in items(&spec[containers]) {
+            visit_environment(container, &mut one);
+        }
+    }
+    for volume in items(&spec["volumes"]) {
+        visit_volume(volume, pod, &mut one);
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn visit_environment(container: &Value, one: &mut dyn FnMut(Reference, &Value)) {
+    for variable in items(&container["env"]) {
+        one(Reference::Secret, &variable["valueFrom"]["secretKeyRef"]["name"]);
+        one(Reference::ConfigMap, &variable["valueFrom"]["configMapKeyRef"]["name"]);
+    }
+    for source in items(&container["envFrom"]) {
+        one(Reference::Secret, &source["secretRef"]["name"]);
+        one(Reference::ConfigMap, &source["configMapRef"]["name"]);
+    }
+}
+
+fn visit_volume(volume: &Value, pod: &str, one: &mut dyn FnMut(Reference, &Value)) {
+    one(Reference::Secret, &volume["secret"]["secretName"]);
+    one(Reference::ConfigMap, &volume["configMap"]["name"]);
+    one(Reference::Claim, &volume["persistentVolumeClaim"]["claimName"]);
+    if let (Value::Object(_), Some(name)) = (&volume["ephemeral"], volume["name"].as_str()) {
+        one(Reference::Claim, &Value::String(format!("{pod}-{name}")));
+    }
+    for source in items(&volume["projected"]["sources"]) {
+        one(Reference::Secret, &source["secret"]["name"]);
+        one(Reference::ConfigMap, &source["configMap"]["name"]);
+    }
+    const SECRET_PATHS: [&str; 11] = [
+        "/azureFile/secretName",
+        "/cephfs/secretRef/name",
+        "/cinder/secretRef/name",
+        "/flexVolume/secretRef/name",
+        "/rbd/secretRef/name",
+        "/scaleIO/secretRef/name",
+        "/iscsi/secretRef/name",
+        "/storageos/secretRef/name",
+        "/csi/nodePublishSecretRef/name",
+        "/csi/nodeStageSecretRef/name",
+        "/csi/nodeExpandSecretRef/name",
+    ];
+    for path in SECRET_PATHS {
+        if let Some(name) = volume.pointer(path) {
+            one(Reference::Secret, name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_place_of_a_pod_is_seen() {
+        let spec = json!({
+            "serviceAccountName": "account",
+            "imagePullSecrets": [{"name": "pull"}],
+            "initContainers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "init-env"}}}]}],
+            "containers": [{"envFrom": [{"secretRef": {"name": "from"}}, {"configMapRef": {"name": "map-from"}}]}],
+            "volumes": [
+                {"secret": {"secretName": "volume"}},
+                {"configMap": {"name": "map"}},
+                {"projected": {"sources": [{"secret": {"name": "projected"}}, {"configMap": {"name": "ca"}}]}},
+                {"persistentVolumeClaim": {"claimName": "data"}},
+                {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
+                {"csi": {"nodePublishSecretRef": {"name": "csi"}}},
+            ],
+        });
+        for (want, reference, name) in [
+            (true, Reference::ServiceAccount, "account"),
+            (true, Reference::Secret, "pull"),
+            (true, Reference::Secret, "init-env"),
+            (true, Reference::Secret, "from"),
+            (true, Reference::Secret, "volume"),
+            (true, Reference::Secret, "projected"),
+            (true, Reference::Secret, "csi"),
+            (false, Reference::Secret, "map"),
+            (true, Reference::ConfigMap, "map"),
+            (true, Reference::ConfigMap, "map-from"),
+            (true, Reference::ConfigMap, "ca"),
+            (true, Reference::Claim, "data"),
+            (true, Reference::Claim, "web-scratch"),
+            (false, Reference::Claim, "scratch"),
+        ] {
+            assert_eq!(mentions(&spec, "web", reference, name), want, "{reference:?} {name}");
+        }
+    }
+}
