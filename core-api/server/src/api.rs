@@ -8,7 +8,12 @@
 //! current-thread runtimes, so background work goes to [`ApiConfig::runtime`].
 
 use crate::{
-    authn::Authenticator, connect::Connectors, discovery, fairness::Fairness, filters, health::Health, metrics::Metrics,
+    authn::Authenticator,
+    connect::Connectors,
+    discovery,
+    filters::{self, fairness::Fairness},
+    health::Health,
+    metrics::Metrics,
     openapi::{self, SchemaDocs},
     version::VersionInfo,
 };
@@ -18,6 +23,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use proa_meta::{ApiError, User};
 use proa_registry::{Authorizer, registry::Registry};
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -172,9 +178,14 @@ pub struct ApiConfig {
     pub connectors: Connectors,
     /// What `/readyz`, `/livez` and `/healthz` look at.
     pub health: Health,
+    /// Further plain paths, such as `/openid/v1/jwks`.
+    pub documents: BTreeMap<String, Document>,
     /// `host:port` under which clients reach the server, for `/api`.
     pub public_address: String,
 }
+
+/// Makes the answer of a plain path.
+pub type Document = Arc<dyn Fn() -> Response + Send + Sync>;
 
 impl ApiConfig {
     /// The smallest configuration; fields may be changed afterwards.
@@ -194,6 +205,7 @@ impl ApiConfig {
             limits: Limits::default(),
             connectors: Connectors::default(),
             health: Health::default(),
+            documents: BTreeMap::new(),
             public_address: String::from("127.0.0.1:6443"),
         }
     }

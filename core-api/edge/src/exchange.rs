@@ -1,0 +1,136 @@
+//! One request and its answer, between actix's types and the core's.
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::{BodyStream, BoxBody, SizedStream},
+    http::{StatusCode as Status, header as header02},
+    web,
+};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use proa_meta::ApiError;
+use proa_server::{Api, Body, Caller, Peer, Request, Response};
+use tokio::sync::watch;
+
+/// What every worker holds.
+pub(crate) struct Carrier {
+    pub(crate) api: Api,
+    /// True once streams must end.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+/// Carries one request to the core and its answer back.
+pub(crate) async fn carry(
+    carrier: web::Data<Carrier>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let Some(peer) = request.conn_data::<Peer>().cloned() else {
+        // Only TLS connections are accepted, and each has one.
+        return HttpResponse::InternalServerError().finish();
+    };
+    let limit = carrier.api.limits().body_bytes;
+    let body = match read(payload, limit, declared_length(&request)).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return too_large(limit),
+        Err(Unread::Broken) => return HttpResponse::BadRequest().finish(),
+    };
+    let Some(request) = translate(&request, body, peer) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    let response = carrier.api.call(request).await;
+    answer(response, carrier.stopped.clone())
+}
+
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+fn declared_length(request: &HttpRequest) -> usize {
+    let value = request.headers().get(header02::CONTENT_LENGTH);
+    value.and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+/// The whole body; a single piece is not copied.
+async fn read(mut payload: web::Payload, limit: usize, declared: usize) -> Result<Bytes, Unread> {
+    if declared > limit {
+        return Err(Unread::TooLarge);
+    }
+    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(|_| Unread::Broken)?;
+    let Some(second) = payload.next().await else {
+        return if first.len() > limit { Err(Unread::TooLarge) } else { Ok(first) };
+    };
+    let mut body = BytesMut::with_capacity(declared.max(2 * first.len()));
+    body.extend_from_slice(&first);
+    body.extend_from_slice(&second.map_err(|_| Unread::Broken)?);
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|_| Unread::Broken)?;
+        if body.len() + piece.len() > limit {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&piece);
+    }
+    if body.len() > limit { Err(Unread::TooLarge) } else { Ok(body.freeze()) }
+}
+
+/// 413 as the core words it. The connection is closed, for the rest of the body is not read.
+fn too_large(limit: usize) -> HttpResponse {
+    let error = ApiError::too_large(format!("Request entity too large: limit is {limit}"));
+    HttpResponse::PayloadTooLarge()
+        .insert_header((header02::CONTENT_TYPE, "application/json"))
+        .force_close()
+        .body(error.to_status().to_string())
+}
+
+fn translate(request: &HttpRequest, body: Bytes, peer: Peer) -> Option<Request> {
+    let target = request.head().uri.path_and_query().map_or("/", |p| p.as_str());
+    let mut headers = HeaderMap::with_capacity(request.headers().len());
+    for (name, value) in request.headers() {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
+    }
+    Some(Request {
+        method: Method::from_bytes(request.method().as_str().as_bytes()).ok()?,
+        uri: Uri::try_from(target).ok()?,
+        headers,
+        body,
+        caller: Caller::Network(peer),
+    })
+}
+
+fn answer(response: Response, stopped: watch::Receiver<bool>) -> HttpResponse {
+    let Response { status, headers, body } = response;
+    let status = Status::from_u16(status.as_u16()).unwrap_or(Status::INTERNAL_SERVER_ERROR);
+    let mut builder = HttpResponse::build(status);
+    copy_headers(&headers, &mut builder);
+    match body {
+        Body::Whole(bytes) => builder.body(bytes),
+        Body::Chunks(chunks) => {
+            let size: usize = chunks.iter().map(Bytes::len).sum();
+            let pieces = stream::iter(chunks.into_iter().map(Ok::<_, actix_web::Error>));
+            builder.body(BoxBody::new(SizedStream::new(size as u64, pieces)))
+        }
+        Body::Stream(pieces) => {
+            let end = Box::pin(async move {
+                let mut stopped = stopped;
+                // The sender going away means that the listener is gone, too.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            });
+            builder.body(BoxBody::new(BodyStream::new(pieces.take_until(end).map(|p| p.map_err(Broken)))))
+        }
+    }
+}
+
+fn copy_headers(headers: &HeaderMap, builder: &mut HttpResponseBuilder) {
+    for (name, value) in headers {
+        builder.append_header((name.as_str(), value.as_bytes()));
+    }
+}
+
+/// A stream that cannot go on ends the connection: its status was sent long ago.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Broken(ApiError);

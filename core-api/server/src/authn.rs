@@ -1,0 +1,53 @@
+//! Who is asking.
+//!
+//! Owns the order of authenticators and what their answers mean: the first that knows the caller decides; when one
+//! refused its credentials and none knew the caller, the answer is 401; without credentials the caller is anonymous.
+//! Upstream: apiserver `pkg/endpoints/filters/authentication.go`, `pkg/authentication/request/union`.
+
+mod token;
+mod x509;
+
+pub use token::{Bearer, TokenVerifier};
+pub use x509::ClientCertificate;
+
+use crate::api::{Caller, Request, Server};
+use futures::future::BoxFuture;
+use proa_meta::{ApiError, ApiResult, User, identity};
+use std::sync::Arc;
+
+/// Finds out who a request comes from.
+pub trait Authenticator: Send + Sync {
+    /// The user; `None` when the request carries no credentials of this sort; an error when they are wrong.
+    fn authenticate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>>;
+}
+
+/// The user of a request.
+pub(crate) async fn identify(server: &Server, request: &Request) -> ApiResult<Arc<User>> {
+    if let Caller::InProcess(user) = &request.caller {
+        return Ok(Arc::clone(user));
+    }
+    let mut refused = None;
+    for authenticator in &server.config.authenticators {
+        match authenticator.authenticate(request).await {
+            Ok(Some(user)) => return Ok(user),
+            Ok(None) => {}
+            Err(why) => refused = Some(why),
+        }
+    }
+    match refused {
+        Some(why) => {
+            tracing::warn!(error = %why, "credentials refused");
+            Err(ApiError::unauthorized())
+        }
+        None if server.config.anonymous => Ok(Arc::new(User::anonymous())),
+        None => Err(ApiError::unauthorized()),
+    }
+}
+
+/// Adds the group of all authenticated users.
+fn authenticated(mut user: User) -> User {
+    if !user.in_group(identity::AUTHENTICATED) && !user.in_group(identity::UNAUTHENTICATED) {
+        user.groups.push(identity::AUTHENTICATED.to_owned());
+    }
+    user
+}

@@ -1,0 +1,182 @@
+//! What is served: `/api`, `/apis` and below, plain and aggregated.
+//!
+//! Documents are made from the catalogue when asked for; only the aggregated ones, which every kubectl asks for, are
+//! kept, by catalogue generation. Upstream: apiserver `pkg/endpoints/discovery`.
+
+mod aggregated;
+mod plain;
+
+use crate::{
+    api::{Body, Request, Response, Server},
+    negotiate::{self, Shape},
+    respond,
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use parking_lot::Mutex;
+use proa_meta::ApiResult;
+use proa_registry::{KindDef, kind::Behaviour};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Aggregated documents of one catalogue generation.
+#[derive(Default)]
+pub(crate) struct Cache(Mutex<Option<Arc<Aggregated>>>);
+
+struct Aggregated {
+    generation: u64,
+    core: Document,
+    groups: Document,
+}
+
+#[derive(Clone)]
+struct Document {
+    json: Bytes,
+    etag: HeaderValue,
+}
+
+impl Document {
+    fn new(json: Vec<u8>) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &json);
+        let etag = digest.as_ref().iter().fold(String::from("\""), |text, b| format!("{text}{b:02X}")) + "\"";
+        // Hex digits and quotes are a valid header value.
+        let etag = HeaderValue::from_str(&etag).unwrap_or(HeaderValue::from_static("\"\""));
+        Self { json: Bytes::from(json), etag }
+    }
+}
+
+/// Answers a path under `/api`; `None` when nothing is there.
+pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<ApiResult<Response>> {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let catalogue = server.config.registry.catalogue();
+    let value = match parts.as_slice() {
+        [prefix @ ("api" | "apis")] => {
+            let form = match negotiate::discovery(&request.headers, request.uri.query()) {
+                Ok(form) => form,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Shape::Discovery { beta } = form.shape {
+                return Some(Ok(aggregated(server, request, *prefix == "api", beta)));
+            }
+            if *prefix == "api" {
+                plain::core_versions(&catalogue, &server.config.public_address)
+            } else {
+                plain::groups(&catalogue)
+            }
+        }
+        ["api", version] => plain::resources(catalogue.version("", version)?, ""),
+        ["apis", group] if !group.is_empty() => plain::group(catalogue.group(group)?),
+        ["apis", group, version] if !group.is_empty() => {
+            plain::resources(catalogue.version(group, version)?, group)
+        }
+        _ => return None,
+    };
+    Some(negotiated(request, &value))
+}
+
+fn negotiated(request: &Request, value: &Value) -> ApiResult<Response> {
+    let form = negotiate::plain(&request.headers, request.uri.query())?;
+    let (content_type, bytes) = respond::render(value, form.wire, form.pretty);
+    Ok(respond::with_value(StatusCode::OK, content_type, Body::Whole(bytes)))
+}
+
+fn aggregated(server: &Server, request: &Request, core: bool, beta: bool) -> Response {
+    let documents = server.discovery.get(server);
+    let mut document = if core { documents.core.clone() } else { documents.groups.clone() };
+    if beta {
+        document = Document::new(aggregated::as_beta(&document.json));
+    }
+    let content_type = if beta {
+        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+    } else {
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    };
+    let known = request.headers.get(header::IF_NONE_MATCH) == Some(&document.etag);
+    let (status, body) = match known {
+        true => (StatusCode::NOT_MODIFIED, Body::empty()),
+        false => (StatusCode::OK, Body::Whole(document.json)),
+    };
+    let mut response = respond::with_type(status, content_type, body);
+    response.headers.insert(header::ETAG, document.etag);
+    response.headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    crate::encode::compress::large(response, &request.headers)
+}
+
+impl Cache {
+    fn get(&self, server: &Server) -> Arc<Aggregated> {
+        let catalogue = server.config.registry.catalogue();
+        let mut kept = self.0.lock();
+        if let Some(documents) = kept.as_ref().filter(|d| d.generation == catalogue.generation()) {
+            return Arc::clone(documents);
+        }
+        let documents = Arc::new(Aggregated {
+            generation: catalogue.generation(),
+            core: Document::new(aggregated::document(&catalogue, true)),
+            groups: Document::new(aggregated::document(&catalogue, false)),
+        });
+        *kept = Some(Arc::clone(&documents));
+        documents
+    }
+}
+
+/// Verbs of the resource itself, sorted.
+fn root_verbs(def: &KindDef) -> &'static [&'static str] {
+    match def.behaviour {
+        Behaviour::Virtual => &["create"],
+        Behaviour::Stored => {
+            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+        }
+    }
+}
+
+/// A subresource as discovery shows it.
+struct Subresource<'a> {
+    name: &'a str,
+    group: &'a str,
+    version: &'a str,
+    kind: &'a str,
+    verbs: Vec<&'a str>,
+}
+
+/// Subresources by name.
+fn subresources(def: &KindDef) -> Vec<Subresource<'_>> {
+    const OBJECT_VERBS: [&str; 3] = ["get", "patch", "update"];
+    let own = &def.gvk;
+    let mut found: Vec<Subresource<'_>> = def
+        .subresources
+        .iter()
+        .map(|s| {
+            let mut verbs = s.verbs.to_vec();
+            verbs.sort_unstable();
+            Subresource {
+                name: s.name,
+                group: &s.gvk.group,
+                version: &s.gvk.version,
+                kind: &s.gvk.kind,
+                verbs,
+            }
+        })
+        .collect();
+    if def.status {
+        found.push(Subresource {
+            name: "status",
+            group: &own.group,
+            version: &own.version,
+            kind: &own.kind,
+            verbs: OBJECT_VERBS.to_vec(),
+        });
+    }
+    if def.scale.is_some() {
+        let (group, version) = ("autoscaling", "v1");
+        found.push(Subresource {
+            name: "scale",
+            group,
+            version,
+            kind: "Scale",
+            verbs: OBJECT_VERBS.to_vec(),
+        });
+    }
+    found.sort_unstable_by_key(|s| s.name);
+    found
+}

@@ -1,0 +1,72 @@
+//! Discovery as one document for everything. KEP-3352.
+
+use super::{root_verbs, subresources};
+use crate::encode::text;
+use proa_registry::{
+    KindDef,
+    registry::{Catalogue, Group},
+};
+use serde_json::{Value, json};
+
+const V2: &str = "apidiscovery.k8s.io/v2\"";
+const V2_BETA: &str = "apidiscovery.k8s.io/v2beta1\"";
+
+/// The core group's document or that of all others.
+pub(super) fn document(catalogue: &Catalogue, core: bool) -> Vec<u8> {
+    let groups = catalogue.groups().iter().filter(|g| g.name.is_empty() == core);
+    let items: Vec<Value> = groups.map(group).collect();
+    text::json_of(&json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    }))
+}
+
+/// The same document in the older version, which differs in name only.
+pub(super) fn as_beta(json: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(json).replacen(V2, V2_BETA, 1).into_bytes()
+}
+
+fn group(group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| {
+            let resources: Vec<Value> = version.kinds.values().map(|k| resource(&k.def)).collect();
+            json!({"version": version.name, "resources": resources, "freshness": "Current"})
+        })
+        .collect();
+    let mut metadata = json!({"creationTimestamp": null});
+    if !group.name.is_empty() {
+        metadata["name"] = json!(group.name);
+    }
+    json!({"metadata": metadata, "versions": versions})
+}
+
+fn resource(def: &KindDef) -> Value {
+    let gvk = &def.gvk;
+    let mut value = json!({
+        "resource": def.resource,
+        "responseKind": {"group": gvk.group, "version": gvk.version, "kind": gvk.kind},
+        "scope": if def.is_namespaced() { "Namespaced" } else { "Cluster" },
+        "singularResource": def.singular,
+        "verbs": root_verbs(def),
+    });
+    for (field, names) in [("shortNames", &def.short_names), ("categories", &def.categories)] {
+        if !names.is_empty() {
+            value[field] = json!(names);
+        }
+    }
+    let subresources: Vec<Value> = subresources(def)
+        .iter()
+        .map(|s| {
+            json!({
+                "subresource": s.name,
+                "responseKind": {"group": s.group, "version": s.version, "kind": s.kind},
+                "verbs": s.verbs,
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        value["subresources"] = json!(subresources);
+    }
+    value
+}

@@ -1,0 +1,141 @@
+//! Watch frames: one JSON document per event and line.
+//!
+//! An event's line is made once and shared by all watchers that see the same change in the same version (W2); a batch
+//! of several events is sent as one piece. Upstream: apiserver `pkg/endpoints/handlers/watch.go`.
+
+use super::{Encoder, table, text};
+use crate::negotiate::Shape;
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use proa_meta::ApiError;
+use proa_registry::{
+    Entry,
+    request::{ChangeType, WatchEvent, WatchStream},
+};
+use proa_store::Revision;
+
+/// Bytes after which a piece is sent although more events are at hand.
+const PIECE: usize = 64 << 10;
+
+pub(super) fn frames(
+    encoder: Encoder,
+    events: WatchStream,
+    sent: impl Fn(usize) + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, ApiError>> {
+    let version = fingerprint(&encoder.kind.def.gvk.api_version());
+    let mut frames = Frames { encoder, version, columns_sent: false };
+    let pieces = events.map(move |batch| {
+        sent(batch.len());
+        futures::stream::iter(frames.batch(batch).into_iter().map(Ok))
+    });
+    pieces.flatten().boxed()
+}
+
+/// Tells served versions apart in an event's cache.
+fn fingerprint(api_version: &str) -> usize {
+    let hash = api_version
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+struct Frames {
+    encoder: Encoder,
+    version: usize,
+    /// A table's columns go with its first event only.
+    columns_sent: bool,
+}
+
+impl Frames {
+    fn batch(&mut self, batch: Vec<WatchEvent>) -> Vec<Bytes> {
+        let single = batch.len() == 1;
+        let (mut pieces, mut out) = (Vec::new(), Vec::new());
+        for event in &batch {
+            match self.shared(event) {
+                Some(line) if single => return vec![line],
+                Some(line) => out.extend_from_slice(&line),
+                None => self.line(event, &mut out),
+            }
+            if out.len() >= PIECE {
+                pieces.push(Bytes::from(std::mem::take(&mut out)));
+            }
+        }
+        if !out.is_empty() {
+            pieces.push(Bytes::from(out));
+        }
+        pieces
+    }
+
+    /// The line that all watchers share.
+    fn shared(&self, event: &WatchEvent) -> Option<Bytes> {
+        let WatchEvent::Object { change, revision, entry, event: Some(event) } = event else { return None };
+        (self.encoder.form.shape == Shape::Whole).then(|| {
+            event.encoded(*change, self.version, || {
+                let mut out = Vec::with_capacity(entry.tail().len() + 192);
+                self.object(*change, entry, *revision, &mut out);
+                Bytes::from(out)
+            })
+        })
+    }
+
+    fn line(&mut self, event: &WatchEvent, out: &mut Vec<u8>) {
+        match event {
+            WatchEvent::Object { change, revision, entry, .. } => match self.encoder.form.shape {
+                Shape::Table => self.table(*change, entry, *revision, out),
+                _ => self.object(*change, entry, *revision, out),
+            },
+            WatchEvent::Bookmark { revision, initial_end } => self.bookmark(*revision, *initial_end, out),
+            WatchEvent::Error(error) => {
+                out.extend_from_slice(b"{\"type\":\"ERROR\",\"object\":");
+                out.extend_from_slice(&text::json_of(&error.to_status()));
+                out.extend_from_slice(b"}\n");
+            }
+        }
+    }
+
+    fn object(&self, change: ChangeType, entry: &Entry, revision: Revision, out: &mut Vec<u8>) {
+        open(change, out);
+        match self.encoder.form.shape {
+            Shape::Partial | Shape::PartialList => self.encoder.partial(entry, revision, out),
+            _ => entry.write_json_at(&self.encoder.kind.def, revision, out),
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn table(&mut self, change: ChangeType, entry: &Entry, revision: Revision, out: &mut Vec<u8>) {
+        open(change, out);
+        table::open(&self.encoder, revision, !self.columns_sent, out);
+        self.columns_sent = true;
+        table::write_row(&self.encoder, entry, revision, out);
+        out.extend_from_slice(b"]}}\n");
+    }
+
+    fn bookmark(&self, revision: Revision, initial_end: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"BOOKMARK\",\"object\":");
+        let def = &self.encoder.kind.def;
+        let meta = self.encoder.form.meta_version();
+        let is_table = self.encoder.form.shape == Shape::Table;
+        if is_table {
+            table::open(&self.encoder, revision, false, out);
+            out.extend_from_slice(b"{\"cells\":[],\"object\":");
+        }
+        let (kind, version) = match self.encoder.form.shape {
+            Shape::Whole => (&*def.gvk.kind, def.gvk.api_version()),
+            _ => ("PartialObjectMetadata", meta.to_owned()),
+        };
+        proa_registry::entry::write_head(out, kind, &version, revision);
+        out.extend_from_slice(b",\"creationTimestamp\":null");
+        if initial_end {
+            out.extend_from_slice(b",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
+        }
+        out.extend_from_slice(if is_table { b"}}}]}}\n" } else { b"}}}\n" });
+    }
+}
+
+fn open(change: ChangeType, out: &mut Vec<u8>) {
+    out.extend_from_slice(match change {
+        ChangeType::Added => b"{\"type\":\"ADDED\",\"object\":".as_slice(),
+        ChangeType::Modified => b"{\"type\":\"MODIFIED\",\"object\":",
+        ChangeType::Deleted => b"{\"type\":\"DELETED\",\"object\":",
+    });
+}

@@ -1,0 +1,63 @@
+//! What every request passes, in upstream's order.
+//!
+//! [`run`] is the request path: read it downwards. Each stage is one function; the first that refuses ends the
+//! request. Upstream: apiserver `pkg/server/config.go` `DefaultBuildHandlerChain`.
+
+mod audit;
+pub(crate) mod authz;
+mod deadline;
+pub(crate) mod fairness;
+mod impersonation;
+mod limits;
+pub(crate) mod trace;
+
+use crate::{
+    api::{Request, Response, Server},
+    authn, handlers,
+    query::Query,
+    request_info, respond,
+};
+use futures::FutureExt;
+use proa_meta::{ApiError, ApiResult};
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+/// Answers a request. A panic below ends in a 500, not in a lost connection.
+pub(crate) async fn run(server: &Arc<Server>, mut request: Request) -> Response {
+    let mut trace = trace::Trace::begin(&request);
+    let stages = AssertUnwindSafe(stages(server, &mut request, &mut trace)).catch_unwind();
+    let answer = stages.await.unwrap_or_else(|panic| Err(trace.panicked(panic.as_ref())));
+    let response =
+        answer.unwrap_or_else(|error| respond::error(&error, &request.headers, request.uri.query()));
+    trace.end(server, response)
+}
+
+async fn stages(
+    server: &Arc<Server>,
+    request: &mut Request,
+    trace: &mut trace::Trace,
+) -> ApiResult<Response> {
+    let uri = request.uri.clone();
+    let query = Query::parse(uri.query());
+    let info = request_info::parse(&request.method, uri.path(), &query)?;
+    trace.is_about(&info, &query);
+    let deadline = deadline::of(&info, &query, server.config.limits.timeout)?;
+    let rest = async {
+        limits::check(request, &server.config.limits)?;
+        let user = authn::identify(server, request).await?;
+        audit::received(trace, &info, &user);
+        let user = impersonation::apply(server, request, user).await?;
+        let seat = server.fairness.enter(server, &info, &user).await?;
+        authz::check(server, &info, &user).await?;
+        let answer = handlers::answer(server, request, info, &query, user, trace).await;
+        drop(seat);
+        answer
+    };
+    deadline::within(deadline, rest).await
+}
+
+/// The error of a request that took too long.
+fn too_slow() -> ApiError {
+    const WHY: &str =
+        "Timeout: request did not complete within requested timeout - context deadline exceeded";
+    ApiError::timeout(WHY)
+}

@@ -1,0 +1,122 @@
+//! The request's record: audit id, what it is counted under, how long it took; and what is added to every answer.
+//!
+//! Upstream: apiserver `pkg/endpoints/filters/{audit_init,metrics,cachecontrol}.go`, `pkg/server/filters/wrap.go`.
+
+use crate::{
+    api::{Caller, Request, Response, Server},
+    metrics::Labels,
+    query::Query,
+    request_info::RequestInfo,
+    respond,
+};
+use http::{HeaderName, HeaderValue, header};
+use proa_meta::ApiError;
+use std::{any::Any, time::Instant};
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
+
+/// What is known of a request while it is answered.
+pub(crate) struct Trace {
+    started: Instant,
+    audit_id: Option<HeaderValue>,
+    labels: Labels,
+    dry_run: bool,
+    path: String,
+    /// Texts of `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Trace {
+    /// Code in the process does not read the audit id of its answers, so none is made for it.
+    pub(super) fn begin(request: &Request) -> Self {
+        let given = request.headers.get(AUDIT_ID).filter(|id| !id.is_empty() && id.len() <= 64).cloned();
+        let made = || match request.caller {
+            Caller::Network(_) => HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok(),
+            Caller::InProcess(_) => None,
+        };
+        Self {
+            started: Instant::now(),
+            audit_id: given.or_else(made),
+            labels: Labels::default(),
+            dry_run: false,
+            path: String::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The path has been understood.
+    pub(super) fn is_about(&mut self, info: &RequestInfo, query: &Query<'_>) {
+        self.dry_run = query.has("dryRun");
+        self.path.clone_from(&info.path);
+        self.labels.verb = verb_label(info.verb).into();
+        self.labels.scope = scope(info).into();
+    }
+
+    /// The kind has been found. Texts of unknown paths never become labels: they are the client's choice.
+    pub(crate) fn is_served(&mut self, labels: Labels) {
+        let verb = std::mem::take(&mut self.labels.verb);
+        let scope = std::mem::take(&mut self.labels.scope);
+        self.labels = Labels { verb, scope, ..labels };
+    }
+
+    pub(super) fn audit_id(&self) -> &str {
+        self.audit_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Logs a panic and makes an error of it. Its text is not for the client.
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> ApiError {
+        let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        tracing::error!(
+            path = self.path,
+            audit_id = self.audit_id(),
+            panic = text,
+            "a request's handler panicked"
+        );
+        ApiError::internal("this request caused apiserver to panic, look in logs for details")
+    }
+
+    /// Counts the request and completes the answer's headers.
+    pub(super) fn end(self, server: &Server, mut response: Response) -> Response {
+        let headers = &mut response.headers;
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_CACHE);
+        if let Some(id) = self.audit_id {
+            headers.insert(AUDIT_ID, id);
+        }
+        respond::add_warnings(headers, &self.warnings);
+        let code = response.status.as_u16();
+        let seconds = self.started.elapsed().as_secs_f64();
+        if code >= 500 {
+            tracing::warn!(path = self.path, code, seconds, "request failed");
+        }
+        server.metrics.answered(self.labels, self.dry_run, code, seconds);
+        response
+    }
+}
+
+/// Verbs as upstream's metrics name them.
+fn verb_label(verb: &str) -> &'static str {
+    match verb {
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" | "post" => "POST",
+        "update" | "put" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        "deletecollection" => "DELETECOLLECTION",
+        "proxy" | "connect" => "CONNECT",
+        _ => "other",
+    }
+}
+
+fn scope(info: &RequestInfo) -> &'static str {
+    match info {
+        RequestInfo { is_resource: false, .. } => "",
+        RequestInfo { named_by_path: true, .. } => "resource",
+        RequestInfo { verb: "create", .. } => "resource",
+        RequestInfo { namespace, .. } if namespace.is_empty() => "cluster",
+        RequestInfo { .. } => "namespace",
+    }
+}

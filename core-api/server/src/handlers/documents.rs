@@ -1,0 +1,84 @@
+//! Plain paths: discovery, OpenAPI, version, health, metrics, and the list of them.
+//!
+//! Upstream: apiserver `pkg/server/routes`.
+
+use super::method_not_allowed;
+use crate::{
+    api::{Request, Response, Server},
+    discovery, negotiate, openapi,
+    query::Query,
+    request_info::RequestInfo,
+    respond,
+};
+use http::{Method, StatusCode};
+use proa_meta::ApiResult;
+use serde_json::json;
+
+pub(super) fn answer(
+    server: &Server,
+    request: &Request,
+    info: &RequestInfo,
+    query: &Query<'_>,
+) -> ApiResult<Response> {
+    let path = match info.path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    };
+    let Some(answer) = find(server, request, path, query) else { return Ok(respond::no_such_path()) };
+    if request.method != Method::GET {
+        return Err(method_not_allowed());
+    }
+    answer
+}
+
+fn find(server: &Server, request: &Request, path: &str, query: &Query<'_>) -> Option<ApiResult<Response>> {
+    if let Some(document) = server.config.documents.get(path) {
+        return Some(Ok(document()));
+    }
+    Some(match path {
+        "/" => Ok(paths(server, request)),
+        "/version" => Ok(version(server)),
+        "/metrics" => Ok(server.metrics.answer(server)),
+        "/healthz" | "/livez" | "/readyz" => return server.config.health.answer(path, query).map(Ok),
+        _ if path.starts_with("/api") => return discovery::answer(server, request, path),
+        _ if path.starts_with("/openapi/") => return openapi::answer(server, request, path, query),
+        _ => return server.config.health.answer(path, query).map(Ok),
+    })
+}
+
+/// Indented, as upstream writes it for people.
+fn version(server: &Server) -> Response {
+    let mut body = serde_json::to_vec_pretty(&server.config.version).unwrap_or_default();
+    body.push(b'\n');
+    respond::json(StatusCode::OK, body)
+}
+
+fn paths(server: &Server, request: &Request) -> Response {
+    let catalogue = server.config.registry.catalogue();
+    let mut paths: Vec<String> = Vec::new();
+    for group in catalogue.groups() {
+        if group.name.is_empty() {
+            paths.extend(group.versions.iter().map(|v| format!("/api/{}", v.name)));
+        } else {
+            paths.push(format!("/apis/{}", group.name));
+            paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{}", group.name, v.name)));
+        }
+    }
+    let fixed = [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
+    paths.extend(fixed.map(str::to_owned));
+    paths.extend(server.config.documents.keys().cloned());
+    paths.sort_unstable();
+    let form = negotiate::plain(&request.headers, request.uri.query()).unwrap_or_default();
+    let (content_type, bytes) = respond::render(&json!({"paths": paths}), form.wire, true);
+    respond::with_value(StatusCode::OK, content_type, crate::api::Body::Whole(bytes))
+}

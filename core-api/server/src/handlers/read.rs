@@ -1,0 +1,86 @@
+//! `get`, `list` and `watch`.
+
+use super::resource::Call;
+use crate::{
+    api::Response,
+    metrics::{KindLabels, OpenWatch},
+    negotiate,
+    options::{list_options, resource_version, watch_options},
+};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, StatusCode, header};
+use proa_meta::{ApiError, ApiResult, Reason};
+use proa_registry::request::{WatchEvent, WatchStream};
+use std::time::Duration;
+
+impl Call<'_> {
+    pub(super) async fn get(self) -> ApiResult<Response> {
+        let form = negotiate::objects(&self.request.headers, self.request.uri.query())?;
+        let encoder = self.encoder(form)?;
+        if self.query.flag("export") == Some(true) {
+            const WHY: &str = "the export parameter, deprecated since v1.14, is no longer supported";
+            return Err(ApiError::bad_request(WHY));
+        }
+        let revision = resource_version(self.query)?.filter(|v| v.0 != 0);
+        let object = self.server.config.registry.get(&self.target(), revision).await?;
+        encoder.object(StatusCode::OK, &object, &self.request.headers)
+    }
+
+    pub(super) async fn list(self) -> ApiResult<Response> {
+        let form = negotiate::objects(&self.request.headers, self.request.uri.query())?;
+        let encoder = self.encoder(form)?;
+        let options = list_options(self.query, &self.info, &self.kind.def)?;
+        let list = self.server.config.registry.list(&self.target(), &options).await?;
+        encoder.list(list, &self.request.headers)
+    }
+
+    pub(super) async fn watch(self) -> ApiResult<Response> {
+        refuse_upgrade(&self.request.headers)?;
+        let form = negotiate::watch(&self.request.headers, self.request.uri.query())?;
+        let encoder = self.encoder(form)?;
+        let registry = &self.server.config.registry;
+        let longest = self.server.config.limits.min_watch;
+        let options = watch_options(
+            self.query,
+            &self.info,
+            &self.kind.def,
+            || registry.revision(),
+            || once_to_twice(longest),
+        )?;
+        let events = match registry.watch(&self.target(), options).await {
+            Err(error) if error.reason() == Reason::Expired => ended(error),
+            answer => answer?,
+        };
+        let gvk = &self.kind.def.gvk;
+        let labels =
+            KindLabels { group: gvk.group.clone(), version: gvk.version.clone(), kind: gvk.kind.clone() };
+        let (open, sent) = self.server.metrics.watch(&labels);
+        let open = OpenWatch::new(open);
+        let count = move |events: usize| {
+            let _ = &open;
+            sent.inc_by(events as u64);
+        };
+        Ok(encoder.watch(events, count))
+    }
+}
+
+/// A watch from a revision that is gone begins, and ends with an ERROR event, as upstream.
+fn ended(error: ApiError) -> WatchStream {
+    stream::iter([vec![WatchEvent::Error(error)]]).boxed()
+}
+
+/// Watches over WebSocket are not served; silence would leave such a client waiting.
+fn refuse_upgrade(headers: &HeaderMap) -> ApiResult<()> {
+    let asked = headers.get(header::UPGRADE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if asked.eq_ignore_ascii_case("websocket") {
+        return Err(ApiError::bad_request("watch over WebSocket is not supported; use a plain HTTP request"));
+    }
+    Ok(())
+}
+
+/// Seconds between once and twice the given time, so that watches do not all end together.
+fn once_to_twice(least: Duration) -> u64 {
+    let least = least.as_secs().max(1);
+    let random = uuid::Uuid::new_v4().as_u64_pair().1;
+    least + random % least
+}

@@ -1,0 +1,206 @@
+//! Requests about a served kind: one handler per verb, the same for all kinds.
+//!
+//! Upstream: apiserver `pkg/endpoints/installer.go` (which paths and verbs exist).
+
+use super::method_not_allowed;
+use crate::{
+    api::{Caller, Request, Response, Server},
+    connect::ConnectRequest,
+    encode::{Encoder, Include},
+    filters::trace::Trace,
+    metrics::Labels,
+    negotiate::{Form, Shape},
+    query::Query,
+    request_info::RequestInfo,
+    respond,
+};
+use proa_meta::{ApiResult, User};
+use proa_registry::{KindDef, kind::Behaviour, registry::Kind, request::Target};
+use std::sync::Arc;
+
+/// One request about a kind.
+pub(super) struct Call<'a> {
+    pub(super) server: &'a Arc<Server>,
+    pub(super) request: &'a mut Request,
+    pub(super) info: RequestInfo,
+    pub(super) query: &'a Query<'a>,
+    pub(super) kind: Arc<Kind>,
+    pub(super) user: Arc<User>,
+    pub(super) trace: &'a mut Trace,
+    /// Bytes of the body as it came.
+    pub(super) body_size: usize,
+}
+
+/// Whether a path and verb exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Served,
+    NoSuchPath,
+    NotAllowed,
+}
+
+const ROOT_VERBS: [&str; 8] =
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+
+impl Call<'_> {
+    pub(super) async fn answer(mut self) -> ApiResult<Response> {
+        self.trace.is_served(labels(&self.kind.def, &self.info));
+        self.trace.warnings.extend(self.kind.def.deprecation.iter().map(ToString::to_string));
+        if let Some(connector) = self.server.config.connectors.find(&self.info).cloned() {
+            let request = self.take_request();
+            let connected = ConnectRequest { request, info: self.info, user: self.user };
+            return connector.connect(connected).await;
+        }
+        match route(&self.kind.def, &self.info) {
+            Route::Served => {}
+            Route::NoSuchPath => return Ok(respond::no_such_path()),
+            Route::NotAllowed => return Err(method_not_allowed()),
+        }
+        match self.info.verb {
+            "get" => self.get().await,
+            "list" => self.list().await,
+            "watch" => self.watch().await,
+            "create" => self.create().await,
+            "update" => self.update().await,
+            "patch" => self.patch().await,
+            "delete" => self.delete().await,
+            "deletecollection" => self.delete_collection().await,
+            _ => Err(method_not_allowed()),
+        }
+    }
+
+    /// The request, for a connector; what the filters still need of it stays.
+    fn take_request(&mut self) -> Request {
+        let Request { method, uri, headers, body, caller } = &mut *self.request;
+        let caller: Caller = caller.clone();
+        Request {
+            method: method.clone(),
+            uri: uri.clone(),
+            headers: headers.clone(),
+            body: std::mem::take(body),
+            caller,
+        }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        let text = |wanted: bool, text: &str| if wanted { text.to_owned() } else { String::new() };
+        Target {
+            kind: Arc::clone(&self.kind),
+            namespace: text(self.kind.def.is_namespaced(), &self.info.namespace),
+            name: text(self.info.named_by_path, &self.info.name),
+            subresource: self.info.subresource.clone(),
+            user: Arc::clone(&self.user),
+        }
+    }
+
+    pub(super) fn encoder(&self, form: Form) -> ApiResult<Encoder> {
+        let include = match form.shape {
+            Shape::Table => Include::parse(self.query.get("includeObject"))?,
+            _ => Include::default(),
+        };
+        let now = self.server.config.registry.now();
+        Ok(Encoder { kind: Arc::clone(&self.kind), form, include, now })
+    }
+}
+
+fn route(def: &KindDef, info: &RequestInfo) -> Route {
+    let in_namespace = !info.namespace.is_empty();
+    let own_namespace =
+        def.gvk.group.is_empty() && def.resource == "namespaces" && info.name == info.namespace;
+    if !def.is_namespaced() && in_namespace && !own_namespace {
+        return Route::NoSuchPath;
+    }
+    if def.is_namespaced() && !in_namespace && info.named_by_path {
+        return Route::NoSuchPath;
+    }
+    if !info.parts_after_subresource.is_empty() || info.verb == "proxy" {
+        return Route::NoSuchPath;
+    }
+    if !info.subresource.is_empty() {
+        return subresource_route(def, info);
+    }
+    if def.behaviour == Behaviour::Virtual {
+        return if info.verb == "create" { Route::Served } else { Route::NotAllowed };
+    }
+    let names = info.named_by_path;
+    let fits = match info.verb {
+        "create" => !names && (in_namespace || !def.is_namespaced()),
+        "deletecollection" => in_namespace || !def.is_namespaced(),
+        "get" | "update" | "patch" | "delete" => names,
+        _ => true,
+    };
+    let known = ROOT_VERBS.contains(&info.verb);
+    if known && fits { Route::Served } else { Route::NotAllowed }
+}
+
+fn subresource_route(def: &KindDef, info: &RequestInfo) -> Route {
+    let verbs: &[&str] = match info.subresource.as_str() {
+        "status" if def.status => &["get", "update", "patch"],
+        "scale" if def.scale.is_some() => &["get", "update", "patch"],
+        other => match def.subresources.iter().find(|s| s.name == other) {
+            Some(subresource) => subresource.verbs,
+            None => return Route::NoSuchPath,
+        },
+    };
+    if verbs.contains(&info.verb) { Route::Served } else { Route::NotAllowed }
+}
+
+fn labels(def: &KindDef, info: &RequestInfo) -> Labels {
+    let subresource = match info.subresource.as_str() {
+        "" => "".into(),
+        "status" => "status".into(),
+        "scale" => "scale".into(),
+        other => match def.subresources.iter().find(|s| s.name == other) {
+            Some(known) => known.name.into(),
+            None => "".into(),
+        },
+    };
+    Labels {
+        group: def.gvk.group.clone(),
+        version: def.gvk.version.clone(),
+        resource: def.resource.clone(),
+        subresource,
+        ..Labels::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+    use proa_meta::Gvk;
+
+    #[test]
+    fn paths_and_verbs_that_exist() {
+        let pod = KindDef::namespaced(Gvk::new("", "v1", "Pod"), "pods", Default::default()).with_status();
+        let namespace = KindDef::cluster(Gvk::new("", "v1", "Namespace"), "namespaces", Default::default());
+        let review = KindDef::cluster(
+            Gvk::new("authentication.k8s.io", "v1", "TokenReview"),
+            "tokenreviews",
+            Default::default(),
+        )
+        .answered();
+        use Route::{NoSuchPath, NotAllowed, Served};
+        for (def, method, path, want) in [
+            (&pod, Method::GET, "/api/v1/pods", Served),
+            (&pod, Method::GET, "/api/v1/pods/a", NoSuchPath),
+            (&pod, Method::POST, "/api/v1/pods", NotAllowed),
+            (&pod, Method::POST, "/api/v1/namespaces/n/pods", Served),
+            (&pod, Method::POST, "/api/v1/namespaces/n/pods/a", NotAllowed),
+            (&pod, Method::DELETE, "/api/v1/pods", NotAllowed),
+            (&pod, Method::DELETE, "/api/v1/namespaces/n/pods", Served),
+            (&pod, Method::PUT, "/api/v1/namespaces/n/pods/a/status", Served),
+            (&pod, Method::DELETE, "/api/v1/namespaces/n/pods/a/status", NotAllowed),
+            (&pod, Method::GET, "/api/v1/namespaces/n/pods/a/scale", NoSuchPath),
+            (&pod, Method::GET, "/api/v1/namespaces/n/pods/a/status/x", NoSuchPath),
+            (&pod, Method::OPTIONS, "/api/v1/namespaces/n/pods/a", NotAllowed),
+            (&namespace, Method::GET, "/api/v1/namespaces/n", Served),
+            (&namespace, Method::GET, "/api/v1/namespaces/n/namespaces/m", NoSuchPath),
+            (&review, Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews", Served),
+            (&review, Method::GET, "/apis/authentication.k8s.io/v1/tokenreviews", NotAllowed),
+        ] {
+            let info = crate::request_info::parse(&method, path, &Query::default()).unwrap();
+            assert_eq!(route(def, &info), want, "{method} {path}");
+        }
+    }
+}

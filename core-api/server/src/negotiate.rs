@@ -1,0 +1,292 @@
+//! Which form an answer takes, and in which form a body comes.
+//!
+//! Pure. Served: JSON and YAML; `Table` and `PartialObjectMetadata(List)` of `meta.k8s.io` v1 and v1beta1; protobuf and
+//! CBOR are not, so that clients that offer a JSON fallback get JSON and others 406 or 415.
+//! Upstream: apiserver `pkg/endpoints/handlers/negotiation`, `pkg/endpoints/handlers/rest.go`.
+
+use http::{HeaderMap, HeaderValue, header};
+use proa_meta::{ApiError, ApiResult, Reason};
+
+/// Bytes on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wire {
+    #[default]
+    Json,
+    Yaml,
+}
+
+/// What the bytes describe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The kind itself.
+    #[default]
+    Whole,
+    Table,
+    Partial,
+    PartialList,
+    /// Aggregated discovery; `beta` is v2beta1.
+    Discovery {
+        beta: bool,
+    },
+}
+
+/// The outcome of a negotiation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) wire: Wire,
+    pub(crate) pretty: bool,
+    pub(crate) shape: Shape,
+    /// Version of `meta.k8s.io` for tables and partial objects.
+    pub(crate) beta: bool,
+}
+
+impl Form {
+    /// `apiVersion` of tables and partial objects.
+    pub(crate) const fn meta_version(self) -> &'static str {
+        if self.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" }
+    }
+}
+
+/// Where the negotiation takes place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Plain documents and errors: no transformation.
+    Plain,
+    /// Objects and lists.
+    Objects,
+    /// `/api` and `/apis`.
+    Discovery,
+}
+
+/// For documents that have no other shape.
+pub(crate) fn plain(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Plain)
+}
+
+/// For objects and lists.
+pub(crate) fn objects(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Objects)
+}
+
+/// For watches: only JSON can be framed.
+pub(crate) fn watch(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
+    match objects(headers, query) {
+        Ok(form) if form.wire == Wire::Json => Ok(Form { pretty: false, ..form }),
+        Ok(_) | Err(_) => Err(not_acceptable("application/json;stream=watch")),
+    }
+}
+
+/// For `/api` and `/apis`: the aggregated shape when it is the first that can be served.
+pub(crate) fn discovery(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Discovery).or_else(|_| plain(headers, query))
+}
+
+fn negotiate(headers: &HeaderMap, query: Option<&str>, place: Place) -> ApiResult<Form> {
+    let accept = match headers.get(header::ACCEPT).map(HeaderValue::to_str) {
+        None | Some(Ok("")) => return Ok(Form { pretty: is_pretty(headers, query), ..Form::default() }),
+        Some(accept) => accept.unwrap_or_default(),
+    };
+    let found = clauses(accept).into_iter().find_map(|clause| clause.form(place));
+    let Some(form) = found else { return Err(not_acceptable("application/json, application/yaml")) };
+    Ok(Form { pretty: form.pretty || is_pretty(headers, query), ..form })
+}
+
+fn not_acceptable(served: &str) -> ApiError {
+    let text = format!("only the following media types are accepted: {served}");
+    ApiError::new(Reason::NotAcceptable, text)
+}
+
+/// `?pretty`, or a client that shows bytes to people.
+fn is_pretty(headers: &HeaderMap, query: Option<&str>) -> bool {
+    if let Some(value) = query.and_then(|q| q.split('&').find_map(|p| p.strip_prefix("pretty="))) {
+        return matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True");
+    }
+    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    ["curl", "Wget", "Mozilla/5.0"].iter().any(|known| agent.starts_with(known))
+}
+
+/// One media range of an Accept header.
+#[derive(Debug)]
+struct Clause<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+/// In order of preference: quality first, then specific before wildcard, then as written.
+fn clauses(accept: &str) -> Vec<Clause<'_>> {
+    let mut found: Vec<_> = accept.split(',').filter_map(Clause::parse).collect();
+    let wildcards = |c: &Clause<'_>| u8::from(c.kind == "*") + u8::from(c.subtype == "*");
+    found.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(wildcards(a).cmp(&wildcards(b))));
+    found
+}
+
+impl<'a> Clause<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut pieces = text.split(';').map(str::trim);
+        let (kind, subtype) = match pieces.next()? {
+            "*" => ("*", "*"),
+            range => range.split_once('/')?,
+        };
+        let mut clause = Clause { kind, subtype, quality: 1.0, parameters: Vec::new() };
+        for (key, value) in pieces.filter_map(|p| p.split_once('=')) {
+            let (key, value) = (key.trim(), value.trim().trim_matches('"'));
+            if key == "q" {
+                clause.quality = value.parse().unwrap_or(1.0);
+            } else {
+                clause.parameters.push((key, value));
+            }
+        }
+        Some(clause)
+    }
+
+    fn form(&self, place: Place) -> Option<Form> {
+        [Wire::Json, Wire::Yaml].into_iter().find_map(|wire| {
+            let subtype = if wire == Wire::Json { "json" } else { "yaml" };
+            let fits = match (self.kind, self.subtype) {
+                ("*", "*") | ("application", "*") => true,
+                ("application", named) => named == subtype,
+                _ => false,
+            };
+            fits.then(|| self.options(wire, place)).flatten()
+        })
+    }
+
+    /// The clause with its parameters, when all that they ask for can be served.
+    fn options(&self, wire: Wire, place: Place) -> Option<Form> {
+        let mut form = Form { wire, ..Form::default() };
+        let (mut kind, mut group, mut version) = (None, "", "");
+        for (key, value) in &self.parameters {
+            match *key {
+                "as" => kind = Some(*value),
+                "g" => group = value,
+                "v" => version = value,
+                "stream" if !value.is_empty() && (*value != "watch" || wire != Wire::Json) => return None,
+                "sv" if !value.is_empty() && (place != Place::Objects || *value != "v1") => return None,
+                "pretty" => form.pretty = *value == "1",
+                _ => {}
+            }
+        }
+        let asked = kind.is_some() || !group.is_empty() || !version.is_empty();
+        if asked || place == Place::Discovery {
+            form.shape = shape(kind.unwrap_or_default(), group, version, place)?;
+            form.beta = version == "v1beta1";
+        }
+        Some(form)
+    }
+}
+
+fn shape(kind: &str, group: &str, version: &str, place: Place) -> Option<Shape> {
+    match (place, group, version) {
+        (Place::Objects, "meta.k8s.io", "v1" | "v1beta1") => match kind {
+            "Table" => Some(Shape::Table),
+            "PartialObjectMetadata" => Some(Shape::Partial),
+            "PartialObjectMetadataList" => Some(Shape::PartialList),
+            _ => None,
+        },
+        (Place::Discovery, "apidiscovery.k8s.io", "v2" | "v2beta1") if kind == "APIGroupDiscoveryList" => {
+            Some(Shape::Discovery { beta: version == "v2beta1" })
+        }
+        _ => None,
+    }
+}
+
+/// The form of a body; JSON without a content type.
+pub(crate) fn body(headers: &HeaderMap) -> ApiResult<Wire> {
+    match media_type(headers) {
+        "" | "application/json" => Ok(Wire::Json),
+        "application/yaml" => Ok(Wire::Yaml),
+        _ => Err(unsupported_media_type("application/json, application/yaml")),
+    }
+}
+
+/// The content type without parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+pub(crate) fn unsupported_media_type(served: &str) -> ApiError {
+    let text =
+        format!("the body of the request was in an unknown format - accepted media types include: {served}");
+    ApiError::new(Reason::UnsupportedMediaType, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(text: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT, text.parse().unwrap())])
+    }
+    fn form(text: &str) -> Option<(Wire, Shape)> {
+        objects(&accept(text), None).ok().map(|f| (f.wire, f.shape))
+    }
+
+    #[test]
+    fn accept_headers_of_real_clients() {
+        const TABLES: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,\
+             application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+        const METADATA: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+             application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+        for (header, want) in [
+            (TABLES, Some((Wire::Json, Shape::Table))),
+            (METADATA, Some((Wire::Json, Shape::PartialList))),
+            ("application/vnd.kubernetes.protobuf,application/json", Some((Wire::Json, Shape::Whole))),
+            ("application/cbor, application/json;q=0.9", Some((Wire::Json, Shape::Whole))),
+            ("application/yaml", Some((Wire::Yaml, Shape::Whole))),
+            ("application/yaml;q=0.5, application/json;q=0.4", Some((Wire::Yaml, Shape::Whole))),
+            ("*/*", Some((Wire::Json, Shape::Whole))),
+            ("*", Some((Wire::Json, Shape::Whole))),
+            ("application/*, text/html", Some((Wire::Json, Shape::Whole))),
+            ("application/json;stream=watch", Some((Wire::Json, Shape::Whole))),
+            ("application/json;as=Pod;v=v1;g=meta.k8s.io", None),
+            ("application/json;as=Table;v=v7;g=meta.k8s.io", None),
+            ("application/vnd.kubernetes.protobuf", None),
+            ("application/json;stream=other", None),
+            ("text/plain", None),
+        ] {
+            assert_eq!(form(header), want, "{header}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_what_is_served() {
+        let error = objects(&accept("text/plain"), None).unwrap_err();
+        assert_eq!(error.code(), 406);
+        assert_eq!(
+            error.message(),
+            "only the following media types are accepted: application/json, application/yaml"
+        );
+        let error = watch(&accept("application/yaml"), None).unwrap_err();
+        assert!(error.message().ends_with("application/json;stream=watch"));
+    }
+
+    #[test]
+    fn discovery_prefers_the_aggregated_document() {
+        let header = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+             application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        assert_eq!(discovery(&accept(header), None).unwrap().shape, Shape::Discovery { beta: false });
+        assert_eq!(discovery(&accept("application/json"), None).unwrap().shape, Shape::Whole);
+        assert_eq!(discovery(&HeaderMap::new(), None).unwrap().shape, Shape::Whole);
+    }
+
+    #[test]
+    fn people_get_indented_json() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, "curl/8".parse().unwrap());
+        assert!(plain(&headers, None).unwrap().pretty);
+        assert!(!plain(&headers, Some("pretty=false")).unwrap().pretty);
+        assert!(plain(&HeaderMap::new(), Some("pretty=true")).unwrap().pretty);
+    }
+
+    #[test]
+    fn bodies_are_json_or_yaml() {
+        let typed = |text: &str| HeaderMap::from_iter([(header::CONTENT_TYPE, text.parse().unwrap())]);
+        assert_eq!(body(&HeaderMap::new()).unwrap(), Wire::Json);
+        assert_eq!(body(&typed("application/json; charset=utf-8")).unwrap(), Wire::Json);
+        assert_eq!(body(&typed("application/yaml")).unwrap(), Wire::Yaml);
+        assert_eq!(body(&typed("application/vnd.kubernetes.protobuf")).unwrap_err().code(), 415);
+    }
+}

@@ -1,0 +1,252 @@
+//! `/openapi/v3` and `/openapi/v2`: what kubectl explains, validates and merges by.
+//!
+//! A document is made when it is first asked for and kept compressed while the catalogue is the same: most servers
+//! are asked for few of them, and clients keep them by hash. Texts of built-in types come through [`SchemaDocs`],
+//! because this crate knows no concrete kind; custom kinds are written from their own schemas.
+//! Upstream: kube-openapi `pkg/{handler3,builder3,handler}`.
+
+mod components;
+mod operations;
+mod paths;
+
+use crate::{
+    api::{Body, Request, Response, Server},
+    encode::{compress, text},
+    negotiate,
+    query::Query,
+    respond,
+    version::GIT_VERSION,
+};
+use bytes::Bytes;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use http::{HeaderValue, StatusCode, header};
+use parking_lot::Mutex;
+use proa_meta::{ApiError, ApiResult, Reason};
+use proa_registry::registry::{Catalogue, Kind};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::HashMap,
+    io::{Read as _, Write as _},
+    sync::Arc,
+};
+
+/// Which OpenAPI document something is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OpenApi {
+    /// Swagger 2.0.
+    V2,
+    /// OpenAPI 3.0.
+    V3,
+}
+
+/// Knows the components of built-in types.
+pub trait SchemaDocs: Send + Sync {
+    /// The component of a type such as `io.k8s.api.core.v1.Pod`, with references to other components; null when
+    /// there is no such type.
+    fn component(&self, type_name: &str, version: OpenApi) -> Value;
+    /// Changes when any component does.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+}
+
+/// Knows none.
+pub(crate) struct NoDocs;
+
+impl SchemaDocs for NoDocs {
+    fn component(&self, _: &str, _: OpenApi) -> Value {
+        Value::Null
+    }
+}
+
+/// Compressed documents by path, of one catalogue generation.
+#[derive(Default)]
+pub(crate) struct Cache(Mutex<(u64, HashMap<String, Bytes>)>);
+
+/// A group and version that has a document.
+struct Part<'a> {
+    group: &'a str,
+    version: &'a str,
+    kinds: Vec<&'a Arc<Kind>>,
+}
+
+impl Part<'_> {
+    /// `api/v1`, `apis/apps/v1`.
+    fn path(&self) -> String {
+        match self.group {
+            "" => format!("api/{}", self.version),
+            group => format!("apis/{group}/{}", self.version),
+        }
+    }
+}
+
+fn parts(catalogue: &Catalogue) -> Vec<Part<'_>> {
+    let groups = catalogue.groups().iter();
+    let versions = groups.flat_map(|g| g.versions.iter().map(|v| (g.name.as_str(), v)));
+    versions.map(|(group, v)| Part { group, version: &v.name, kinds: v.kinds.values().collect() }).collect()
+}
+
+/// Answers a path under `/openapi/`; `None` when nothing is there.
+pub(crate) fn answer(
+    server: &Server,
+    request: &Request,
+    path: &str,
+    query: &Query<'_>,
+) -> Option<ApiResult<Response>> {
+    let catalogue = server.config.registry.catalogue();
+    match path.strip_prefix("/openapi/")? {
+        "v3" => Some(Ok(index(server, request, &catalogue))),
+        "v2" => Some(v2(server, request, &catalogue)),
+        rest => {
+            let wanted = rest.strip_prefix("v3/")?;
+            let part = parts(&catalogue).into_iter().find(|part| part.path() == wanted)?;
+            Some(v3(server, request, &catalogue, &part, query))
+        }
+    }
+}
+
+fn index(server: &Server, request: &Request, catalogue: &Catalogue) -> Response {
+    let paths: Map<String, Value> = parts(catalogue)
+        .iter()
+        .map(|part| {
+            let url = format!("/openapi/v3/{}?hash={}", part.path(), hash(server, part));
+            (part.path(), json!({"serverRelativeURL": url}))
+        })
+        .collect();
+    let response = respond::json(StatusCode::OK, text::json_of(&json!({"paths": paths})));
+    compress::large(response, &request.headers)
+}
+
+/// Stands for everything that the document is made of.
+fn hash(server: &Server, part: &Part<'_>) -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(GIT_VERSION.as_bytes());
+    context.update(&server.config.docs.fingerprint().to_le_bytes());
+    for kind in &part.kinds {
+        let def = &kind.def;
+        context.update(def.gvk.to_string().as_bytes());
+        context.update(def.resource.as_bytes());
+        context.update(&[u8::from(def.status), u8::from(def.scale.is_some())]);
+        if def.custom {
+            context.update(proa_schema::crd::openapi::v3(&def.schema).to_string().as_bytes());
+        }
+    }
+    let digest = context.finish();
+    digest.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02X}"))
+}
+
+fn v3(
+    server: &Server,
+    request: &Request,
+    catalogue: &Catalogue,
+    part: &Part<'_>,
+    query: &Query<'_>,
+) -> ApiResult<Response> {
+    negotiate::plain(&request.headers, None)?;
+    let hash = hash(server, part);
+    let make = || {
+        json!({
+            "openapi": "3.0.0",
+            "info": info(),
+            "paths": paths::of(part, OpenApi::V3),
+            "components": {
+                "schemas": components::of(server, &[part], OpenApi::V3),
+                "securitySchemes": {"BearerToken": {
+                    "type": "apiKey", "description": "Bearer Token authentication",
+                    "name": "authorization", "in": "header",
+                }},
+            },
+        })
+    };
+    let key = format!("v3/{}", part.path());
+    let mut response = server.openapi.serve(catalogue.generation(), key, request, make)?;
+    if query.text("hash") == Some(&hash) {
+        let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
+        response.headers.insert(header::CACHE_CONTROL, forever);
+    }
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+        response.headers.insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Response> {
+    const ONLY: &str = "only the following media types are accepted: application/json";
+    negotiate::plain(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
+    let make = || {
+        let parts = parts(catalogue);
+        let mut all = Map::new();
+        for part in &parts {
+            if let Value::Object(paths) = paths::of(part, OpenApi::V2) {
+                all.extend(paths);
+            }
+        }
+        json!({
+            "swagger": "2.0", "info": info(), "paths": all,
+            "definitions": components::of(server, &parts.iter().collect::<Vec<_>>(), OpenApi::V2),
+            "securityDefinitions": {"BearerToken": {
+                "description": "Bearer Token authentication", "type": "apiKey",
+                "name": "authorization", "in": "header",
+            }},
+            "security": [{"BearerToken": []}],
+        })
+    };
+    server.openapi.serve(catalogue.generation(), "v2".to_owned(), request, make)
+}
+
+fn info() -> Value {
+    json!({"title": "Kubernetes", "version": GIT_VERSION})
+}
+
+impl Cache {
+    fn serve(
+        &self,
+        generation: u64,
+        key: String,
+        request: &Request,
+        make: impl FnOnce() -> Value,
+    ) -> ApiResult<Response> {
+        let compressed = match self.find(generation, &key) {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = deflate(&make()).map_err(ApiError::internal)?;
+                self.keep(generation, key, &bytes);
+                bytes
+            }
+        };
+        let accepts = compress::accepts_gzip(&request.headers);
+        let body = if accepts { compressed } else { inflate(&compressed).map_err(ApiError::internal)? };
+        let mut response = respond::with_value(StatusCode::OK, respond::JSON, Body::Whole(body));
+        if accepts {
+            response.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response.headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
+        Ok(response)
+    }
+
+    fn find(&self, generation: u64, key: &str) -> Option<Bytes> {
+        let kept = self.0.lock();
+        (kept.0 == generation).then(|| kept.1.get(key).cloned()).flatten()
+    }
+
+    fn keep(&self, generation: u64, key: String, bytes: &Bytes) {
+        let mut kept = self.0.lock();
+        if kept.0 != generation {
+            *kept = (generation, HashMap::new());
+        }
+        kept.1.insert(key, bytes.clone());
+    }
+}
+
+fn deflate(document: &Value) -> std::io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    serde_json::to_writer(&mut encoder, document)?;
+    encoder.flush()?;
+    encoder.finish().map(Bytes::from)
+}
+
+fn inflate(bytes: &[u8]) -> std::io::Result<Bytes> {
+    let mut out = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut out)?;
+    Ok(Bytes::from(out))
+}
