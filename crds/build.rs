@@ -75,7 +75,7 @@ fn register(generator: &mut SchemaGenerator) {
         api::storagemigration::v1: StorageVersionMigration;
         api::storagemigration::v1beta1: StorageVersionMigration;
         apiextensions_apiserver::pkg::apis::apiextensions::v1: CustomResourceDefinition;
-        apimachinery::pkg::apis::meta::v1: APIGroup, APIGroupList, APIResourceList, APIVersions, Condition, DeleteOptions, ListMeta, Status, WatchEvent<()>;
+        apimachinery::pkg::apis::meta::v1: APIGroup, APIGroupList, APIResourceList, APIVersions, Condition, DeleteOptions, ListMeta, Patch, Status, WatchEvent<()>;
         kube_aggregator::pkg::apis::apiregistration::v1: APIService;
     }
 }

@@ -44,11 +44,13 @@ fn anything() -> Value {
     json!({})
 }
 
-const SPECIALS: [Special; 11] = [
+const SPECIALS: [Special; 12] = [
     special("time", "io.k8s.apimachinery.pkg.apis.meta.v1.Time", date_time, date_time),
     special("microtime", "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", date_time, date_time),
     special("duration", "io.k8s.apimachinery.pkg.apis.meta.v1.Duration", text, text),
     special("fieldsv1", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", object, object),
+    // Body of a patch request: no field holds it.
+    special("", "io.k8s.apimachinery.pkg.apis.meta.v1.Patch", object, object),
     special("raw", "io.k8s.apimachinery.pkg.runtime.RawExtension", object, object),
     special(
         "quantity",

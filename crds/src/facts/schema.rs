@@ -51,7 +51,8 @@ fn field(facts: &FieldFacts) -> Field {
         immutable: facts.is_immutable(),
         tag: facts.tag,
         patch_merge: strategy.split(',').any(|s| s == "merge"),
-        patch_merge_key: facts.patch_merge_key().map(Into::into),
+        // How strategic merge knows an object that is replaced, not merged.
+        patch_merge_key: facts.patch_merge_key().or((strategy == "replace").then_some("")).map(Into::into),
         ..Field::new(node(facts.shape, Some(facts)))
     }
 }

@@ -211,6 +211,10 @@ fn components_of_both_versions() {
         json!({"oneOf": [{"type": "string"}, {"type": "number"}]})
     );
     assert!(referenced("io.k8s.api.core.v1.ResourceRequirements").contains(&quantity.to_owned()));
+    assert_eq!(
+        strip("io.k8s.apimachinery.pkg.apis.meta.v1.Patch", OpenApiVersion::V3),
+        json!({"type": "object"})
+    );
     assert!(openapi_component("nothing", OpenApiVersion::V2).is_null());
 }
 
