@@ -5,6 +5,20 @@
 //! defaulting, validation, JSON/merge/strategic patches, server-side apply with managed fields.
 //! Deliberately absent: I/O, stores, kinds, HTTP, clocks. Every function is deterministic.
 
+pub mod apply;
+pub mod canonical;
+pub mod crd;
+pub mod decode;
+pub mod default;
+pub mod json;
+pub mod jsonpath;
+pub mod patch;
+pub mod prune;
 pub mod schema;
+pub mod table;
+pub mod validate;
+
+#[cfg(test)]
+mod fixtures;
 
 pub use schema::{Field, Lazy, ListShape, ListType, ObjectShape, Omit, Rules, Schema, SchemaRef, Shape};

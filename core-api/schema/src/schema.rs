@@ -28,6 +28,8 @@ pub struct Schema {
     pub preserve_unknown: bool,
     /// `x-kubernetes-embedded-resource`: `apiVersion`, `kind` and `metadata` are known implicitly.
     pub embedded_resource: bool,
+    /// No `type` is declared (nested validations of custom kinds): the shape's rules bind only values of that shape.
+    pub untyped: bool,
 }
 
 /// What a node holds.
@@ -99,6 +101,22 @@ pub struct Field {
     pub patch_merge: bool,
     /// Strategic merge: key of merged list elements; empty for lists of scalars and for maps.
     pub patch_merge_key: Option<Box<str>>,
+}
+
+impl Field {
+    /// A field with a schema and nothing else.
+    pub const fn new(schema: SchemaRef) -> Self {
+        Self {
+            schema,
+            required: false,
+            omit: Omit::Absent,
+            default: None,
+            immutable: false,
+            tag: 0,
+            patch_merge: false,
+            patch_merge_key: None,
+        }
+    }
 }
 
 /// When a built-in field's canonical form leaves the field out: Go's `omitempty`, `omitzero` and pointers.
@@ -282,6 +300,10 @@ pub struct Rules {
     pub not: Option<Box<Schema>>,
     /// `x-kubernetes-validations`, kept as written until a CEL engine compiles them.
     pub validations: Vec<Value>,
+    /// Names that must be present, in the order in which they are reported (custom kinds).
+    pub required: Vec<Box<str>>,
+    /// What is only published: title, example, external documentation, extensions that change nothing.
+    pub annotations: Option<Box<serde_json::Map<String, Value>>>,
 }
 
 /// A regular expression with its source text.

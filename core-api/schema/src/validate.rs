@@ -1,0 +1,88 @@
+//! Value validations of a schema, with the texts that clients of CustomResourceDefinitions know.
+//!
+//! One walk over value and schema; paths are borrowed chains and texts are built only for what fails. On update a
+//! node whose value did not change is not held against the user (ratcheting). The value has been pruned and
+//! defaulted. Deliberately absent: CEL rules (refused when the CustomResourceDefinition is created).
+//! Upstream: kube-openapi `pkg/validation/{validate,errors}`, apiextensions `pkg/apiserver/validation`,
+//! `pkg/apiserver/schema/{listtype,objectmeta}`.
+
+use crate::schema::Schema;
+use proa_meta::{FieldErrors, FieldPath};
+use serde_json::Value;
+
+mod declared;
+pub mod embedded;
+pub mod format;
+pub mod lists;
+mod number;
+mod outcome;
+mod walk;
+
+pub(crate) use number::{go_float, whole_of};
+pub(crate) use outcome::go_kind;
+
+pub use declared::validate_required_and_enums;
+pub use embedded::validate_embedded;
+pub use lists::validate_lists;
+
+/// Validates a value of a custom kind; `path` is where it is (`FieldPath::root("")` for a whole object).
+pub fn validate(schema: &Schema, value: &Value, path: &FieldPath<'_>, errors: &mut FieldErrors) {
+    walk::check(schema, value, None).report(path, errors);
+}
+
+/// Validates a changed value: what was wrong before and did not change is let through.
+pub fn validate_update(
+    schema: &Schema,
+    value: &Value,
+    old: &Value,
+    path: &FieldPath<'_>,
+    errors: &mut FieldErrors,
+) {
+    walk::check(schema, value, Some(old)).report(path, errors);
+}
+
+/// Everything that is checked on a whole custom object besides its type and metadata, in upstream's order: value
+/// validations, embedded resources, list types. `old` is the stored object on update.
+pub fn validate_object(schema: &Schema, value: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+    let root = FieldPath::root("");
+    walk::check(schema, value, old).report(&root, errors);
+    validate_embedded(schema, value, &root, errors);
+    if let Some(old) = old {
+        let mut before = FieldErrors::default();
+        validate_lists(schema, old, &root, &mut before);
+        if !before.is_empty() {
+            return;
+        }
+    }
+    validate_lists(schema, value, &root, errors);
+}
+
+/// Checks `.spec.replicas`-like fields of `/scale`: whole numbers that a scale can hold. Paths have a leading dot.
+pub fn validate_scale_field(value: &Value, json_path: &str, errors: &mut FieldErrors) {
+    let path = FieldPath::root(json_path);
+    let pointer = json_path.trim_start_matches('.').split('.');
+    let found = pointer.clone().try_fold(value, |value, name| value.get(name));
+    let zero = Value::from(0);
+    match found {
+        None => {}
+        Some(found) => match found.as_i64() {
+            Some(replicas) if replicas < 0 => {
+                errors.invalid(&path, found, "should be a non-negative integer");
+            }
+            Some(replicas) if replicas > i64::from(i32::MAX) => {
+                errors.invalid(&path, found, &format!("should be less than or equal to {}", i32::MAX));
+            }
+            Some(_) => {}
+            None => {
+                let name = pointer.map(|name| format!(".{name}")).collect::<String>();
+                let kind = outcome::go_kind(found);
+                let shown = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+                let text = format!("{name} accessor error: {shown} is of the type {kind}, expected int64");
+                errors.invalid(&path, &zero, &text);
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
