@@ -13,7 +13,7 @@ pub mod rules_review;
 pub mod token_request;
 pub mod token_review;
 
-use crate::tokens::{key::SigningKey, verifier::TokenVerifier};
+use crate::tokens::{SigningKey, TokenVerifier};
 use jiff::Timestamp;
 use proa_meta::{GroupResource, time::Time};
 use proa_registry::{
@@ -26,27 +26,18 @@ use std::{collections::HashMap, sync::Arc};
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
-/// What actions need besides the registry.
-pub struct Dependencies {
-    /// The whole chain of authorizers.
-    pub authorizer: Arc<dyn Authorizer>,
-    /// Verifies tokens for reviews.
-    pub verifier: Arc<TokenVerifier>,
-    /// Signs tokens.
-    pub key: Arc<SigningKey>,
-    /// Issuer of tokens.
-    pub issuer: String,
-}
-
 /// Actions by resource and subresource.
 pub type Actions = HashMap<(GroupResource, &'static str), Arc<dyn Action>>;
 
-/// All actions.
-pub fn actions(dependencies: &Dependencies) -> Actions {
-    let Dependencies { authorizer, verifier, key, issuer } = dependencies;
+/// All actions. `authorizer` is the whole chain, `verifier` answers reviews of tokens, `key` signs them.
+pub fn actions(
+    authorizer: Arc<dyn Authorizer>,
+    verifier: Arc<TokenVerifier>,
+    key: Arc<SigningKey>,
+) -> Actions {
     let review = |of| Arc::new(access_review::AccessReview::new(of, authorizer.clone())) as Arc<dyn Action>;
     let pod_binding: Arc<dyn Action> = Arc::new(binding::Binding);
-    let tokens = token_request::TokenRequest::new(key.clone(), issuer.clone(), verifier.audiences().to_vec());
+    let tokens = token_request::TokenRequest::new(key, &verifier);
     let table: [(&'static str, &'static str, &'static str, Arc<dyn Action>); 11] = [
         (AUTHORIZATION, "subjectaccessreviews", "", review(access_review::Subject::Named)),
         (AUTHORIZATION, "localsubjectaccessreviews", "", review(access_review::Subject::NamedInNamespace)),
@@ -58,7 +49,7 @@ pub fn actions(dependencies: &Dependencies) -> Actions {
             Arc::new(rules_review::RulesReview::new(authorizer.clone())),
         ),
         (AUTHENTICATION, "selfsubjectreviews", "", Arc::new(identity_review::IdentityReview)),
-        (AUTHENTICATION, "tokenreviews", "", Arc::new(token_review::TokenReview::new(verifier.clone()))),
+        (AUTHENTICATION, "tokenreviews", "", Arc::new(token_review::TokenReview::new(verifier))),
         ("", "serviceaccounts", "token", Arc::new(tokens)),
         ("", "pods", "binding", pod_binding.clone()),
         ("", "bindings", "", pod_binding),

@@ -15,8 +15,9 @@ pub mod runtime_class;
 pub mod service_account;
 pub mod taint_nodes_by_condition;
 
+use crate::rbac::{Rbac, escalation::Escalation};
 use proa_meta::ApiError;
-use proa_registry::{AdmissionRequest, Mutate, Operation, Validate};
+use proa_registry::{AdmissionRequest, Authorizer, Mutate, Operation, Validate};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -35,14 +36,15 @@ pub fn mutators() -> Vec<Arc<dyn Mutate>> {
     ]
 }
 
-/// Plugins that only refuse, in order.
-pub fn validators() -> Vec<Arc<dyn Validate>> {
+/// Plugins that only refuse, in order. `rbac` knows what users hold, `authorizer` is the whole chain.
+pub fn validators(rbac: &Arc<Rbac>, authorizer: &Arc<dyn Authorizer>) -> Vec<Arc<dyn Validate>> {
     vec![
         Arc::new(namespace_lifecycle::NamespaceLifecycle),
         Arc::new(node_restriction::NodeRestriction),
         Arc::new(pod_security::PodSecurity),
         Arc::new(priority::Priority),
         Arc::new(runtime_class::RuntimeClass),
+        Arc::new(Escalation::new(rbac.clone(), authorizer.clone())),
     ]
 }
 

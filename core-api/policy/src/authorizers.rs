@@ -4,14 +4,20 @@
 //! those without an opinion are joined. Upstream: apiserver `pkg/authorization/union/union.go`,
 //! `pkg/authorization/authorizerfactory/builtin.go`.
 
+use crate::{node::NodeAuthorizer, rbac::Rbac};
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{User, identity::MASTERS};
-use proa_registry::{Attributes, Authorizer, Decision};
+use proa_registry::{Attributes, Authorizer, Decision, Registry};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Lets `system:masters` pass, then asks authorizers in order.
 pub struct Chain(Vec<Arc<dyn Authorizer>>);
+
+/// The chain of every cluster: nodes, then RBAC.
+pub fn standard(registry: &Arc<Registry>, rbac: Arc<Rbac>) -> Arc<dyn Authorizer> {
+    Chain::new(vec![NodeAuthorizer::new(registry.clone()), rbac])
+}
 
 impl Chain {
     /// A chain of the given authorizers.

@@ -80,8 +80,8 @@ pub fn operator(operator: &str, rules: Value) -> Vec<Wanted> {
     let name = operator_name(operator);
     let metadata = json!({"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}});
     let (api_version, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
-    let role =
-        json!({"apiVersion": api_version, "kind": "ClusterRole", "metadata": metadata, "rules": rules});
+    let mut role = json!({"apiVersion": api_version, "kind": "ClusterRole", "metadata": metadata});
+    role["rules"] = rules;
     let binding = json!({
         "apiVersion": api_version, "kind": "ClusterRoleBinding", "metadata": metadata,
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},

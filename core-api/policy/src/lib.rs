@@ -12,8 +12,5 @@ pub mod authorizers;
 pub mod bootstrap;
 pub mod node;
 pub mod objects;
-pub mod policy;
 pub mod rbac;
 pub mod tokens;
-
-pub use policy::Policy;

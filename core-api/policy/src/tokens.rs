@@ -9,6 +9,9 @@ pub mod discovery;
 pub mod key;
 pub mod verifier;
 
+pub use key::{KeyError, PublicKey, SigningKey};
+pub use verifier::{TokenVerifier, Verified};
+
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 

@@ -213,8 +213,8 @@ mod tests {
         let take = Claim::Take("b".into());
         let healthy = view(&json!({"currentHealthy": 2, "desiredHealthy": 2}));
         let short = view(&json!({"currentHealthy": 1, "desiredHealthy": 2}));
-        assert_eq!(claim(&pod("True"), &[healthy.clone()]), Ok(take));
-        assert_eq!(claim(&pod("False"), &[healthy.clone()]), Ok(Claim::Unhealthy("b".into())));
+        assert_eq!(claim(&pod("True"), std::slice::from_ref(&healthy)), Ok(take));
+        assert_eq!(claim(&pod("False"), std::slice::from_ref(&healthy)), Ok(Claim::Unhealthy("b".into())));
         assert_eq!(claim(&pod("False"), &[short]), Ok(Claim::Take("b".into())));
         assert_eq!(claim(&pod("True"), &[]), Ok(Claim::None));
         assert_eq!(claim(&pod("True"), &[healthy.clone(), healthy]).unwrap_err().code(), 500);

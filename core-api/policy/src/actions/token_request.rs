@@ -7,7 +7,9 @@ use super::created;
 use crate::{
     admission::node_restriction,
     objects::{self, MetaView},
-    tokens::{Bound, Claims, EXTENDED_SECONDS, KubernetesClaims, POD_TOKEN_SECONDS, key::SigningKey},
+    tokens::{
+        Bound, Claims, EXTENDED_SECONDS, KubernetesClaims, POD_TOKEN_SECONDS, SigningKey, TokenVerifier,
+    },
 };
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
@@ -72,9 +74,9 @@ struct Binding {
 }
 
 impl TokenRequest {
-    /// Signs with `key` as `issuer`; `audiences` mean the API server.
-    pub fn new(key: Arc<SigningKey>, issuer: String, audiences: Vec<String>) -> Self {
-        Self { key, issuer, audiences }
+    /// Signs with `key`, as the issuer that `verifier` accepts and by default for its audiences.
+    pub fn new(key: Arc<SigningKey>, verifier: &TokenVerifier) -> Self {
+        Self { key, issuer: verifier.issuer().to_owned(), audiences: verifier.audiences().to_vec() }
     }
 
     fn answer(&self, registry: &Registry, request: ActionRequest) -> ApiResult<Written> {

@@ -139,26 +139,17 @@ pub fn uncovered<'a>(
 
 /// Joins parts that differ only in their verb.
 pub fn compact(parts: Vec<PolicyRule>) -> Vec<PolicyRule> {
-    let mut joined: BTreeMap<(Vec<String>, Vec<String>, Vec<String>, Vec<String>), Vec<String>> =
-        BTreeMap::new();
+    let mut joined: BTreeMap<PolicyRule, Vec<String>> = BTreeMap::new();
     let mut plain = Vec::new();
-    for part in parts {
+    for mut part in parts {
         if part.non_resource_urls.is_empty() {
-            let key = (part.api_groups, part.resources, part.resource_names, part.non_resource_urls);
-            joined.entry(key).or_default().extend(part.verbs);
+            let verbs = std::mem::take(&mut part.verbs);
+            joined.entry(part).or_default().extend(verbs);
         } else {
             plain.push(part);
         }
     }
-    plain.extend(joined.into_iter().map(
-        |((api_groups, resources, resource_names, non_resource_urls), verbs)| PolicyRule {
-            verbs,
-            api_groups,
-            resources,
-            resource_names,
-            non_resource_urls,
-        },
-    ));
+    plain.extend(joined.into_iter().map(|(rule, verbs)| PolicyRule { verbs, ..rule }));
     plain
 }
 

@@ -46,7 +46,7 @@ pub struct Verified {
 pub(super) type Lookup<'a> = &'a dyn Fn(&Gvr, &str, &str) -> Option<Meta>;
 
 impl TokenVerifier {
-    /// A verifier of tokens of the given issuers. `audiences` mean the API server itself.
+    /// A verifier of tokens of the given issuers, the present one first. `audiences` mean the API server itself.
     pub fn new(
         registry: Arc<Registry>,
         issuers: Vec<String>,
@@ -54,6 +54,11 @@ impl TokenVerifier {
         keys: Vec<PublicKey>,
     ) -> Arc<Self> {
         Arc::new(Self { registry, issuers, audiences, keys, opened: Mutex::default() })
+    }
+
+    /// The issuer that new tokens name.
+    pub fn issuer(&self) -> &str {
+        self.issuers.first().map_or(super::DEFAULT_ISSUER, String::as_str)
     }
 
     /// The audiences that mean the API server.
