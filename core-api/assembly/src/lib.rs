@@ -1,0 +1,147 @@
+//! The core API put together: a store engine goes in, an [`Api`] comes out.
+//!
+//! Owns: the order in which registry, store, policy and server are made, the tasks that the core itself runs
+//! (definitions, expiry, role aggregation), and the bootstrap objects. Deliberately absent: sockets, certificates,
+//! operators, the command line. The binary and the test cluster both start here, so a test runs what users run.
+
+use jiff::Timestamp;
+use proa_meta::{ApiError, Gvr, User, identity};
+use proa_policy::{bootstrap, rbac::Rbac, tokens};
+use proa_registry::{
+    Registry,
+    claims::Space,
+    registry::{Config, Plugins},
+};
+use proa_server::{Api, ApiConfig};
+use proa_store::{Engine, Local, OpenError, Options, Store};
+use std::{collections::BTreeMap, net::Ipv4Addr, ops::RangeInclusive, sync::Arc};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+mod authentication;
+mod docs;
+
+/// What a cluster's core has to know.
+pub struct Settings {
+    /// Network of cluster IPs: address and prefix length.
+    pub services: (Ipv4Addr, u8),
+    /// Ports of NodePort Services.
+    pub node_ports: RangeInclusive<u16>,
+    /// Objects that every cluster has, and who may be trusted.
+    pub bootstrap: bootstrap::Settings,
+    /// Signs service account tokens.
+    pub signing_key: Arc<tokens::SigningKey>,
+    /// Issuer of service account tokens.
+    pub issuer: String,
+    /// Operators by name, with the RBAC rules that they need.
+    pub operators: Vec<(String, serde_json::Value)>,
+    /// How long events are kept, in seconds; none: as upstream.
+    pub event_ttl: Option<u64>,
+}
+
+/// Why a core did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("open the store")]
+    Store(#[source] OpenError),
+    /// The cluster's own objects cannot be written.
+    #[error("write the cluster's own objects")]
+    Bootstrap(#[source] ApiError),
+}
+
+/// A running core.
+pub struct Core {
+    /// Answers requests.
+    pub api: Api,
+    /// What is served and stored.
+    pub registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Core {
+    /// Opens the store, serves what it holds and brings the cluster's own objects into being.
+    ///
+    /// # Errors
+    /// The store is damaged or in use, or a bootstrap object cannot be written.
+    pub async fn start<E: Engine + 'static>(engine: E, settings: Settings) -> Result<Self, StartError> {
+        let runtime = Handle::current();
+        let registry = Registry::new(config(&settings), catalogue(settings.event_ttl));
+        let store = Local::open(engine, registry.clone(), Options::default()).map_err(StartError::Store)?;
+        let store: Arc<dyn Store> = store;
+        registry.attach(store.clone());
+        registry.establish();
+        let rbac = Rbac::new(registry.clone());
+        let (authenticators, verifier) = authentication::authenticators(&registry, &settings);
+        let authorizer = proa_policy::authorizers::standard(&registry, rbac.clone());
+        registry.install(Plugins {
+            mutators: proa_policy::admission::mutators(),
+            validators: proa_policy::admission::validators(&rbac, &authorizer),
+            actions: proa_policy::actions::actions(authorizer.clone(), verifier, settings.signing_key.clone()),
+        });
+        let operators =
+            settings.operators.iter().flat_map(|(name, rules)| bootstrap::operator(name, rules.clone()));
+        bootstrap::run(&registry, &settings.bootstrap, operators.collect())
+            .await
+            .map_err(StartError::Bootstrap)?;
+        let tasks = vec![
+            runtime.spawn(registry.clone().run_definitions()),
+            runtime.spawn(registry.clone().run_expiry()),
+            runtime.spawn(proa_policy::aggregation::run(registry.clone())),
+        ];
+        let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
+        config.authenticators = authenticators;
+        config.docs = Arc::new(docs::Catalogue);
+        Ok(Self { api: Api::new(config), registry, store, tasks })
+    }
+
+    /// A client that acts as `user`.
+    pub fn client(&self, user: User) -> kube::Client {
+        proa_local::client(&self.api, user)
+    }
+
+    /// A client that may do everything.
+    pub fn admin(&self) -> kube::Client {
+        self.client(User::new("kubernetes-admin", &[identity::MASTERS, identity::AUTHENTICATED]))
+    }
+
+    /// A client with the identity of one of Proa's operators.
+    pub fn operator(&self, name: &str) -> kube::Client {
+        self.client(User::new(bootstrap::operator_name(name), &[identity::AUTHENTICATED]))
+    }
+
+    /// Ends the core's tasks and closes the store: what was acknowledged is on disk.
+    pub async fn stop(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.store.close().await;
+    }
+}
+
+fn config(settings: &Settings) -> Config {
+    let (network, bits) = settings.services;
+    let ports = || Space::Ports(settings.node_ports.clone());
+    let spaces: BTreeMap<&'static str, Space> = [
+        ("clusterIP", Space::Addresses { network, bits }),
+        ("nodePort/TCP", ports()),
+        ("nodePort/UDP", ports()),
+        ("nodePort/SCTP", ports()),
+    ]
+    .into();
+    Config {
+        object_meta: proa_crds::facts::schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
+        spaces,
+        now: Timestamp::now,
+    }
+}
+
+fn catalogue(event_ttl: Option<u64>) -> Vec<proa_registry::KindDef> {
+    const EVENTS: [Gvr; 2] = [Gvr::new("", "v1", "events"), Gvr::new("events.k8s.io", "v1", "events")];
+    let mut kinds = proa_crds::catalogue();
+    for kind in kinds.iter_mut().filter(|k| EVENTS.contains(&k.gvr())) {
+        kind.ttl_seconds = event_ttl.or(kind.ttl_seconds);
+    }
+    kinds
+}
+

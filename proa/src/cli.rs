@@ -1,0 +1,189 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// A Kubernetes-compatible cluster in one binary.
+#[derive(Parser)]
+#[command(name = "proa", version = crate::VERSION, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster in the background and wait until its nodes are ready.
+    Up(Up),
+    /// Stop a cluster that runs in the background. Its data stays.
+    Down(Named),
+    /// Show whether a cluster runs, and what it holds.
+    Status(Named),
+    /// Run the core API with all operators in the foreground.
+    Server(Server),
+    /// Run nodes. Only simulated ones so far: their pods run without containers.
+    Agent(Agent),
+    /// Run one operator by itself, against any Kubernetes.
+    Operator(Operator),
+    /// Print a kubeconfig with a client certificate of its own.
+    Kubeconfig(Kubeconfig),
+    /// Print the version.
+    Version,
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Named {
+    /// Name of the cluster; several run side by side.
+    #[arg(long, default_value = crate::settings::DEFAULT_NAME)]
+    pub(crate) name: String,
+    /// Where the cluster keeps everything [default: /var/lib/proa, or /var/lib/proa-NAME].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Nodes to start; simulated ones so far.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) nodes: u32,
+    /// Seconds to wait for the nodes.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Server {
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    /// Port of the API [default: 6443, or one made from the name].
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Address to listen on.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub(crate) listen: IpAddr,
+    /// Address under which nodes and clients reach the API; goes into the kubeconfig.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) advertise: IpAddr,
+    /// Further names and addresses of the serving certificate.
+    #[arg(long)]
+    pub(crate) tls_san: Vec<String>,
+    /// Addresses of Services [default: 10.96.0.0/12, or a network made from the name].
+    #[arg(long)]
+    pub(crate) service_cidr: Option<String>,
+    /// Addresses of pods [default: 10.244.0.0/16, or a network made from the name].
+    #[arg(long)]
+    pub(crate) pod_cidr: Option<String>,
+    /// Ports of NodePort Services.
+    #[arg(long, default_value = "30000-32767")]
+    pub(crate) node_ports: String,
+    /// DNS domain of the cluster.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Where objects are kept.
+    #[arg(long, default_value = "embedded")]
+    pub(crate) store: StoreKind,
+    /// Operators to leave out, separated by commas; `all` leaves out every one.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) disable: Vec<String>,
+    /// Also run this many simulated nodes in the process.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) simulate: u32,
+    /// How long events are kept, in seconds.
+    #[arg(long, default_value_t = 3600)]
+    pub(crate) event_ttl: u64,
+}
+
+/// Where objects are kept.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// In a log in the data directory.
+    Embedded,
+    /// Nowhere: gone when the process ends.
+    Memory,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Agent {
+    /// How many simulated nodes to run.
+    #[arg(long)]
+    pub(crate) simulate: u32,
+    /// First part of the nodes' names.
+    #[arg(long, default_value = "sim")]
+    pub(crate) name_prefix: String,
+    /// How to reach the API.
+    #[arg(long, env = "KUBECONFIG")]
+    pub(crate) kubeconfig: PathBuf,
+    /// Time from a pod's binding until it runs.
+    #[arg(long, default_value = "0ms", value_parser = duration)]
+    pub(crate) start_delay: Duration,
+    /// Time from a pod's start until it is ready.
+    #[arg(long, default_value = "0ms", value_parser = duration)]
+    pub(crate) ready_delay: Duration,
+    /// Time from a pod's deletion until it is gone.
+    #[arg(long, default_value = "0ms", value_parser = duration)]
+    pub(crate) stop_delay: Duration,
+    /// Time that the containers of pods that do not restart run.
+    #[arg(long, default_value = "100ms", value_parser = duration)]
+    pub(crate) run_time: Duration,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Operator {
+    /// Name of the operator.
+    pub(crate) operator: String,
+    /// How to reach the API.
+    #[arg(long, env = "KUBECONFIG")]
+    pub(crate) kubeconfig: PathBuf,
+    /// Take part in an election: only the holder of the operator's Lease acts.
+    #[arg(long)]
+    pub(crate) leader_elect: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Kubeconfig {
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    /// User that the certificate names.
+    #[arg(long, default_value = "kubernetes-admin")]
+    pub(crate) user: String,
+    /// Groups that the certificate names; the default user gets system:masters.
+    #[arg(long)]
+    pub(crate) group: Vec<String>,
+    /// Days that the certificate is valid.
+    #[arg(long, default_value_t = 365)]
+    pub(crate) days: u32,
+}
+
+/// `250ms`, `3s` or `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} has no number"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        _ => Err(format!("{text:?} has no unit: ms, s or m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("5").is_err() && duration("s").is_err());
+    }
+}

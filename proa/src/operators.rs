@@ -1,0 +1,95 @@
+//! All operators of the project, as data: what they are called, what they may do, how they run.
+
+use crate::cli;
+use anyhow::{Context, Result, bail};
+use futures::future::BoxFuture;
+use kube::Client;
+use proa_kit::RunConfig;
+use serde_json::Value;
+
+/// One operator.
+pub(crate) struct Operator {
+    /// Name on the command line, in roles and in Leases.
+    pub(crate) name: &'static str,
+    /// RBAC rules that follow from its declared watches and writes.
+    pub(crate) rules: fn() -> Value,
+    /// Runs it until shutdown.
+    pub(crate) run: fn(Client, RunConfig) -> BoxFuture<'static, ()>,
+}
+
+macro_rules! operators {
+    ($($name:literal => $krate:ident),* $(,)?) => {
+        /// Every operator, in the order in which they start.
+        pub(crate) fn all() -> Vec<Operator> {
+            vec![$(Operator {
+                name: $name,
+                rules: $krate::rules,
+                run: |client, config| Box::pin($krate::run(client, config)),
+            }),*]
+        }
+    };
+}
+
+operators! {
+    "service-account" => proa_operator_service_account,
+    "namespace" => proa_operator_namespace,
+    "garbage-collector" => proa_operator_garbage_collector,
+    "deployment" => proa_operator_deployment,
+    "replicaset" => proa_operator_replicaset,
+    "daemonset" => proa_operator_daemonset,
+    "job" => proa_operator_job,
+    "service" => proa_operator_service,
+    "scheduler" => proa_operator_scheduler,
+    "node-lifecycle" => proa_operator_node_lifecycle,
+}
+
+/// The operators that are not disabled.
+pub(crate) fn enabled(disabled: &[String]) -> Result<Vec<Operator>> {
+    let all = all();
+    let names = || all.iter().map(|o| o.name).collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = disabled.iter().find(|d| *d != "all" && !all.iter().any(|o| o.name == **d)) {
+        bail!("--disable {unknown}: there is no such operator; known are all, {}", names());
+    }
+    if disabled.iter().any(|d| d == "all") {
+        return Ok(Vec::new());
+    }
+    Ok(all.into_iter().filter(|o| !disabled.iter().any(|d| d == o.name)).collect())
+}
+
+/// `proa operator NAME`: one operator in a process of its own, until interrupted.
+pub(crate) async fn run_one(args: &cli::Operator) -> Result<()> {
+    let operator = all().into_iter().find(|o| o.name == args.operator).with_context(|| {
+        let names: Vec<_> = all().iter().map(|o| o.name).collect();
+        format!("there is no operator {:?}; known are {}", args.operator, names.join(", "))
+    })?;
+    let client = crate::kubeconfig::client(&args.kubeconfig).await?;
+    let config = RunConfig::default();
+    let shutdown = config.shutdown.clone();
+    let mut config = config;
+    if args.leader_elect {
+        let election = proa_kit::leader::Election::new("kube-system", operator.name);
+        config.leadership = Some(proa_kit::leader::elect(client.clone(), election, shutdown.clone()));
+    }
+    tracing::info!(operator = operator.name, "started");
+    tokio::select! {
+        () = (operator.run)(client, config) => {}
+        () = crate::server::interrupted() => shutdown.cancel(),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_named_once_and_can_be_left_out() {
+        let mut names: Vec<_> = all().iter().map(|o| o.name).collect();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert_eq!(enabled(&["job".to_owned()]).map(|o| o.len()).ok(), Some(count - 1));
+        assert_eq!(enabled(&["all".to_owned()]).map(|o| o.len()).ok(), Some(0));
+        assert!(enabled(&["jobs".to_owned()]).is_err());
+    }
+}

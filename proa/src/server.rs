@@ -1,0 +1,125 @@
+//! `proa server`: the core API with all operators in one foreground process.
+
+use crate::{agent, certificates, cli, operators, settings::Settings};
+use anyhow::{Context, Result};
+use proa_assembly::Core;
+use proa_edge::EdgeConfig;
+use proa_kit::{CachePool, RunConfig};
+use proa_meta::{User, identity};
+use proa_policy::bootstrap;
+use proa_store::{Engine, Log, Memory};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+
+/// User that fills the caches that operators of one process share.
+const CACHE_USER: &str = "system:proa:cache";
+
+/// Runs until interrupted.
+pub(crate) async fn run(args: &cli::Server) -> Result<()> {
+    let started = Instant::now();
+    let settings = Settings::new(args)?;
+    let dir = &settings.data_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    let pki = certificates::Pki::load_or_create(&dir.join("pki"), &subject(&settings))?;
+    let operators = operators::enabled(&args.disable)?;
+    let core_settings = core_settings(&settings, args, &pki, &operators)?;
+    let core = match args.store {
+        cli::StoreKind::Memory => start(Memory::new(), core_settings).await?,
+        cli::StoreKind::Embedded => start(open(&dir.join("store"))?, core_settings).await?,
+    };
+    let edge = proa_edge::serve(EdgeConfig {
+        address: SocketAddr::new(settings.listen, settings.port),
+        tls: pki.serving(),
+        client_ca: pki.client_ca_der(),
+        api: core.api.clone(),
+        workers: 2,
+    })
+    .with_context(|| format!("listen on {}:{}", settings.listen, settings.port))?;
+    pki.write_admin_kubeconfig(&dir.join("admin.kubeconfig"), &settings.url(), &settings.name)?;
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let caches = CachePool::shared(core.client(User::new(CACHE_USER, &[identity::AUTHENTICATED])));
+    for operator in operators {
+        let config = RunConfig {
+            caches: Some(caches.clone()),
+            shutdown: shutdown.clone(),
+            identity: settings.name.as_str().into(),
+            ..RunConfig::default()
+        };
+        tasks.spawn((operator.run)(core.operator(operator.name), config));
+    }
+    if args.simulate > 0 {
+        let simulation = agent::in_process(args.simulate);
+        tasks.spawn(proa_node_agent::simulate(core.admin(), simulation, shutdown.clone()));
+    }
+    tracing::info!(url = %settings.url(), after = ?started.elapsed(), "serving");
+    interrupted().await;
+    tracing::info!("stopping");
+    shutdown.cancel();
+    while tasks.join_next().await.is_some() {}
+    edge.stop().await;
+    core.stop().await;
+    Ok(())
+}
+
+fn open(dir: &Path) -> Result<Log> {
+    Log::open(dir).with_context(|| format!("open the store in {}", dir.display()))
+}
+
+async fn start<E: Engine + 'static>(engine: E, settings: proa_assembly::Settings) -> Result<Core> {
+    Ok(Core::start(engine, settings).await?)
+}
+
+/// What the serving certificate is for.
+fn subject(settings: &Settings) -> certificates::Subject {
+    certificates::Subject {
+        service_ip: IpAddr::V4(settings.services.nth(1)),
+        advertise: settings.advertise,
+        domain: settings.domain.clone(),
+        further: settings.tls_san.clone(),
+    }
+}
+
+fn core_settings(
+    settings: &Settings,
+    args: &cli::Server,
+    pki: &certificates::Pki,
+    operators: &[operators::Operator],
+) -> Result<proa_assembly::Settings> {
+    let rules = |o: &operators::Operator| (o.name.to_owned(), (o.rules)());
+    Ok(proa_assembly::Settings {
+        services: (settings.services.address, settings.services.bits),
+        node_ports: settings.node_ports.clone(),
+        bootstrap: bootstrap::Settings {
+            service_ip: IpAddr::V4(settings.services.nth(1)),
+            advertise: settings.advertise,
+            port: settings.port,
+            client_ca: pki.client_ca_pem().to_owned(),
+            front_proxy_ca: pki.front_proxy_ca_pem().to_owned(),
+        },
+        signing_key: Arc::new(pki.signing_key()?),
+        issuer: format!("https://kubernetes.default.svc.{}", settings.domain),
+        operators: operators.iter().map(rules).collect(),
+        event_ttl: Some(args.event_ttl),
+    })
+}
+
+/// Resolves when the process is asked to end.
+pub(crate) async fn interrupted() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without handlers the signals end the process at once, which the store survives.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
