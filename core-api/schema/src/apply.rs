@@ -30,7 +30,3 @@ pub use field_manager::{FieldManager, manager_or_user_agent};
 pub use managed::{keep_unchanged_times, validate_managed_fields};
 pub use path_set::PathSet;
 pub use reset::Reset;
-
-#[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "tests make values in place")]
-mod tests;

@@ -1,4 +1,11 @@
-use super::{Step::*, *};
+//! Sequences of writes by managers and what they leave: the object and its owners.
+
+use crate::cluster::{Cluster, Step, Step::*, complete, content, entries, manager_of, owners};
+use proa_meta::ApiError;
+use proa_schema::apply::{
+    FieldManager, keep_unchanged_times, manager_or_user_agent, scale, validate_managed_fields,
+};
+use serde_json::{Value, json};
 
 /// A sequence of writes, the object's content and its owners afterwards.
 struct Case {
@@ -400,10 +407,10 @@ fn identity_is_never_owned() {
         complete(json!({"metadata": {"name": "x", "namespace": "n", "uid": "u", "generation": 1,
         "resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z"}}));
     manager_of("a", "").create(&mut object);
-    assert!(managed::list_of(&object).is_none());
+    assert!(entries(&object).is_empty());
     let config = complete(json!({"metadata": {"namespace": "n"}}));
     let applied = manager_of("a", "").apply(None, config, false).unwrap();
-    assert!(managed::list_of(&applied).is_none());
+    assert!(entries(&applied).is_empty());
 }
 
 #[test]
@@ -445,7 +452,7 @@ fn old_updates_are_poured_into_one_entry() {
         owners["ancient-changes/Update"],
         json!({"f:metadata": {"f:labels": {".": {}, "f:l0": {}, "f:l1": {}, "f:l2": {}}}})
     );
-    assert_eq!(managed::list_of(&object).unwrap()[0]["time"], "2026-01-01T00:00:03Z");
+    assert_eq!(entries(&object)[0]["time"], "2026-01-01T00:00:03Z");
 }
 
 #[test]
@@ -456,7 +463,7 @@ fn entries_are_sorted_and_complete() {
         Apply("c", spec(json!({"strategy": {"type": "x"}}))),
     ])
     .unwrap();
-    let entries = managed::list_of(&object).unwrap();
+    let entries = entries(&object);
     let order: Vec<_> = entries.iter().map(|entry| entry["manager"].as_str().unwrap()).collect();
     assert_eq!(order, ["c", "z", "b"]);
     let expected = json!({"manager": "b", "operation": "Update", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
@@ -474,7 +481,7 @@ fn a_change_of_version_keeps_one_entry_per_applier() {
     let v1 = manager_of("a", "").apply(None, config("apps/v1"), false).unwrap();
     let newer = FieldManager { api_version: "apps/v2", ..manager_of("a", "") };
     let v2 = newer.apply(Some(&v1), config("apps/v2"), false).unwrap();
-    let entries = managed::list_of(&v2).unwrap();
+    let entries = entries(&v2);
     assert_eq!((entries.len(), &entries[0]["apiVersion"]), (1, &json!("apps/v2")));
 }
 
@@ -523,7 +530,7 @@ fn replicas_change_hands_through_scale() {
     let seen = scale::to_scale(&object, &path);
     assert_eq!(seen.len(), 2);
     assert!(seen.iter().all(|entry| entry["apiVersion"] == "autoscaling/v1"));
-    assert_eq!(scale::to_parent(&object, &seen, &path, "apps/v1"), *managed::list_of(&object).unwrap());
+    assert_eq!(scale::to_parent(&object, &seen, &path, "apps/v1"), entries(&object));
 
     let scaled = json!([{"manager": "hpa", "operation": "Update", "apiVersion": "autoscaling/v1", "subresource": "scale",
         "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}}, "time": "2026-01-01T00:00:09Z"}]);

@@ -1,29 +1,22 @@
-//! The kind that the sequences use: every structural feature, as a built-in kind has it.
+//! The kind that the tests use: every structural feature, as a built-in kind has it.
 
-use crate::schema::{Field, ListShape, ListType, MapShape, ObjectShape, Omit, Schema, SchemaRef, Shape};
+use proa_schema::{
+    Field, ListShape, ListType, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape,
+};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
-pub(super) fn api_version() -> &'static str {
+pub(crate) fn api_version() -> &'static str {
     "apps/v1"
 }
 
-pub(super) fn schema() -> &'static Schema {
+pub(crate) fn schema() -> &'static Schema {
     static SCHEMA: LazyLock<Schema> = LazyLock::new(thing);
     &SCHEMA
 }
 
 fn field(schema: Schema, omit: Omit) -> Field {
-    Field {
-        schema: SchemaRef::inline(schema),
-        required: false,
-        omit,
-        default: None,
-        immutable: false,
-        tag: 0,
-        patch_merge: false,
-        patch_merge_key: None,
-    }
+    Field { omit, ..Field::new(SchemaRef::inline(schema)) }
 }
 
 fn with_default(schema: Schema, default: Value) -> Field {
@@ -66,6 +59,11 @@ fn part(schema: Schema) -> Field {
     field(schema, Omit::Empty)
 }
 
+/// A list that strategic merge merges; without a key for scalars.
+fn merged(schema: Schema, key: Option<&str>) -> Field {
+    Field { patch_merge: true, patch_merge_key: key.map(Into::into), ..part(schema) }
+}
+
 fn pointer(schema: Schema) -> Field {
     field(schema, Omit::Null)
 }
@@ -80,7 +78,7 @@ fn container() -> Schema {
         ("name", field(text(), Omit::Never)),
         ("image", part(text())),
         ("args", part(list(text(), ListType::Atomic))),
-        ("ports", part(list(port, by(&["containerPort", "protocol"])))),
+        ("ports", merged(list(port, by(&["containerPort", "protocol"])), Some("containerPort"))),
         ("resources", part(object(vec![("limits", part(text_map()))]))),
     ])
 }
@@ -92,7 +90,7 @@ fn thing() -> Schema {
         ("uid", part(text())),
         ("labels", part(text_map())),
         ("annotations", part(text_map())),
-        ("finalizers", part(list(text(), ListType::Set))),
+        ("finalizers", merged(list(text(), ListType::Set), None)),
         ("managedFields", part(list(Schema::default(), ListType::Atomic))),
     ]);
     let strategy = object(vec![
@@ -107,13 +105,13 @@ fn thing() -> Schema {
         ("paused", part(Schema::of(Shape::Boolean))),
         ("selector", pointer(atomic(object(vec![("matchLabels", part(text_map()))])))),
         ("strategy", part(strategy)),
-        ("containers", field(list(container(), by(&["name"])), Omit::Never)),
+        ("containers", Field { omit: Omit::Never, ..merged(list(container(), by(&["name"])), Some("name")) }),
         ("raw", pointer(Schema::default())),
     ]);
     let condition = object(vec![("type", part(text())), ("status", part(text()))]);
     let status = object(vec![
         ("replicas", field(number(), Omit::Never)),
-        ("conditions", part(list(condition, by(&["type"])))),
+        ("conditions", merged(list(condition, by(&["type"])), Some("type"))),
     ]);
     object(vec![
         ("apiVersion", part(text())),

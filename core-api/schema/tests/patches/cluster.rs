@@ -1,15 +1,12 @@
-//! Sequences of writes by managers and what they leave: the object and its owners.
+//! A cluster of one object and a clock, to run sequences of writes by managers.
 
-mod sequences;
-mod shapes;
-
-use super::*;
+use crate::thing::{api_version, schema};
 use proa_meta::ApiError;
-use serde_json::{Value, json};
-use shapes::{api_version, schema};
+use proa_schema::apply::{FieldManager, Reset};
+use serde_json::Value;
 
 /// One write.
-enum Step {
+pub(crate) enum Step {
     /// A new object by any write but apply.
     Create(&'static str, Value),
     /// The stored object becomes this (identity and entries are kept from the stored one).
@@ -24,13 +21,13 @@ enum Step {
 
 /// A cluster of one object, with a clock that ticks once per write.
 #[derive(Default)]
-struct Cluster {
-    object: Option<Value>,
-    ticks: u32,
+pub(crate) struct Cluster {
+    pub(crate) object: Option<Value>,
+    pub(crate) ticks: u32,
 }
 
 impl Cluster {
-    fn run(steps: Vec<Step>) -> Result<Value, ApiError> {
+    pub(crate) fn run(steps: Vec<Step>) -> Result<Value, ApiError> {
         let mut cluster = Self::default();
         for step in steps {
             cluster.step(step)?;
@@ -38,7 +35,7 @@ impl Cluster {
         Ok(cluster.object.unwrap())
     }
 
-    fn step(&mut self, step: Step) -> Result<(), ApiError> {
+    pub(crate) fn step(&mut self, step: Step) -> Result<(), ApiError> {
         self.ticks += 1;
         let now = format!("2026-01-01T00:00:{:02}Z", self.ticks);
         let by = |manager: &'static str, subresource: &'static str| manager_of(manager, subresource);
@@ -68,7 +65,7 @@ impl Cluster {
     }
 }
 
-fn manager_of(manager: &'static str, subresource: &'static str) -> FieldManager<'static> {
+pub(crate) fn manager_of(manager: &'static str, subresource: &'static str) -> FieldManager<'static> {
     let reset: Reset<'static> = match subresource {
         "status" => Reset::Exclude(&[&["spec"]]),
         _ => Reset::Exclude(&[&["status"]]),
@@ -108,7 +105,7 @@ fn updated(manager: &FieldManager<'_>, live: &Option<Value>, new: Value) -> Valu
     new
 }
 
-fn complete(mut object: Value) -> Value {
+pub(crate) fn complete(mut object: Value) -> Value {
     object["apiVersion"] = api_version().into();
     object["kind"] = "Thing".into();
     object["metadata"]["name"] = "x".into();
@@ -121,7 +118,7 @@ fn with_uid(mut object: Value) -> Value {
 }
 
 /// What decoding into the kind does.
-fn without_nulls(mut value: Value) -> Value {
+pub(crate) fn without_nulls(mut value: Value) -> Value {
     match &mut value {
         Value::Object(map) => {
             map.retain(|_, value| !value.is_null());
@@ -136,7 +133,7 @@ fn without_nulls(mut value: Value) -> Value {
 }
 
 /// The object without identity and entries.
-fn content(object: &Value) -> Value {
+pub(crate) fn content(object: &Value) -> Value {
     let mut object = object.clone();
     let map = object.as_object_mut().unwrap();
     map.remove("apiVersion");
@@ -152,9 +149,9 @@ fn content(object: &Value) -> Value {
 }
 
 /// Owners as `manager/Operation[/subresource]` to their fields.
-fn owners(object: &Value) -> Value {
+pub(crate) fn owners(object: &Value) -> Value {
     let mut out = serde_json::Map::new();
-    for entry in managed::list_of(object).into_iter().flatten() {
+    for entry in entries(object) {
         let part = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
         let mut name = format!("{}/{}", part("manager"), part("operation"));
         if !part("subresource").is_empty() {
@@ -164,4 +161,9 @@ fn owners(object: &Value) -> Value {
         assert!(clash.is_none(), "two entries of one manager");
     }
     Value::Object(out)
+}
+
+/// `metadata.managedFields`.
+pub(crate) fn entries(object: &Value) -> &[Value] {
+    object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
