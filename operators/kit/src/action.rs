@@ -3,7 +3,10 @@
 //! Invariant: `act` is the only code that performs one. Bodies are JSON values; a reference pins uid and version where
 //! the decision depends on them. Actions serialize, so that plans can be compared with golden cases.
 
-use crate::kind::{Kind, ObjectRef};
+use crate::{
+    kind::{Kind, ObjectRef},
+    views::Pairs,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -127,6 +130,9 @@ pub struct Status {
     pub target: ObjectRef,
     /// The new status.
     pub status: Value,
+    /// The whole new annotations, where an operator keeps a fact there that must not count as a change of the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Pairs>,
 }
 
 /// What happens to dependents.
@@ -288,7 +294,7 @@ impl Action {
     }
     /// Replaces the status.
     pub fn status(target: ObjectRef, status: Value) -> Self {
-        Self::Status(Status { target, status })
+        Self::Status(Status { target, status, annotations: None })
     }
     /// Deletes an object.
     pub fn delete(target: ObjectRef) -> Self {

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     rbac::{Read, Write, rbac_rules},
     reader::Reader,
-    views::Typed,
+    views::{Pairs, Typed},
     watch::Watch,
 };
 use jiff::Timestamp;
@@ -70,6 +70,9 @@ pub struct Plan {
     /// The object's whole new status; `None` when it stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Value>,
+    /// The object's whole new annotations, written with the status; only with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Pairs>,
     /// Look again by then, though nothing changed.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub requeue_after: Option<Duration>,

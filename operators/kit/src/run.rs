@@ -7,7 +7,7 @@
 
 use crate::{
     act::{Results, Writer},
-    action::Action,
+    action::{Action, Status},
     backoff::Backoff,
     cache::CachePool,
     clock::{Clock, SystemClock},
@@ -185,7 +185,8 @@ impl<O: Operator> Reconciler<O> {
         let status = self.operator.settle(&object, &observed, &plan, &results, self.clock.now());
         if let Some(status) = status {
             let target = object.reference().at(object.meta().resource_version);
-            let written = self.writer.act(&[Action::status(target, status)]).await;
+            let status = Status { target, status, annotations: plan.annotations.clone() };
+            let written = self.writer.act(&[Action::Status(status)]).await;
             results.0.extend(written.0);
         }
         self.wiring.caught_up(&results.written()).await;

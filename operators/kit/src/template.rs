@@ -62,7 +62,9 @@ impl Template {
             "ownerReferences": [controller_reference(owner)],
         });
         for field in ["labels", "annotations", "finalizers"] {
-            if let Some(value) = self.0.pointer(&format!("/metadata/{field}")).filter(|value| !value.is_null()) {
+            if let Some(value) =
+                self.0.pointer(&format!("/metadata/{field}")).filter(|value| !value.is_null())
+            {
                 metadata[field] = value.clone();
             }
         }
@@ -104,12 +106,21 @@ fn without_label(template: &Value, label: &str) -> Value {
     template
 }
 
-/// Drops nulls, which Go's types cannot tell from absence.
+/// Objects that Go writes though nothing is in them.
+const EMPTY_IS_ABSENT: [&str; 7] =
+    ["metadata", "labels", "annotations", "resources", "limits", "requests", "nodeSelector"];
+
+/// Drops what Go's types cannot tell from absence: nulls, empty lists, and some empty objects.
 fn normalize(value: &mut Value) {
     match value {
-        Value::Object(map) => map.retain(|_, value| {
+        Value::Object(map) => map.retain(|key, value| {
             normalize(value);
-            !value.is_null()
+            match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(map) => !map.is_empty() || !EMPTY_IS_ABSENT.contains(&key.as_str()),
+                _ => true,
+            }
         }),
         Value::Array(items) => items.iter_mut().for_each(normalize),
         _ => {}
@@ -202,6 +213,8 @@ mod tests {
         let labelled = bare.with_label("pod-template-hash", "x");
         assert_eq!(labelled.labels().get("pod-template-hash"), Some("x"));
         assert!(bare.is_equal_ignoring_label(&labelled, "pod-template-hash"));
+        let spelled = json!({"metadata": {"labels": {"app": "a"}, "creationTimestamp": null, "annotations": {}}, "spec": {}});
+        assert!(bare.is_equal_ignoring_label(&Template::from(spelled), "x"));
         let other = Template::from(json!({"metadata": {"labels": {"app": "b"}}, "spec": {}}));
         assert!(!bare.is_equal_ignoring_label(&other, "pod-template-hash"));
     }

@@ -132,8 +132,11 @@ impl Prepared {
         Ok(prepared)
     }
     fn status(status: &Status, manager: &str) -> Result<Self> {
-        let Status { target, status } = status;
+        let Status { target, status, annotations } = status;
         let mut patch = json!([{"op": "add", "path": "/status", "value": status}]);
+        if let (Some(annotations), Some(operations)) = (annotations, patch.as_array_mut()) {
+            operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": annotations}));
+        }
         // The version says more than the uid, and a failed test would read as an invalid patch.
         pin_json(&mut patch, &ObjectRef { uid: "".into(), ..target.clone() });
         let mut prepared = Self::to("patch", target, "status", manager, bytes(&patch)?);
