@@ -1,1 +1,1 @@
-//! Tests of the repository's structure.
+//! Tests of the repository's structure: see `tests/`. There is no code to use here.
