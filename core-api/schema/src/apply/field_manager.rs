@@ -13,7 +13,7 @@ use super::{
     last_applied,
     managed::{self, Entry, Operation},
     merge::merge,
-    path_set::PathSet,
+    path_set::{PathSet, Subtract},
     remove::prune,
     reset::Reset,
     typed,
@@ -153,18 +153,20 @@ impl FieldManager<'_> {
     /// field in conflict unless `force`, 500 with upstream's text for what the schema does not describe.
     pub fn apply(&self, live: Option<&Value>, applied: Value, force: bool) -> ApiResult<Value> {
         self.check(&applied)?;
-        let (live, mut entries) = self.start(live)?;
+        let mut entries = self.entries_of(live)?;
+        let nothing = Value::Object(Map::new());
+        let live = live.unwrap_or(&nothing);
         if let Some(problem) = typed::problems(self.schema, &applied) {
             return Err(plain(format!(
                 "failed to create typed patch object ({}): {problem}",
                 self.describe(&applied)
             )));
         }
-        let mut object = match self.merge(&live, &applied, &mut entries, force) {
+        let mut object = match self.merge(live, &applied, &mut entries, force) {
             Ok(object) => object,
             Err(conflicts) => {
-                self.take_over(&live, conflicts)?;
-                self.merge(&live, &applied, &mut entries, true).map_err(conflict::error)?
+                self.take_over(live, conflicts)?;
+                self.merge(live, &applied, &mut entries, true).map_err(conflict::error)?
             }
         };
         managed::put_list(&mut object, managed::encode(entries));
@@ -189,21 +191,20 @@ impl FieldManager<'_> {
         }
     }
 
-    /// The live object without its entries, and the entries; an object that nobody tracked so far gets one for all.
-    fn start(&self, live: Option<&Value>) -> ApiResult<(Value, Vec<Entry>)> {
-        let Some(live) = live else { return Ok((Value::Object(Map::new()), Vec::new())) };
-        let mut live = live.clone();
-        let list = managed::take_list(&mut live).unwrap_or_default();
+    /// The entries of the live object; one that nobody tracked so far gets an entry for all.
+    fn entries_of(&self, live: Option<&Value>) -> ApiResult<Vec<Entry>> {
+        let Some(live) = live else { return Ok(Vec::new()) };
+        let list = managed::list_of(live).cloned().unwrap_or_default();
         let mut entries =
             managed::trusted(list).map_err(|e| plain(format!("failed to decode managed fields: {e}")))?;
         if entries.is_empty() {
-            let all = Difference::of_new(self.schema, &live, self.reset);
+            let all = Difference::of_new(self.schema, live, self.reset);
             self.track(&mut entries, all, BEFORE_FIRST_APPLY);
         }
         for entry in &mut entries {
             reconcile(self.schema, &mut entry.fields);
         }
-        Ok((live, entries))
+        Ok(entries)
     }
 
     fn describe(&self, object: &Value) -> String {
@@ -223,19 +224,18 @@ impl FieldManager<'_> {
         let mut set = field_set(self.schema, applied);
         self.reset.filter(&mut set);
         let mut own = self.entry(Operation::Apply, self.manager, PathSet::default());
-        let mut merged = live.clone();
+        let mut merged = managed::clone_without_list(live);
         merge(self.schema, &mut merged, applied);
         if let Some(last) = entries.iter().find(|entry| entry.is_same_manager(&own)) {
             own.time.clone_from(&last.time);
-            let mut owned = set.clone();
-            for other in entries.iter().filter(|entry| !entry.is_same_manager(&own)) {
-                owned.unite(other.fields.clone());
+            if !last.fields.is_subset(&set) {
+                let others = entries.iter().filter(|entry| !entry.is_same_manager(&own));
+                merged = prune(self.schema, merged, &last.fields, &owned_by(&set, others));
             }
-            merged = prune(self.schema, merged, &last.fields, &owned);
         }
         let difference = Difference::between(self.schema, live, &merged, self.reset);
         self.settle(entries, difference, &own, force)?;
-        if merged != *live {
+        if !managed::is_equal_but_entries(live, &merged) {
             self.now.clone_into(&mut own.time);
         }
         strip(&mut set);
@@ -264,8 +264,8 @@ impl FieldManager<'_> {
             if entry.is_same_manager(own) {
                 return false;
             }
-            let fields = std::mem::take(&mut entry.fields);
-            entry.fields = fields.without(&changed).without(&removed);
+            entry.fields.subtract(&changed, Subtract::Members);
+            entry.fields.subtract(&removed, Subtract::Members);
             !entry.fields.is_empty()
         });
         Ok(())
@@ -284,6 +284,15 @@ impl FieldManager<'_> {
         });
         if conflicts.is_empty() { Ok(()) } else { Err(conflict::error(conflicts)) }
     }
+}
+
+/// What the manager's new set and all others own.
+fn owned_by<'e>(set: &PathSet, others: impl Iterator<Item = &'e Entry>) -> PathSet {
+    let mut owned = set.clone();
+    for other in others {
+        owned.unite(other.fields.clone());
+    }
+    owned
 }
 
 /// Removes what no manager owns from the fields of a configuration.

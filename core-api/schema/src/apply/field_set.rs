@@ -8,7 +8,7 @@
 use super::{
     element,
     node::{Atom, ListNode, Node, Part},
-    path_set::{Branch, PathSet, add, children, is_member, mark},
+    path_set::{Branch, PathSet, children, is_member, mark},
 };
 use crate::schema::Schema;
 use serde_json::{Map, Value};
@@ -83,23 +83,20 @@ fn with_named(node: Node<'_>, branch: &Branch) -> Branch {
 
 /// Owned parts of what the schema has since declared atomic become ownership of the whole.
 pub(super) fn reconcile(schema: &Schema, set: &mut PathSet) {
-    let root = std::mem::take(&mut set.0);
-    set.0 = reconciled(Node::root(schema), root);
+    reconcile_parts(Node::root(schema), &mut set.0);
 }
 
-fn reconciled(node: Node<'_>, branch: Branch) -> Branch {
-    let mut out = Map::new();
-    for (element, value) in branch {
-        let (below, _) = node.step(&element);
-        match value {
-            Value::Object(part) if part.is_empty() || below.is_atomic_container() => {
-                add(&mut out, &element, Map::new());
-            }
-            Value::Object(part) => {
-                out.insert(element, Value::Object(reconciled(below, part)));
-            }
-            _ => {}
+fn reconcile_parts(node: Node<'_>, branch: &mut Branch) {
+    for (element, value) in branch.iter_mut() {
+        let Value::Object(part) = value else { continue };
+        if part.is_empty() {
+            continue;
+        }
+        let (below, _) = node.step(element);
+        if below.is_atomic_container() {
+            part.clear();
+        } else {
+            reconcile_parts(below, part);
         }
     }
-    out
 }

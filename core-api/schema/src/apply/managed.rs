@@ -169,6 +169,23 @@ pub(super) fn take_list(object: &mut Value) -> Option<Vec<Value>> {
     }
 }
 
+/// A copy of an object without its entries.
+pub(super) fn clone_without_list(object: &Value) -> Value {
+    let copy = |map: &Map<String, Value>, skip: &str| {
+        map.iter().filter(|(key, _)| *key != skip).map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let Value::Object(map) = object else { return object.clone() };
+    let mut out: Map<String, Value> = copy(map, "metadata");
+    match map.get("metadata") {
+        Some(Value::Object(metadata)) => {
+            out.insert("metadata".to_owned(), Value::Object(copy(metadata, "managedFields")));
+        }
+        Some(other) => drop(out.insert("metadata".to_owned(), other.clone())),
+        None => {}
+    }
+    Value::Object(out)
+}
+
 /// Writes entries, already as values, into an object that has metadata.
 pub(super) fn put_list(object: &mut Value, entries: Vec<Value>) {
     if entries.is_empty() {
@@ -260,19 +277,21 @@ pub fn keep_unchanged_times(old: &Value, new: &mut Value) {
     }
 }
 
-fn is_equal_but(a: &Value, b: &Value, equal: impl Fn(&str, &Value, &Value) -> bool) -> bool {
-    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
-    a.len() == b.len()
-        && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && (va == vb || equal(ka, va, vb)))
-}
-
 fn is_equal_but_time(a: &Value, b: &Value) -> bool {
-    is_equal_but(a, b, |key, _, _| key == "time")
+    is_equal_but(a, b, "time", |_, _| true)
 }
 
-fn is_equal_but_entries(a: &Value, b: &Value) -> bool {
-    let metadata = |key: &str, a: &Value, b: &Value| {
-        key == "metadata" && is_equal_but(a, b, |key, _, _| key == "managedFields")
-    };
-    is_equal_but(a, b, metadata)
+/// Whether two objects are equal apart from their entries.
+pub(super) fn is_equal_but_entries(a: &Value, b: &Value) -> bool {
+    is_equal_but(a, b, "metadata", |a, b| is_equal_but(a, b, "managedFields", |_, _| true))
+}
+
+/// Equality of objects, with another notion of it for one field, which may also be absent.
+fn is_equal_but(a: &Value, b: &Value, field: &str, equal: impl Fn(&Value, &Value) -> bool) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
+    let others = |map: &'_ Map<String, Value>| map.len() - usize::from(map.contains_key(field));
+    let null = Value::Null;
+    others(a) == others(b)
+        && a.iter().filter(|(key, _)| *key != field).all(|(key, value)| b.get(key) == Some(value))
+        && equal(a.get(field).unwrap_or(&null), b.get(field).unwrap_or(&null))
 }

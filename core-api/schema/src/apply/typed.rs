@@ -15,65 +15,93 @@ use std::collections::HashSet;
 
 /// Everything that is wrong, as one text; none when the configuration fits.
 pub(super) fn problems(schema: &Schema, object: &Value) -> Option<String> {
-    let mut found = Vec::new();
-    check(Node::root(schema), object, "", &mut found);
-    match found.as_slice() {
+    let mut walk = Walk::default();
+    walk.check(Node::root(schema), object);
+    match walk.found.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
         many => Some(format!("errors:\n  {}", many.join("\n  "))),
     }
 }
 
-fn check(node: Node<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
-    if value.is_null() {
-        return;
-    }
-    if let Some(problem) = wrong_form(node, value) {
-        found.push(at(path, &problem));
-        return;
-    }
-    match (node.atom(value), value) {
-        (Atom::List(list), Value::Array(items)) => check_elements(list, items, path, found),
-        (_, Value::Object(map)) => check_fields(node, map, path, found),
-        (_, Value::Array(items)) => {
-            let (below, _) = node.step("i:0");
-            for (i, item) in items.iter().enumerate() {
-                check(below, item, &format!("{path}[{i}]"), found);
+/// A step of the path, shown only when something is wrong.
+enum Step<'v> {
+    Field(&'v str),
+    Element(String),
+    Index(usize),
+}
+
+#[derive(Default)]
+struct Walk<'v> {
+    path: Vec<Step<'v>>,
+    found: Vec<String>,
+}
+
+impl<'v> Walk<'v> {
+    fn report(&mut self, problem: &str) {
+        let mut text = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field(name) => text.extend([".", name]),
+                Step::Element(key) => text.push_str(&element::display(key)),
+                Step::Index(index) => text.push_str(&format!("[{index}]")),
             }
         }
-        _ => {}
+        self.found.push(if text.is_empty() { problem.to_owned() } else { format!("{text}: {problem}") });
     }
-}
 
-fn at(path: &str, problem: &str) -> String {
-    if path.is_empty() { problem.to_owned() } else { format!("{path}: {problem}") }
-}
-
-fn check_fields(node: Node<'_>, map: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
-    for (name, value) in map {
-        let path = format!("{path}.{name}");
-        match node.field(name) {
-            Part::Unknown => {
-                found.push(at(&path, "field not declared in schema"));
-                return;
-            }
-            Part::Named(part) | Part::Other(part) => check(part, value, &path, found),
-        }
+    fn check_at(&mut self, step: Step<'v>, node: Node<'_>, value: &'v Value) {
+        self.path.push(step);
+        self.check(node, value);
+        self.path.pop();
     }
-}
 
-fn check_elements(list: ListNode<'_>, items: &[Value], path: &str, found: &mut Vec<String>) {
-    let mut seen = HashSet::new();
-    for (i, item) in items.iter().enumerate() {
-        let Some(key) = list.element(item) else {
-            found.push(at(path, &format!("element {i}: {}", keyless(list, item))));
+    fn check(&mut self, node: Node<'_>, value: &'v Value) {
+        if value.is_null() {
             return;
-        };
-        let shown = element::display(&key);
-        if !seen.insert(key) {
-            found.push(at(path, &format!("duplicate entries for key {shown}")));
         }
-        check(list.items, item, &format!("{path}{shown}"), found);
+        if let Some(problem) = wrong_form(node, value) {
+            return self.report(&problem);
+        }
+        match (node.atom(value), value) {
+            (Atom::List(list), Value::Array(items)) => self.check_elements(list, items),
+            (_, Value::Object(map)) => self.check_fields(node, map),
+            (_, Value::Array(items)) => {
+                let (below, _) = node.step("i:0");
+                for (i, item) in items.iter().enumerate() {
+                    self.check_at(Step::Index(i), below, item);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_fields(&mut self, node: Node<'_>, map: &'v Map<String, Value>) {
+        for (name, value) in map {
+            match node.field(name) {
+                Part::Unknown => {
+                    self.path.push(Step::Field(name));
+                    self.report("field not declared in schema");
+                    self.path.pop();
+                    return;
+                }
+                Part::Named(part) | Part::Other(part) => self.check_at(Step::Field(name), part, value),
+            }
+        }
+    }
+
+    fn check_elements(&mut self, list: ListNode<'_>, items: &'v [Value]) {
+        let mut seen = HashSet::new();
+        for (i, item) in items.iter().enumerate() {
+            let Some(key) = list.element(item) else {
+                return self.report(&format!("element {i}: {}", keyless(list, item)));
+            };
+            if seen.contains(&key) {
+                self.report(&format!("duplicate entries for key {}", element::display(&key)));
+            }
+            self.check_at(Step::Element(key.clone()), list.items, item);
+            seen.insert(key);
+        }
     }
 }
 
