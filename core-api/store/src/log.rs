@@ -62,7 +62,7 @@ impl Default for LogOptions {
     fn default() -> Self {
         LogOptions {
             segment_bytes: 4 << 20,
-            fill_bytes: 256 << 10,
+            fill_bytes: 1 << 20,
             fold_bytes: 4 << 20,
             fold_segments: 32,
             background: true,

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use proa_store::conformance::Mirror;
 use proa_store::{
-    Change, Expect, Local, Log, LogOptions, Op, OpenError, Options, Published, Revision, Store, Value, Write,
-    restore,
+    Expect, Local, Log, LogOptions, Op, OpenError, Options, Published, Revision, Store, Value, Write, restore,
 };
 
 fn small() -> LogOptions {
@@ -162,55 +161,4 @@ async fn a_newer_format_is_refused() {
     std::fs::write(&log, bytes).unwrap();
     let error = open(directory.path(), Options::default()).map(|_| ()).unwrap_err();
     assert!(matches!(error, OpenError::Format { found: 9, .. }), "{error}");
-}
-
-/// Takes long to publish, so that writes gather behind it.
-struct Slow {
-    mirror: Mirror,
-    entered: std::sync::mpsc::Sender<()>,
-    leave: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
-}
-
-impl Published for Slow {
-    fn head(&self, key: &str) -> Option<Revision> {
-        self.mirror.head(key)
-    }
-
-    fn load(&self, loaded: proa_store::Loaded) {
-        self.mirror.load(loaded);
-    }
-
-    fn publish(&self, revision: Revision, changes: &[Change]) {
-        self.mirror.publish(revision, changes);
-        self.entered.send(()).unwrap();
-        self.leave.lock().unwrap().recv().unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_that_wait_share_one_sync() {
-    let directory = tempfile::tempdir().unwrap();
-    let (entered, entries) = std::sync::mpsc::channel();
-    let (leave, leaves) = std::sync::mpsc::channel();
-    let slow = Arc::new(Slow { mirror: Mirror::default(), entered, leave: std::sync::Mutex::new(leaves) });
-    let log = Log::open(directory.path(), small()).unwrap();
-    let store = Local::open(log, slow, Options { batch_writes: 64, ..Options::default() }).unwrap();
-    let first = tokio::spawn(store.commit(put("/first", 1)));
-    entries.recv().unwrap();
-    // The writer is held while publishing the first; these wait in its queue.
-    let mut waiting: Vec<_> = (0..100).map(|n| store.commit(put(&format!("/k{n}"), 1))).collect();
-    for commit in &mut waiting {
-        assert!(futures::poll!(commit).is_pending(), "nothing is acknowledged meanwhile");
-    }
-    leave.send(()).unwrap();
-    for _ in 0..2 {
-        entries.recv().unwrap();
-        leave.send(()).unwrap();
-    }
-    first.await.unwrap().unwrap();
-    for (n, commit) in waiting.into_iter().enumerate() {
-        assert_eq!(commit.await, Ok(Revision(n as u64 + 2)), "in the order in which they came");
-    }
-    assert_eq!((store.stats().batches, store.stats().writes), (3, 101));
-    store.close().await;
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::record::{Header, Kind, corrupt};
 use super::segment::{Scan, Segment, Tail, read};
+use super::{fold, segment};
 use crate::{EngineError, OpenError, Revision};
 
 const SEGMENT: &str = "log-";
 const SNAPSHOT: &str = "snapshot-";
-const UNFINISHED: &str = ".tmp";
 
 pub(super) fn segment_name(number: u64) -> String {
     format!("{SEGMENT}{number:020}")
@@ -86,7 +86,7 @@ pub(super) struct Found {
 /// Finds and checks the files. Nothing is changed but that unfinished files go.
 pub(super) fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
     let names = disk.list().map_err(failed("cannot list the data directory".into()))?;
-    for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
+    for name in names.iter().filter(|name| [fold::UNFINISHED, segment::UNFINISHED].contains(&&***name)) {
         disk.remove(name).map_err(failed(format!("cannot remove {name}")))?;
     }
     let (segments, snapshots) = (numbers(&names, SEGMENT), numbers(&names, SNAPSHOT));

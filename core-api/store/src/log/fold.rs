@@ -19,7 +19,7 @@ use super::snapshot::{Writing, objects};
 use crate::{OpenError, Revision};
 
 /// A snapshot while it is written.
-const UNFINISHED: &str = "snapshot.tmp";
+pub(super) const UNFINISHED: &str = "snapshot.tmp";
 
 /// What the writer and the threads that rewrite share.
 pub(super) struct Shared {

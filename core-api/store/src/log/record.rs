@@ -19,6 +19,8 @@ const MAGIC: &[u8; 8] = b"proa-kv\n";
 pub(super) const FRAME_HEAD: usize = 8;
 /// Frames start at multiples of this.
 const ALIGN: usize = 8;
+/// Bytes of a buffer that are kept from one write to the next.
+const KEPT: usize = 1 << 20;
 /// In place of the length of a deleted key's value.
 const DELETED: u32 = u32::MAX;
 
@@ -207,8 +209,10 @@ impl Frames {
         self.buffer.len()
     }
 
+    /// Starts anew. What a rare large batch took is given back.
     pub(super) fn clear(&mut self) {
         self.buffer.clear();
+        self.buffer.shrink_to(KEPT);
     }
 
     fn begin(&mut self) {

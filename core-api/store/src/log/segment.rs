@@ -9,7 +9,7 @@ use super::record::{Entry, FRAME_HEAD, Frames, HEADER, Header, Kind, Record, cor
 use crate::{EngineError, OpenError, Revision};
 
 /// A segment while it gets its content; renamed when it is durable.
-const UNFINISHED: &str = "segment.tmp";
+pub(super) const UNFINISHED: &str = "segment.tmp";
 
 /// A segment that is not written any more.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ impl Scan {
         self.next = self.next.max(header.next);
         // A mark before it that failed does not count either.
         self.compacted = header.compacted;
-        self.tail = None;
+        let mut tail = None;
         let mut at = HEADER;
         while let Some((body, next)) = frame(bytes, at, header.salt, 0) {
             let nonsense = || corrupt(name, at as u64, "a record makes no sense");
@@ -123,23 +123,26 @@ impl Scan {
                 // What is before another record was synced.
                 Record::Mark(up_to) => {
                     self.compacted = self.compacted.max(up_to);
-                    self.tail = None;
+                    tail = None;
                 }
-                Record::Closed => self.tail = None,
+                Record::Closed => tail = None,
                 Record::End(_) => return Err(nonsense()),
                 Record::Changes(entries) => {
                     let (first, last) = self.numbers(entries).ok_or_else(nonsense)?;
                     if cut.is_some_and(|cut| first > cut) {
                         break;
                     }
-                    self.tail =
-                        Some(Tail { before: self.last, first, start: at as u64, body: body.to_vec() });
+                    tail = Some((self.last, first, at, body));
                     (self.last, self.next) = (last, last.next());
                 }
             }
             at = next;
         }
         self.check_end(name, header, bytes, at, cut)?;
+        self.tail = tail.map(|(before, first, start, body)| {
+            let (start, body) = (start as u64, body.to_vec());
+            Tail { before, first, start, body }
+        });
         let bytes = bytes.len() as u64;
         Ok(Segment { number: header.number, after: header.after, last: self.last, end: at as u64, bytes })
     }

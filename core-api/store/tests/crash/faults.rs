@@ -1,11 +1,14 @@
 //! S6 as callers see it: a disk that fails, fills up and comes back, under a whole store.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
+use futures::future::{BoxFuture, join_all};
+use futures::poll;
 use proa_store::conformance::Mirror;
 use proa_store::{
-    CommitError, Expect, Local, Log, LogOptions, Op, OpenError, Options, Published, Revision, Store, Value,
-    Write,
+    Change, CommitError, Expect, Loaded, Local, Log, LogOptions, Op, OpenError, Options, Published, Revision,
+    Store, Value, Write,
 };
 
 use crate::disk::{Faults, Image, TestDisk};
@@ -178,4 +181,81 @@ async fn s4_a_missing_file_refuses_to_open() {
         // That the last one existed is known to nobody.
         assert!(is_last || matches!(result, Err(OpenError::Corrupt { .. })), "without {name}");
     }
+}
+
+/// A published state that waits before it returns from publishing, so that writes gather behind the writer.
+struct Slow {
+    mirror: Mirror,
+    entered: Sender<()>,
+    leave: Mutex<Receiver<()>>,
+}
+
+impl Published for Slow {
+    fn head(&self, key: &str) -> Option<Revision> {
+        self.mirror.head(key)
+    }
+
+    fn load(&self, loaded: Loaded) {
+        self.mirror.load(loaded);
+    }
+
+    fn publish(&self, revision: Revision, changes: &[Change]) {
+        self.mirror.publish(revision, changes);
+        self.entered.send(()).unwrap();
+        self.leave.lock().unwrap().recv().unwrap();
+    }
+}
+
+type Answer = BoxFuture<'static, Result<Revision, CommitError>>;
+
+/// A store whose writer is held while it publishes a first write, with others in its queue; sending lets it go on.
+async fn held(
+    disk: &TheDisk,
+    writes: Vec<Write>,
+) -> (Arc<Local<Log>>, Vec<Answer>, Sender<()>, Receiver<()>) {
+    let ((entered, entries), (leave, leaves)) = (channel(), channel());
+    let slow = Arc::new(Slow { mirror: Mirror::default(), entered, leave: Mutex::new(leaves) });
+    let log = Log::on(Arc::new(disk.clone()), options());
+    let store = Local::open(log, slow, Options { batch_writes: 64, ..Options::default() }).unwrap();
+    let mut answers = vec![store.commit(put("/first", 1))];
+    assert!(poll!(&mut answers[0]).is_pending());
+    entries.recv().unwrap();
+    for write in writes {
+        let mut answer = store.commit(write);
+        assert!(poll!(&mut answer).is_pending(), "nothing is acknowledged meanwhile");
+        answers.push(answer);
+    }
+    (store, answers, leave, entries)
+}
+
+#[tokio::test]
+async fn writes_that_wait_share_one_sync() {
+    let disk = new_disk();
+    let writes = (0..100).map(|n| put(&format!("/k{n}"), 1)).collect();
+    let (store, answers, leave, entries) = held(&disk, writes).await;
+    leave.send(()).unwrap();
+    for _ in 0..2 {
+        entries.recv().unwrap();
+        leave.send(()).unwrap();
+    }
+    let answers = join_all(answers).await;
+    let in_order: Vec<_> = (1..=101).map(|n| Ok(Revision(n))).collect();
+    assert_eq!(answers, in_order);
+    assert_eq!((store.stats().batches, store.stats().writes), (3, 101));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn s6_who_loses_to_a_write_that_fails_is_not_told_of_a_conflict() {
+    let disk = new_disk();
+    let writes = vec![put("/a", 1), put("/a", 2), put("/first", 1)];
+    let (store, answers, leave, _entries) = held(&disk, writes).await;
+    disk.set_faults(Faults { next_syncs: 1, ..Faults::default() });
+    leave.send(()).unwrap();
+    let answers = join_all(answers).await;
+    assert_eq!(answers[0], Ok(Revision(1)));
+    for answer in &answers[1..] {
+        assert!(matches!(answer, Err(CommitError::Io(_))), "{answer:?}");
+    }
+    store.close().await;
 }
