@@ -4,7 +4,7 @@
 //! whole objects are added by the caller, who knows the names of those definitions.
 //! Upstream: apiextensions `pkg/apiserver/schema/{kubeopenapi,unfold}.go`, `pkg/controller/openapi/v2/conversion.go`.
 
-use crate::schema::{ListType, Rules, Schema, Shape};
+use crate::schema::{ListType, Rules, Schema, SchemaRef, Shape};
 use serde_json::{Map, Value, json};
 
 /// OpenAPI v3 form.
@@ -24,6 +24,18 @@ enum Version {
 }
 
 type Out = Map<String, Value>;
+
+/// A child: named types (built-in, possibly recursive) are referred to.
+fn child(schema: &SchemaRef, version: Version) -> Value {
+    let base = match version {
+        Version::V2 => "#/definitions",
+        Version::V3 => "#/components/schemas",
+    };
+    match schema.type_name() {
+        Some(name) => json!({"$ref": format!("{base}/{name}")}),
+        None => Value::Object(write(schema, version)),
+    }
+}
 
 fn write(schema: &Schema, version: Version) -> Out {
     let mut out = Out::new();
@@ -92,12 +104,11 @@ fn parts(shape: &Shape, version: Version, out: &mut Out) {
     match shape {
         Shape::Object(object) if !object.fields.is_empty() => {
             let fields = object.fields.iter();
-            let properties =
-                fields.map(|(name, f)| (name.to_string(), Value::Object(write(&f.schema, version))));
+            let properties = fields.map(|(name, field)| (name.to_string(), child(&field.schema, version)));
             out.insert("properties".into(), Value::Object(properties.collect()));
         }
         Shape::List(list) if !is_open(&list.items) => {
-            out.insert("items".into(), Value::Object(write(&list.items, version)));
+            out.insert("items".into(), child(&list.items, version));
         }
         _ => {}
     }
@@ -117,7 +128,7 @@ fn further(shape: &Shape, version: Version, out: &mut Out) {
         let json = match is_open(schema) {
             true => json!(true),
             false if matches!(schema.shape, Shape::Any) && is_nothing => json!(false),
-            false => Value::Object(write(schema, version)),
+            false => child(schema, version),
         };
         out.insert("additionalProperties".into(), json);
     }

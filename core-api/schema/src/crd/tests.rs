@@ -342,6 +342,19 @@ fn published_v2_leaves_out_what_old_readers_cannot_bear() {
     );
 }
 
+#[test]
+fn named_types_are_referred_to() {
+    let published = openapi::v3(&fixtures::deployment());
+    assert_eq!(
+        published["properties"]["spec"],
+        json!({"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentSpec"})
+    );
+    assert_eq!(
+        openapi::v2(&fixtures::deployment())["properties"]["spec"],
+        json!({"$ref": "#/definitions/io.k8s.api.apps.v1.DeploymentSpec"})
+    );
+}
+
 fn any_schema() -> impl Strategy<Value = Value> {
     const KEYS: &[&str] = &[
         "type",
