@@ -12,10 +12,12 @@ use std::{fs, path::Path};
 
 fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
-    let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
-        .collect();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).expect("the corpus is part of the crate") {
+        let entry = entry.expect("the folder can be listed");
+        let body = fs::read(entry.path()).expect("the file can be read");
+        files.push((entry.file_name().to_string_lossy().into_owned(), body));
+    }
     files.sort();
     assert!(!files.is_empty(), "{folder} has no files");
     files
