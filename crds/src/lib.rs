@@ -1,3 +1,26 @@
 //! The catalogue of built-in kinds, one file per kind, and the facts table.
+//!
+//! A kind is data: names, schema, columns, and pure functions for what data cannot say ([`catalogue()`]). A new kind
+//! is one file and one line. Deliberately absent: stores, requests, and every effect that a kind has on the cluster.
 
 pub mod facts;
+
+mod apiextensions;
+mod apps;
+mod authentication;
+mod authorization;
+mod batch;
+mod catalogue;
+mod coordination;
+mod core;
+mod cursor;
+mod discovery;
+mod fill;
+mod network;
+mod pod_spec;
+mod rbac;
+mod scheduling;
+mod selector;
+mod table;
+
+pub use catalogue::catalogue;

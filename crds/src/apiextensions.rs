@@ -1,0 +1,3 @@
+//! Kinds of the group `apiextensions.k8s.io`, `v1`.
+
+pub(crate) mod custom_resource_definition;

@@ -1,0 +1,3 @@
+//! Kinds of the group `batch`, `v1`.
+
+pub(crate) mod job;

@@ -1,0 +1,275 @@
+//! Changes of a job's status: it only moves forward, and its parts agree.
+//!
+//! Most rules look only at what a write changed, so that old objects stay writable.
+//! Upstream: `ValidateJobStatusUpdate`, `getStatusValidationOptions`.
+
+use crate::{cursor::Cursor, fill::same, table};
+use jiff::Timestamp;
+use proa_meta::{FieldError, FieldErrors, field::Problem};
+use serde_json::Value;
+
+/// `Invalid value` without a value.
+pub(super) fn wrong(at: &Cursor<'_, '_>, text: &str, errors: &mut FieldErrors) {
+    errors.push(FieldError {
+        problem: Problem::Invalid,
+        field: at.path().to_string(),
+        body: format!("Invalid value: {text}"),
+    });
+}
+
+/// A job before and after.
+struct Change<'a> {
+    new: &'a Value,
+    old: &'a Value,
+}
+
+impl Change<'_> {
+    /// Whether one of these status fields differs.
+    fn of(&self, fields: &[&str]) -> bool {
+        fields.iter().any(|field| !same(&self.new["status"][*field], &self.old["status"][*field]))
+    }
+    fn is(&self, condition: &str) -> bool {
+        table::condition(self.new, condition) == "True"
+    }
+    fn was(&self, condition: &str) -> bool {
+        table::condition(self.old, condition) == "True"
+    }
+    /// Whether one of these conditions became true or stopped being it.
+    fn turned(&self, conditions: &[&str]) -> bool {
+        conditions.iter().any(|condition| self.is(condition) != self.was(condition))
+    }
+    fn is_finished(&self) -> bool {
+        self.is("Complete") || self.is("Failed")
+    }
+    fn turned_finished(&self) -> bool {
+        self.is_finished() != (self.was("Complete") || self.was("Failed"))
+    }
+}
+
+/// Validates a change through `/status`.
+pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let change = Change { new, old };
+    let (now, before) = (Cursor::root(new), Cursor::root(old));
+    let (status, old_status) = (now.get("status"), before.get("status"));
+    for count in ["active", "succeeded", "failed", "ready", "terminating"] {
+        status.get(count).non_negative(errors);
+    }
+    uncounted(&status.get("uncountedTerminatedPods"), errors);
+    exclusive_conditions(&change, &status.get("conditions"), errors);
+    times(&change, &status, &old_status, errors);
+    finished(&change, &status, errors);
+    indexes(&change, &status, errors);
+    if change.of(&["ready", "active"]) && status.int_of("ready") > status.int_of("active") {
+        status.get("ready").invalid(errors, "cannot set more ready pods than active");
+    }
+    counters(&change, &status, &old_status, errors);
+}
+
+fn uncounted(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    for list in ["succeeded", "failed"] {
+        let list = at.get(list);
+        for (i, uid) in list.items().enumerate() {
+            if uid.text().is_empty() {
+                uid.invalid(errors, "must not be empty");
+            } else if list.list()[..i].contains(uid.value()) {
+                uid.duplicate(errors);
+            }
+        }
+    }
+}
+
+fn exclusive_conditions(change: &Change<'_>, at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let mut refuse = |when: bool, text: &str| {
+        if when {
+            wrong(at, text, errors);
+        }
+    };
+    let (complete, failed) = (change.is("Complete"), change.is("Failed"));
+    let (target, criteria) = (change.is("FailureTarget"), change.is("SuccessCriteriaMet"));
+    let turned = |conditions: &[&str]| change.turned(conditions);
+    refuse(
+        turned(&["Complete", "Failed"]) && complete && failed,
+        "cannot set Complete=True and Failed=true conditions",
+    );
+    refuse(
+        turned(&["Complete", "FailureTarget"]) && complete && target,
+        "cannot set Complete=True and FailureTarget=true conditions",
+    );
+    refuse(
+        (turned(&["Failed"]) || change.of(&["failedIndexes"])) && failed && !target,
+        "cannot set Failed=True condition without the FailureTarget=true condition",
+    );
+    refuse(
+        turned(&["Complete", "SuccessCriteriaMet"]) && complete && !criteria,
+        "cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+    );
+    refuse(criteria && failed, "cannot set SuccessCriteriaMet=True and Failed=true conditions");
+    refuse(criteria && target, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions");
+    refuse(
+        !change.new["spec"]["successPolicy"].is_null() && !criteria && complete,
+        "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
+    );
+    for condition in ["Failed", "Complete", "FailureTarget"] {
+        let lost = change.was(condition) && !change.is(condition);
+        refuse(lost, &format!("cannot disable the terminal {condition}=True condition"));
+    }
+    refuse(
+        change.was("SuccessCriteriaMet") && !criteria,
+        "cannot disable the SuccessCriteriaMet=True condition",
+    );
+    refuse(
+        change.was("Complete") && !change.was("SuccessCriteriaMet") && criteria,
+        "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions",
+    );
+}
+
+fn times(change: &Change<'_>, status: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let (start, end) = (status.get("startTime"), status.get("completionTime"));
+    let (old_start, old_end) = (old.get("startTime"), old.get("completionTime"));
+    let touched = change.turned(&["Complete"]) || change.of(&["completionTime"]);
+    match (touched, end.is_set(), change.is("Complete")) {
+        (true, true, false) => {
+            end.invalid(errors, "cannot set completionTime when there is no Complete=True condition");
+        }
+        (true, false, true) => end.required(errors, "completionTime is required for Complete jobs"),
+        _ => {}
+    }
+    let time = |at: &Cursor<'_, '_>| at.text().parse::<Timestamp>().ok();
+    let backwards = time(&start).zip(time(&end)).is_some_and(|(start, end)| end < start);
+    if change.of(&["startTime", "completionTime"]) && backwards {
+        end.invalid(errors, "must be equal to or after `startTime`");
+    }
+    if end.is_set() && old_end.is_set() && end.value() != old_end.value() {
+        end.invalid(errors, crate::cursor::IMMUTABLE);
+    }
+    let resuming = change.was("Suspended") && table::condition(change.new, "Suspended") == "False";
+    let suspended = change.new["spec"]["suspend"] == true;
+    if old_start.is_set() && change.of(&["startTime"]) && !resuming && !suspended {
+        let text = "field is immutable for unsuspended job once set";
+        errors.invalid(start.path(), start.value(), text);
+    }
+}
+
+/// A finished job has nothing left to run or to count.
+fn finished(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if !change.is_finished() {
+        return;
+    }
+    let turned = change.turned_finished();
+    let never_ran = change.new["spec"]["suspend"] == true && change.new["spec"]["completions"] == 0;
+    let (active, start) = (status.get("active"), status.get("startTime"));
+    let (uncounted, terminating) = (status.get("uncountedTerminatedPods"), status.get("terminating"));
+    if (turned || change.of(&["active"])) && active.int() > 0 {
+        active.invalid(errors, "active>0 is invalid for finished job");
+    }
+    if (turned || change.of(&["startTime"])) && !never_ran && !start.is_set() {
+        start.required(errors, "startTime is required for finished job");
+    }
+    let left = ["failed", "succeeded"].iter().any(|list| !uncounted.get(list).is_empty());
+    if (turned || change.of(&["uncountedTerminatedPods"])) && left {
+        uncounted.invalid(errors, "must be empty for finished job");
+    }
+    if (turned || change.of(&["terminating"])) && terminating.int() > 0 {
+        terminating.invalid(errors, "terminating>0 is invalid for finished job");
+    }
+}
+
+fn indexes(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let (completed, failed) = (status.get("completedIndexes"), status.get("failedIndexes"));
+    let spec = &change.new["spec"];
+    let (completed_changed, failed_changed) =
+        (change.of(&["completedIndexes"]), change.of(&["failedIndexes"]));
+    if let Some(completions) = spec["completions"].as_i64() {
+        let mut check = |at: &Cursor<'_, '_>, name: &str| {
+            if let Err(problem) = parse_indexes(at.text(), completions) {
+                at.invalid(errors, &format!("error parsing {name}: {problem}"));
+            }
+        };
+        if completed_changed {
+            check(&completed, "completedIndexes");
+        }
+        if failed_changed && !spec["backoffLimitPerIndex"].is_null() {
+            check(&failed, "failedIndexes");
+        }
+        let overlap = overlap(completed.text(), failed.text(), completions);
+        if let Some(index) = overlap.filter(|_| completed_changed || failed_changed) {
+            let text = format!("failedIndexes and completedIndexes overlap at index: {index}");
+            failed.invalid(errors, &text);
+        }
+    }
+    if completed_changed && !completed.is_empty() && spec["completionMode"] != "Indexed" {
+        let text = "cannot set non-empty completedIndexes when non-indexed completion mode";
+        completed.invalid(errors, text);
+    }
+    if failed_changed && failed.is_set() && spec["backoffLimitPerIndex"].is_null() {
+        failed.invalid(errors, "cannot set non-null failedIndexes when backoffLimitPerIndex is null");
+    }
+}
+
+fn overlap(completed: &str, failed: &str, completions: i64) -> Option<i64> {
+    let (completed, failed) =
+        (parse_indexes(completed, completions).ok()?, parse_indexes(failed, completions).ok()?);
+    let meet = |a: &(i64, i64), b: &(i64, i64)| (a.0 <= b.1 && b.0 <= a.1).then(|| a.0.max(b.0));
+    completed.iter().find_map(|a| failed.iter().find_map(|b| meet(a, b)))
+}
+
+fn counters(change: &Change<'_>, status: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let spec = &change.new["spec"];
+    let elastic = spec["completionMode"] == "Indexed" && spec["completions"] == spec["parallelism"];
+    for (counter, fixed) in [("failed", true), ("succeeded", !elastic)] {
+        let now = status.get(counter);
+        if fixed && now.int() < old.int_of(counter) {
+            now.with(&now.int().into()).invalid(errors, &format!("cannot decrease the {counter} counter"));
+        }
+    }
+}
+
+/// Intervals of `1,3-5,7`, which increase and stay below `completions`.
+pub(super) fn parse_indexes(text: &str, completions: i64) -> Result<Vec<(i64, i64)>, String> {
+    let mut intervals: Vec<(i64, i64)> = Vec::new();
+    for part in text.split(',').filter(|_| !text.is_empty()) {
+        let (first, last) = parse_interval(part, completions)?;
+        if let Some((_, before)) = intervals.last().filter(|(_, before)| *before >= first) {
+            return Err(format!("non-increasing order, previous: {before}, current: {first}"));
+        }
+        intervals.push((first, last));
+    }
+    Ok(intervals)
+}
+
+fn parse_interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
+    let limits: Vec<&str> = text.split('-').collect();
+    let number = |text: &str| {
+        let number: i64 =
+            text.parse().map_err(|_| format!("cannot convert string to integer for index: {text:?}"))?;
+        if number >= completions { Err(format!("too large index: {text:?}")) } else { Ok(number) }
+    };
+    match limits.as_slice() {
+        [one] => number(one).map(|index| (index, index)),
+        [first, last] => match (number(first)?, number(last)?) {
+            (first, last) if first >= last => {
+                Err(format!("non-increasing order, previous: {first}, current: {last}"))
+            }
+            interval => Ok(interval),
+        },
+        _ => Err(format!(
+            "the fragment {text:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interval_texts() {
+        assert_eq!(parse_indexes("", 5), Ok(vec![]));
+        assert_eq!(parse_indexes("0,2-4", 5), Ok(vec![(0, 0), (2, 4)]));
+        assert_eq!(parse_indexes("0,5", 5), Err("too large index: \"5\"".to_owned()));
+        assert!(parse_indexes("3,2", 5).is_err());
+        assert!(parse_indexes("1-2-3", 5).is_err());
+        assert_eq!(overlap("0-3", "3", 5), Some(3));
+        assert_eq!(overlap("0-2", "3", 5), None);
+    }
+}

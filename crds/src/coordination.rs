@@ -1,0 +1,3 @@
+//! Kinds of the group `coordination.k8s.io`, `v1`.
+
+pub(crate) mod lease;

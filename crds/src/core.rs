@@ -1,0 +1,31 @@
+//! Kinds of the core group, `v1`.
+
+pub(crate) mod binding;
+pub(crate) mod config_map;
+pub(crate) mod endpoints;
+pub(crate) mod event;
+pub(crate) mod namespace;
+pub(crate) mod node;
+pub(crate) mod pod;
+pub(crate) mod secret;
+pub(crate) mod service;
+pub(crate) mod service_account;
+
+use proa_meta::Gvk;
+use proa_registry::kind::KindDef;
+use proa_schema::SchemaRef;
+
+/// Name and schema of a kind of the group.
+fn named(kind: &'static str) -> (Gvk, SchemaRef) {
+    (Gvk::new("", "v1", kind), crate::facts::schema(&format!("io.k8s.api.core.v1.{kind}")))
+}
+
+fn namespaced(kind: &'static str, resource: &'static str) -> KindDef {
+    let (gvk, schema) = named(kind);
+    KindDef::namespaced(gvk, resource, schema)
+}
+
+fn cluster(kind: &'static str, resource: &'static str) -> KindDef {
+    let (gvk, schema) = named(kind);
+    KindDef::cluster(gvk, resource, schema)
+}

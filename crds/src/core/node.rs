@@ -1,0 +1,184 @@
+//! v1 Node.
+//!
+//! Upstream: `pkg/registry/core/node/strategy.go`, `ValidateNode`, `ValidateNodeUpdate`.
+
+use crate::{core::cluster, cursor::Cursor, fill::absent, network, pod_spec::validate as pod, table};
+use jiff::Timestamp;
+use proa_meta::{FieldErrors, names};
+use proa_registry::kind::{Column, KindDef, Selectable, Strategy};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+const ROLE: &str = "kubernetes.io/role";
+
+/// The kind.
+pub(crate) fn kind() -> KindDef {
+    let columns = [
+        Column::name(),
+        Column::text("Status"),
+        Column::text("Roles"),
+        Column::age(),
+        Column::text("Version"),
+        Column::text("Internal-IP").wide(),
+        Column::text("External-IP").wide(),
+        Column::text("OS-Image").wide(),
+        Column::text("Kernel-Version").wide(),
+        Column::text("Container-Runtime").wide(),
+    ];
+    cluster("Node", "nodes")
+        .short(&["no"])
+        .with_status()
+        .selectable(&[Selectable::new("spec.unschedulable").or("false")])
+        .with_table(&columns, row)
+        .with_strategy(Strategy {
+            default,
+            // Kubelets register themselves with their status.
+            status_on_create: true,
+            validate,
+            validate_create: |object, errors| cidrs(&Cursor::root(object).get("spec"), errors),
+            validate_update,
+            validate_status: |new, old, errors| {
+                validate(new, errors);
+                validate_update(new, old, errors);
+            },
+            ..Strategy::default()
+        })
+}
+
+/// `podCIDR` is the first of `podCIDRs`.
+fn default(object: &mut Value) {
+    let spec = crate::fill::sub(object, "spec");
+    match spec["podCIDRs"].as_array().and_then(|list| list.first()).cloned() {
+        Some(first) => crate::fill::zero(spec, "podCIDR", first),
+        None => {
+            if let Some(one) = spec["podCIDR"].as_str().filter(|one| !one.is_empty()).map(str::to_owned) {
+                crate::fill::set(spec, "podCIDRs", Value::from(vec![one]));
+            }
+        }
+    }
+    if let Some(status) = crate::fill::present(object, "status")
+        && status["capacity"].is_object()
+    {
+        let capacity = status["capacity"].clone();
+        absent(status, "allocatable", capacity);
+    }
+}
+
+fn validate(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let (metadata, spec, status) = (root.get("metadata"), root.get("spec"), root.get("status"));
+    // Upstream's path.
+    let taints = metadata.get("taints");
+    taint_list(&taints.with(spec.get("taints").value()), errors);
+    for list in ["capacity", "allocatable"] {
+        let amounts = status.get(list);
+        for (name, amount) in amounts.entries() {
+            pod::resource_quantity(&amounts.get(name).with(amount.value()), name, errors);
+        }
+    }
+}
+
+fn cidrs(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let list = spec.get("podCIDRs");
+    list.items().for_each(|one| {
+        network::cidr(&one, errors);
+    });
+    let texts: Vec<&str> = list.list().iter().filter_map(Value::as_str).collect();
+    network::one_per_family(&list, &texts, "may specify no more than one CIDR for each IP family", errors);
+}
+
+fn taint_list(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let mut seen = BTreeSet::new();
+    for taint in list.items() {
+        taint.get("key").named(errors, names::is_qualified_name);
+        let problems = names::is_label_value(taint.text_of("value"));
+        if !problems.is_empty() {
+            taint.get("value").invalid(errors, &problems.join(";"));
+        }
+        pod::taint_effect(&taint.get("effect"), errors);
+        if !seen.insert((taint.text_of("effect"), taint.text_of("key"))) {
+            errors.push(proa_meta::FieldError {
+                problem: proa_meta::field::Problem::Duplicate,
+                field: taint.path().to_string(),
+                body: format!(
+                    "Duplicate value: {}: taints must be unique by key and effect pair",
+                    taint.value()
+                ),
+            });
+        }
+    }
+}
+
+fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let (new, old) = (Cursor::root(new), Cursor::root(old));
+    let (spec, before) = (new.get("spec"), old.get("spec"));
+    let status = new.get("status");
+    let addresses = status.get("addresses");
+    for (i, address) in addresses.items().enumerate() {
+        if addresses.list()[..i].contains(address.value()) {
+            address.duplicate(errors);
+        }
+    }
+    let (cidrs, old_cidrs) = (spec.get("podCIDRs"), before.get("podCIDRs"));
+    if !old_cidrs.is_empty() && cidrs.list() != old_cidrs.list() {
+        let text = "node updates may not change podCIDR except from \"\" to valid";
+        cidrs.forbidden(errors, text);
+    }
+    let provider = before.text_of("providerID");
+    if !provider.is_empty() && provider != spec.text_of("providerID") {
+        let text = "node updates may not change providerID except from \"\" to valid";
+        spec.get("providerID").forbidden(errors, text);
+    }
+    if spec.text_of("externalID") != before.text_of("externalID") {
+        spec.get("externalID").forbidden(errors, "may not be updated");
+    }
+}
+
+fn row(object: &Value, now: Timestamp) -> Vec<Value> {
+    let info = &object["status"]["nodeInfo"];
+    let mut kernel =
+        info["kernelVersion"].as_str().filter(|k| !k.is_empty()).unwrap_or("<unknown>").to_owned();
+    if let Some(architecture) = info["architecture"].as_str().filter(|a| !a.is_empty()) {
+        kernel = format!("{kernel} ({architecture})");
+    }
+    vec![
+        table::name(object),
+        status(object).into(),
+        roles(object).into(),
+        table::age(object, now),
+        table::text_or(&info["kubeletVersion"], ""),
+        address(object, "InternalIP"),
+        address(object, "ExternalIP"),
+        table::text_or(&info["osImage"], "<unknown>"),
+        kernel.into(),
+        table::text_or(&info["containerRuntimeVersion"], "<unknown>"),
+    ]
+}
+
+fn status(object: &Value) -> String {
+    let ready = match table::condition(object, "Ready") {
+        "" => "Unknown",
+        "True" => "Ready",
+        _ => "NotReady",
+    };
+    let cordoned = object["spec"]["unschedulable"] == true;
+    if cordoned { format!("{ready},SchedulingDisabled") } else { ready.to_owned() }
+}
+
+fn roles(object: &Value) -> String {
+    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    let role = |(key, value): (&'_ String, &Value)| match key.strip_prefix(ROLE_PREFIX) {
+        Some(role) => Some(role.to_owned()),
+        None if key == ROLE => value.as_str().map(str::to_owned),
+        None => None,
+    };
+    let roles: BTreeSet<String> = labels.filter_map(role).filter(|role| !role.is_empty()).collect();
+    if roles.is_empty() { "<none>".to_owned() } else { Vec::from_iter(roles).join(",") }
+}
+
+fn address(object: &Value, kind: &str) -> Value {
+    let mut list = object["status"]["addresses"].as_array().into_iter().flatten();
+    let found = list.find(|address| address["type"] == kind);
+    table::text_or(found.map_or(&Value::Null, |address| &address["address"]), "<none>")
+}

@@ -1,0 +1,171 @@
+//! discovery.k8s.io/v1 EndpointSlice.
+//!
+//! Upstream: `pkg/registry/discovery/endpointslice/strategy.go`, `pkg/apis/discovery/validation/validation.go`.
+
+use crate::{
+    cursor::Cursor,
+    facts,
+    fill::{absent, items, remove, same},
+    network, selector, table,
+};
+use jiff::Timestamp;
+use proa_meta::{FieldErrors, Gvk, names};
+use proa_registry::kind::{Column, Generation, KindDef, Strategy};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The kind.
+pub(crate) fn kind() -> KindDef {
+    let gvk = Gvk::new("discovery.k8s.io", "v1", "EndpointSlice");
+    let columns = [
+        Column::name(),
+        Column::text("AddressType"),
+        Column::text("Ports"),
+        Column::text("Endpoints"),
+        Column::age(),
+    ];
+    KindDef::namespaced(gvk, "endpointslices", facts::schema("io.k8s.api.discovery.v1.EndpointSlice"))
+        .with_table(&columns, row)
+        .with_strategy(Strategy {
+            default,
+            prepare_create: drop_topology,
+            prepare_update: |new, old| {
+                if !same(&new["endpoints"], &old["endpoints"]) {
+                    drop_topology(new);
+                }
+            },
+            validate,
+            validate_update: |new, old, errors| {
+                let (new, old) = (Cursor::root(new), Cursor::root(old));
+                new.get("addressType").immutable(&old.get("addressType"), errors);
+            },
+            warnings: |object| {
+                let fqdn = object["addressType"] == "FQDN";
+                let text = "spec.addressType: FQDN endpoints are deprecated";
+                fqdn.then(|| text.to_owned()).into_iter().collect()
+            },
+            generation: Generation::Spec,
+            ..Strategy::default()
+        })
+}
+
+fn default(object: &mut Value) {
+    for port in items(object, "ports") {
+        absent(port, "name", "");
+        absent(port, "protocol", "TCP");
+    }
+}
+
+/// The old way to say where an endpoint is.
+fn drop_topology(object: &mut Value) {
+    items(object, "endpoints").for_each(|endpoint| remove(endpoint, "deprecatedTopology"));
+}
+
+fn validate(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    root.get("addressType").one_of(errors, &["FQDN", "IPv4", "IPv6"]);
+    ports(&root.get("ports"), errors);
+    let list = root.get("endpoints");
+    if list.list().len() > 1000 {
+        return errors.too_many(list.path(), list.list().len(), 1000);
+    }
+    list.items().for_each(|one| endpoint(&one, root.text_of("addressType"), errors));
+}
+
+fn ports(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if list.list().len() > 20_000 {
+        return errors.too_many(list.path(), list.list().len(), 20_000);
+    }
+    let mut seen = BTreeSet::new();
+    for port in list.items() {
+        let name = port.get("name");
+        name.opt_named(errors, names::is_dns1123_label);
+        if !seen.insert(name.text()) {
+            name.duplicate(errors);
+        }
+        port.get("protocol").one_of(errors, &["SCTP", "TCP", "UDP"]);
+        if let Some(protocol) = port.present("appProtocol") {
+            protocol.named(errors, names::is_qualified_name);
+        }
+    }
+}
+
+fn endpoint(at: &Cursor<'_, '_>, kind: &str, errors: &mut FieldErrors) {
+    let addresses = at.get("addresses");
+    match addresses.list().len() {
+        0 => addresses.required(errors, "must contain at least 1 address"),
+        count if count > 100 => errors.too_many(addresses.path(), count, 100),
+        _ => {}
+    }
+    for address in addresses.items() {
+        match kind {
+            "IPv4" | "IPv6" => ip(&address, &addresses, kind, errors),
+            "FQDN" => {
+                names::validate_fully_qualified_domain_name(address.text(), address.path(), errors);
+            }
+            _ => {}
+        }
+    }
+    if let Some(node) = at.present("nodeName") {
+        node.named(errors, names::is_dns1123_subdomain);
+    }
+    let topology = at.get("deprecatedTopology");
+    let count = topology.value().as_object().map_or(0, serde_json::Map::len);
+    if count > 16 {
+        errors.too_many(topology.path(), count, 16);
+    }
+    selector::labels(&topology, errors);
+    if let Some(name) = at.present("hostname") {
+        name.named(errors, names::is_dns1123_label);
+    }
+    let hints = at.get("hints");
+    hint(&hints.get("forZones"), names::is_label_value, errors);
+    hint(&hints.get("forNodes"), names::is_dns1123_subdomain, errors);
+}
+
+fn ip(address: &Cursor<'_, '_>, list: &Cursor<'_, '_>, kind: &str, errors: &mut FieldErrors) {
+    if !network::ip(address, errors) {
+        return;
+    }
+    if address.text().contains(':') != (kind == "IPv6") {
+        list.with(address.value()).invalid(errors, &format!("must be an {kind} address"));
+    }
+    network::endpoint_ip(address, errors);
+}
+
+fn hint(list: &Cursor<'_, '_>, check: fn(&str) -> Vec<String>, errors: &mut FieldErrors) {
+    if list.list().len() > 8 {
+        return errors.too_many(list.path(), list.list().len(), 8);
+    }
+    let mut seen = BTreeSet::new();
+    for entry in list.items() {
+        let name = entry.get("name");
+        if !seen.insert(name.text()) {
+            name.duplicate(errors);
+        }
+        name.named(errors, check);
+    }
+}
+
+fn row(object: &Value, now: Timestamp) -> Vec<Value> {
+    let port = |port: &Value| match (port["port"].as_i64(), port["name"].as_str()) {
+        (Some(number), _) => number.to_string(),
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => "*".to_owned(),
+    };
+    let list = |field: &str| object[field].as_array().map_or(&[][..], Vec::as_slice);
+    let ports: Vec<String> = list("ports").iter().map(port).collect();
+    let addresses = list("endpoints").iter().flat_map(|endpoint| endpoint["addresses"].as_array()).flatten();
+    let addresses: Vec<String> = addresses.filter_map(Value::as_str).map(str::to_owned).collect();
+    let cell = |texts: &[String]| match table::first_of(texts, 3, "") {
+        text if text.is_empty() => "<unset>".to_owned(),
+        text => text,
+    };
+    vec![
+        table::name(object),
+        table::text_or(&object["addressType"], ""),
+        cell(&ports).into(),
+        cell(&addresses).into(),
+        table::age(object, now),
+    ]
+}

@@ -1,0 +1,13 @@
+//! rbac.authorization.k8s.io/v1 Role.
+
+use super::{named, rules, strategy};
+use proa_registry::kind::{KindDef, Strategy};
+
+/// The kind.
+pub(crate) fn kind() -> KindDef {
+    let (gvk, schema) = named("Role");
+    KindDef::namespaced(gvk, "roles", schema).with_strategy(Strategy {
+        validate: |object, errors| rules::rules(object, true, errors),
+        ..strategy()
+    })
+}

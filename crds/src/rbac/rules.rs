@@ -1,0 +1,90 @@
+//! Policy rules, references to roles, and subjects.
+
+use super::GROUP;
+use crate::{
+    cursor::Cursor,
+    fill::{items, sub, zero},
+};
+use proa_meta::{FieldErrors, names};
+use serde_json::Value;
+
+/// `rules` of a role.
+pub(super) fn rules(object: &Value, is_namespaced: bool, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    for rule in root.get("rules").items() {
+        let (verbs, urls) = (rule.get("verbs"), rule.get("nonResourceURLs"));
+        if verbs.is_empty() {
+            verbs.required(errors, "verbs must contain at least one value");
+        }
+        let resource_fields = ["apiGroups", "resources", "resourceNames"];
+        if !urls.is_empty() {
+            if is_namespaced {
+                urls.invalid(errors, "namespaced rules cannot apply to non-resource URLs");
+            }
+            if resource_fields.iter().any(|field| !rule.get(field).is_empty()) {
+                let text = "rules cannot apply to both regular resources and non-resource URLs";
+                urls.invalid(errors, text);
+            }
+            continue;
+        }
+        for (field, what) in [("apiGroups", "api group"), ("resources", "resource")] {
+            if rule.get(field).is_empty() {
+                let text = format!("resource rules must supply at least one {what}");
+                rule.get(field).required(errors, &text);
+            }
+        }
+    }
+}
+
+/// The group of references that leave it out.
+pub(super) fn default_binding(object: &mut Value) {
+    zero(sub(object, "roleRef"), "apiGroup", GROUP);
+    for subject in items(object, "subjects") {
+        if matches!(subject["kind"].as_str(), Some("User" | "Group")) {
+            zero(subject, "apiGroup", GROUP);
+        }
+    }
+}
+
+/// `roleRef` and `subjects` of a binding.
+pub(super) fn binding(object: &Value, is_namespaced: bool, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let role = root.get("roleRef");
+    role.get("apiGroup").enumeration(errors, &[GROUP]);
+    let kinds: &[&str] = if is_namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    role.get("kind").enumeration(errors, kinds);
+    let name = role.get("name");
+    if name.must_be_set(errors) {
+        name.named(errors, names::is_path_segment_name);
+    }
+    root.get("subjects").items().for_each(|subject| validate_subject(&subject, is_namespaced, errors));
+}
+
+fn validate_subject(subject: &Cursor<'_, '_>, is_namespaced: bool, errors: &mut FieldErrors) {
+    let (name, group) = (subject.get("name"), subject.get("apiGroup"));
+    name.must_be_set(errors);
+    match subject.text_of("kind") {
+        "ServiceAccount" => {
+            name.opt_named(errors, names::is_dns1123_subdomain);
+            if !group.is_empty() {
+                group.unsupported(errors, &[""]);
+            }
+            if !is_namespaced {
+                subject.get("namespace").must_be_set(errors);
+            }
+        }
+        "User" | "Group" => {
+            group.enumeration(errors, &[GROUP]);
+        }
+        _ => subject.get("kind").unsupported(errors, &["ServiceAccount", "User", "Group"]),
+    }
+}
+
+/// A binding stays bound to its role.
+pub(super) fn fixed_role(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let (new, old) = (Cursor::root(new), Cursor::root(old));
+    let (role, before) = (new.get("roleRef"), old.get("roleRef"));
+    if role.value() != before.value() {
+        role.invalid(errors, "cannot change roleRef");
+    }
+}
