@@ -1,0 +1,177 @@
+//! Who and what is refused, in which order, and that no input breaks the server.
+
+use crate::support::{Cluster, send};
+use serde_json::json;
+
+mod ways {
+    crate::both_ways!(strangers, identities, order, malformed_bodies, unknown_paths, panics);
+}
+
+const TOYS: &str = "/apis/toy.example/v1/namespaces/d/toys";
+
+async fn strangers(cluster: &Cluster) {
+    let nobody = cluster.client("nobody");
+    let answer = send(&nobody, "GET", TOYS, &[], "").await;
+    assert_eq!(
+        answer.message(),
+        (
+            403,
+            "toys.toy.example is forbidden: User \"nobody\" cannot list resource \"toys\" in API group \
+             \"toy.example\" in the namespace \"d\""
+                .to_owned()
+        )
+    );
+    assert_eq!(answer.json()["details"], json!({"group": "toy.example", "kind": "toys"}));
+    let answer = send(&nobody, "GET", "/x", &[], "").await;
+    assert_eq!(answer.message(), (403, "forbidden: User \"nobody\" cannot get path \"/x\"".to_owned()));
+    let named = send(&nobody, "GET", &format!("{TOYS}?fieldSelector=metadata.name%3Da"), &[], "").await;
+    assert!(named.message().1.starts_with("toys.toy.example \"a\" is forbidden"));
+}
+
+async fn identities(cluster: &Cluster) {
+    let review = |headers| cluster.send("POST", "/apis/toy.example/v1/reviews", headers, "{}");
+    let answer = review(&[("impersonate-user", "jane"), ("impersonate-group", "g")]).await.json();
+    assert_eq!(
+        (&answer["status"]["by"], &answer["status"]["groups"]),
+        (&json!("jane"), &json!(["g", "system:authenticated"]))
+    );
+    assert_eq!(review(&[("impersonate-group", "g")]).await.status, 400);
+    let editor = cluster.client("editor");
+    let refused = send(&editor, "GET", TOYS, &[("impersonate-user", "jane")], "").await;
+    assert_eq!(
+        refused.message(),
+        (
+            403,
+            "users \"jane\" is forbidden: User \"editor\" cannot impersonate resource \"users\" in API group \"\" \
+             at the cluster scope"
+                .to_owned()
+        )
+    );
+    let Some(bare) = cluster.bare_client() else { return };
+    assert_eq!(send(&bare, "GET", "/version", &[], "").await.status, 200);
+    let anonymous = send(&bare, "GET", TOYS, &[], "").await;
+    assert!(anonymous.message().1.contains("User \"system:anonymous\""));
+    let wrong = send(&bare, "GET", TOYS, &[("authorization", "Bearer wrong")], "").await;
+    assert_eq!(wrong.message(), (401, "Unauthorized".to_owned()));
+    assert_eq!(wrong.json()["reason"], "Unauthorized");
+    let bearer = [("authorization", "Bearer right")];
+    let robot = send(&bare, "POST", "/apis/toy.example/v1/reviews", &bearer, "{}").await.json();
+    assert_eq!(
+        (&robot["status"]["by"], &robot["status"]["groups"]),
+        (&json!("robot"), &json!(["robots", "system:authenticated"]))
+    );
+}
+
+/// A request with every fault is refused by the first stage; each fault taken away shows the next one.
+async fn order(cluster: &Cluster) {
+    let nobody = cluster.client("nobody");
+    let tester = cluster.client("tester");
+    let code = |client, path: &'static str, headers, body: String| async move {
+        let answer = send(client, "POST", path, headers, body).await;
+        (answer.status.as_u16(), answer.message().1)
+    };
+    const UNKNOWN: &str = "/apis/toy.example/v1/namespaces/d/zzz?dryRun=no";
+    let groups_only: &[(&str, &str)] = &[("impersonate-group", "g")];
+    let as_jane: &[(&str, &str)] = &[("impersonate-user", "jane")];
+    let large = "x".repeat(3 * 1024 * 1024 + 1);
+    let slow = "/apis/toy.example/v1/namespaces/d/zzz?dryRun=no&timeout=x";
+    // The listener bounds bodies before the core sees the request.
+    if !cluster.is_network() {
+        let deadline = code(&nobody, slow, groups_only, large.clone()).await;
+        assert!(deadline.1.starts_with("invalid timeout"), "deadline: {deadline:?}");
+    }
+    let limit = code(&nobody, UNKNOWN, groups_only, large).await;
+    assert_eq!(limit, (413, "Request entity too large: limit is 3145728".to_owned()), "limits");
+    let impersonation = code(&nobody, UNKNOWN, groups_only, String::new()).await;
+    assert!(impersonation.1.contains("without impersonating a user"), "impersonation: {impersonation:?}");
+    let impersonation = code(&nobody, UNKNOWN, as_jane, String::new()).await;
+    assert!(impersonation.1.contains("cannot impersonate"), "impersonation: {impersonation:?}");
+    let authorization = code(&nobody, UNKNOWN, &[], String::new()).await;
+    assert_eq!(authorization.0, 403, "authorization before routing");
+    let routing = send(&tester, "POST", UNKNOWN, &[], "").await;
+    assert_eq!((routing.status.as_u16(), routing.text().as_str()), (404, "404 page not found\n"));
+    const OPTIONS: &str = "/apis/toy.example/v1/namespaces/d/toys?dryRun=no";
+    let negotiation = send(&tester, "POST", OPTIONS, &[("accept", "image/png")], "{").await;
+    assert_eq!(negotiation.status, 406, "negotiation before options");
+    assert_eq!(code(&tester, OPTIONS, &[], "{".to_owned()).await.0, 422, "options before the body");
+    let body = code(&tester, TOYS, &[], "{".to_owned()).await;
+    assert_eq!(body.0, 400, "{body:?}");
+}
+
+async fn malformed_bodies(cluster: &Cluster) {
+    let deep =
+        format!("{{\"metadata\":{{\"name\":\"a\"}},\"spec\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+    let wide = "[".repeat(1 << 20);
+    for (kind, body) in [
+        ("application/json", ""),
+        ("application/json", "null"),
+        ("application/json", "[]"),
+        ("application/json", "\"x\""),
+        ("application/json", "{\"metadata\":{\"name\":5}}"),
+        ("application/json", "{\"metadata\":{\"name\":\"a\"},\"spec\":\"x\"}"),
+        (
+            "application/json",
+            "{\"kind\":\"Box\",\"apiVersion\":\"toy.example/v1\",\"metadata\":{\"name\":\"a\"}}",
+        ),
+        ("application/json", "{\"kind\":\"Toy\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\"}}"),
+        ("application/json", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"other\"}}"),
+        ("application/json", &deep),
+        ("application/json", &wide),
+        ("application/yaml", "a: [b"),
+        ("application/yaml", "a: &a [*a]"),
+        ("application/yaml", "\u{0}"),
+    ] {
+        let answer = cluster.send("POST", TOYS, &[("content-type", kind)], body.to_owned()).await;
+        let shown = &body[..body.len().min(60)];
+        assert_eq!(answer.status, 400, "{kind} {shown}: {}", answer.text());
+        assert_eq!(answer.json()["kind"], "Status", "{shown}");
+    }
+    for kind in ["application/vnd.kubernetes.protobuf", "application/cbor", "text/plain"] {
+        let answer = cluster.send("POST", TOYS, &[("content-type", kind)], "x").await;
+        assert_eq!(
+            answer.message(),
+            (
+                415,
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json, application/yaml"
+                    .to_owned()
+            )
+        );
+    }
+    let invalid = cluster.send("POST", TOYS, &[], r#"{"metadata":{"name":"A_"}}"#).await;
+    assert_eq!((invalid.status.as_u16(), &invalid.json()["reason"]), (422, &json!("Invalid")));
+}
+
+async fn unknown_paths(cluster: &Cluster) {
+    for path in [
+        "/nope",
+        "/api/v2",
+        "/apis/nope",
+        "/apis/toy.example/v9",
+        "/apis/toy.example/v1/zzz",
+        "/apis/toy.example/v1/namespaces/d/boxes",
+        "/apis/toy.example/v1/toys/a",
+        "/apis/toy.example/v1/namespaces/d/toys/a/nope",
+        "/openapi/v3/apis/nope/v1",
+        "/healthz/nope",
+    ] {
+        let answer = cluster.get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (404, "404 page not found\n"), "{path}");
+    }
+    for (method, path) in [("POST", "/version"), ("DELETE", "/apis"), ("POST", "/apis/toy.example/v1/toys")] {
+        let answer = cluster.send(method, path, &[], "{}").await;
+        assert_eq!(
+            answer.message(),
+            (405, "the server does not allow this method on the requested resource".to_owned()),
+            "{method} {path}"
+        );
+    }
+}
+
+async fn panics(cluster: &Cluster) {
+    let answer = cluster.get("/panic").await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.json()["reason"], "InternalError");
+    assert!(!answer.text().contains("asked to"), "a panic's text stays in the log");
+    assert_eq!(cluster.get("/version").await.status, 200, "the server goes on");
+}

@@ -1,0 +1,179 @@
+//! A catalogue of toy kinds, and who may use it.
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use proa_meta::{ApiResult, GroupResource, Gvk, User};
+use proa_registry::{
+    Attributes, Authorizer, Decision, KindDef, Registry,
+    kind::{Column, Generation, Scale, Selectable, Strategy, SubresourceDef},
+    registry::{Config, Plugins},
+    request::{Action, ActionRequest, Object, Written},
+};
+use proa_schema::{Field, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape};
+use proa_store::{Local, Memory, Options};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn field(shape: Shape, omit: Omit) -> Field {
+    Field {
+        schema: SchemaRef::inline(Schema::of(shape)),
+        required: false,
+        omit,
+        default: None,
+        immutable: false,
+        tag: 0,
+        patch_merge: false,
+        patch_merge_key: None,
+    }
+}
+
+fn object(fields: Vec<(&str, Field)>) -> Shape {
+    let fields = fields.into_iter().map(|(name, field)| (name.into(), field)).collect();
+    Shape::Object(ObjectShape { fields, ..ObjectShape::default() })
+}
+
+fn texts() -> Shape {
+    Shape::Map(MapShape { values: SchemaRef::inline(Schema::of(Shape::String)), atomic: false })
+}
+
+fn metadata() -> Shape {
+    let text = || field(Shape::String, Omit::Empty);
+    let names = [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "deletionTimestamp",
+    ];
+    let mut fields: Vec<_> = names.into_iter().map(|name| (name, text())).collect();
+    fields.push(("generation", field(Shape::Integer { bits: 64 }, Omit::Empty)));
+    fields.push(("deletionGracePeriodSeconds", field(Shape::Integer { bits: 64 }, Omit::Null)));
+    fields.push(("labels", field(texts(), Omit::Empty)));
+    fields.push(("annotations", field(texts(), Omit::Empty)));
+    fields.push(("finalizers", field(Shape::Any, Omit::Empty)));
+    fields.push(("ownerReferences", field(Shape::Any, Omit::Empty)));
+    fields.push(("managedFields", field(Shape::Any, Omit::Empty)));
+    object(fields)
+}
+
+fn schema(spec: Shape) -> SchemaRef {
+    SchemaRef::inline(Schema::of(object(vec![
+        ("apiVersion", field(Shape::String, Omit::Empty)),
+        ("kind", field(Shape::String, Omit::Empty)),
+        ("metadata", field(metadata(), Omit::Empty)),
+        ("spec", field(spec, Omit::Empty)),
+        (
+            "status",
+            field(object(vec![("count", field(Shape::Integer { bits: 32 }, Omit::Empty))]), Omit::Empty),
+        ),
+    ])))
+}
+
+fn toys() -> KindDef {
+    let spec = object(vec![
+        ("node", field(Shape::String, Omit::Empty)),
+        ("text", field(Shape::String, Omit::Empty)),
+        ("count", field(Shape::Integer { bits: 32 }, Omit::Empty)),
+    ]);
+    KindDef::namespaced(Gvk::new("toy.example", "v1", "Toy"), "toys", schema(spec))
+        .short(&["ty"])
+        .categories(&["all"])
+        .with_status()
+        .with_scale(Scale {
+            spec_replicas: ".spec.count".into(),
+            status_replicas: ".status.count".into(),
+            selector: None,
+        })
+        .with_strategy(Strategy { generation: Generation::Spec, ..Strategy::default() })
+        .selectable(&[Selectable::indexed("spec.node")])
+        .with_table(
+            &[Column::name(), Column::text("Node"), Column::of("Count", "integer").wide()],
+            |toy, _| {
+                vec![
+                    toy["metadata"]["name"].clone(),
+                    toy["spec"]["node"].clone(),
+                    toy["spec"]["count"].clone(),
+                ]
+            },
+        )
+        .with_subresource(SubresourceDef {
+            name: "echo",
+            gvk: Gvk::new("toy.example", "v1", "Echo"),
+            schema: SchemaRef::default(),
+            verbs: &["create"],
+        })
+}
+
+fn catalogue() -> Vec<KindDef> {
+    let namespaces =
+        KindDef::cluster(Gvk::new("", "v1", "Namespace"), "namespaces", schema(object(Vec::new())))
+            .short(&["ns"])
+            .with_status();
+    let mut boxes =
+        KindDef::cluster(Gvk::new("toy.example", "v1", "Box"), "boxes", schema(object(Vec::new())));
+    boxes.deprecation = Some("toy.example/v1 Box is deprecated; use a bag".into());
+    let reviews =
+        KindDef::cluster(Gvk::new("toy.example", "v1", "Review"), "reviews", SchemaRef::default()).answered();
+    vec![namespaces, toys(), boxes, reviews]
+}
+
+/// Sends the body back.
+struct Echo;
+
+impl Action for Echo {
+    fn call<'a>(&'a self, _: &'a Arc<Registry>, request: ActionRequest) -> BoxFuture<'a, ApiResult<Written>> {
+        let user = request.target.user.name.clone();
+        let answer = json!({
+            "kind": "Review", "apiVersion": "toy.example/v1", "metadata": {},
+            "status": {"asked": request.body["spec"], "by": user, "groups": request.target.user.groups},
+        });
+        let object = Object::Made(Arc::new(answer));
+        ready(Ok(Written {
+            object,
+            created: true,
+            accepted: false,
+            warnings: vec!["mind \"this\"".to_owned()],
+        }))
+        .boxed()
+    }
+}
+
+/// `nobody` may do nothing; `guest` and anonymous may read plain paths; asking for `/panic` breaks the authorizer.
+pub(crate) struct Rules;
+
+impl Authorizer for Rules {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision> {
+        assert!(attributes.path != "/panic", "asked to");
+        let plain = !attributes.is_resource;
+        let may = match attributes.user.name.as_str() {
+            "nobody" => false,
+            "guest" | "system:anonymous" => plain,
+            "editor" => attributes.verb != "create" && attributes.verb != "impersonate",
+            _ => true,
+        };
+        ready(if may { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }).boxed()
+    }
+    fn rules<'a>(&'a self, _: &'a User, _: &'a str) -> BoxFuture<'a, Value> {
+        ready(json!({})).boxed()
+    }
+}
+
+/// A registry of the toy kinds with the namespace `d`.
+pub(crate) fn registry() -> Arc<Registry> {
+    let config = Config {
+        object_meta: SchemaRef::inline(Schema::of(metadata())),
+        spaces: Default::default(),
+        now: || jiff::Timestamp::UNIX_EPOCH,
+    };
+    let registry = Registry::new(config, catalogue());
+    let store = Local::open(Memory::default(), registry.clone(), Options::default()).expect("memory opens");
+    registry.attach(store);
+    let mut plugins = Plugins::default();
+    let reviews = GroupResource::new("toy.example", "reviews");
+    let toys = GroupResource::new("toy.example", "toys");
+    plugins.actions.insert((reviews, ""), Arc::new(Echo));
+    plugins.actions.insert((toys, "echo"), Arc::new(Echo));
+    registry.install(plugins);
+    registry
+}

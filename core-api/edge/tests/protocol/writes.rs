@@ -1,0 +1,150 @@
+//! Create, update, patch, delete.
+
+use crate::support::{Cluster, send};
+use serde_json::json;
+
+mod ways {
+    crate::both_ways!(creates, updates, patches, applies, deletes, actions);
+}
+
+const TOYS: &str = "/apis/toy.example/v1/namespaces/d/toys";
+
+async fn creates(cluster: &Cluster) {
+    let agent = [("user-agent", "smith/1.0 (linux)")];
+    let yaml = [("content-type", "application/yaml"), agent[0]];
+    let made = cluster.send("POST", TOYS, &yaml, "metadata:\n  name: a\nspec: {node: n1}\n").await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(made.json()["metadata"]["managedFields"][0]["manager"], "smith");
+    let again = cluster.send("POST", TOYS, &[], r#"{"metadata":{"name":"a"}}"#).await;
+    assert_eq!(again.message(), (409, "toys.toy.example \"a\" already exists".to_owned()));
+    let dry = cluster.send("POST", &format!("{TOYS}?dryRun=All"), &[], r#"{"metadata":{"name":"b"}}"#).await;
+    assert_eq!(dry.status, 201);
+    assert_eq!(cluster.get(&format!("{TOYS}/b")).await.status, 404);
+    let unknown = r#"{"metadata":{"name":"c"},"spec":{"nope":1}}"#;
+    let warned = cluster.send("POST", TOYS, &[], unknown).await;
+    assert_eq!(warned.headers["warning"], "299 - \"unknown field \\\"spec.nope\\\"\"");
+    let strict = cluster.send("POST", &format!("{TOYS}?fieldValidation=Strict"), &[], unknown).await;
+    assert_eq!(strict.status, 400);
+    assert!(strict.message().1.contains("unknown field \"spec.nope\""));
+    let twice = r#"{"metadata":{"name":"e"},"spec":{"count":1,"count":2}}"#;
+    let warned = cluster.send("POST", TOYS, &[], twice).await;
+    assert_eq!(warned.headers["warning"], "299 - \"duplicate field \\\"spec.count\\\"\"");
+    assert_eq!(
+        cluster.get("/apis/toy.example/v1/boxes").await.headers["warning"],
+        "299 - \"toy.example/v1 Box is deprecated; use a bag\""
+    );
+}
+
+async fn updates(cluster: &Cluster) {
+    let mut toy = cluster.create_toy(json!({"metadata": {"name": "a"}, "spec": {"node": "n1"}})).await.json();
+    toy["spec"]["node"] = json!("n2");
+    let path = format!("{TOYS}/a");
+    let answer = cluster.send("PUT", &path, &[], toy.to_string()).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["spec"]["node"]), (200, &json!("n2")));
+    let stale = cluster.send("PUT", &path, &[], toy.to_string()).await;
+    assert_eq!(stale.status, 409);
+    assert!(stale.message().1.starts_with("Operation cannot be fulfilled on toys.toy.example \"a\""));
+    let mut status = answer.json();
+    status["status"] = json!({"count": 5});
+    status["spec"]["node"] = json!("ignored");
+    let answer = cluster.send("PUT", &format!("{path}/status"), &[], status.to_string()).await.json();
+    assert_eq!((&answer["status"]["count"], &answer["spec"]["node"]), (&json!(5), &json!("n2")));
+    let scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "a"}, "spec": {"replicas": 4}});
+    let answer = cluster.send("PUT", &format!("{path}/scale"), &[], scale.to_string()).await.json();
+    assert_eq!((&answer["spec"]["replicas"], &answer["status"]["replicas"]), (&json!(4), &json!(5)));
+    let other = cluster.send("PUT", &path, &[], r#"{"metadata":{"name":"b"}}"#).await;
+    assert_eq!(
+        other.message(),
+        (400, "the name of the object (b) does not match the name on the URL (a)".to_owned())
+    );
+}
+
+async fn patches(cluster: &Cluster) {
+    cluster.create_toy(json!({"metadata": {"name": "a"}, "spec": {"node": "n1"}})).await;
+    let path = format!("{TOYS}/a");
+    for (kind, body, want) in [
+        ("application/merge-patch+json", r#"{"spec":{"node":"n2"}}"#, "n2"),
+        ("application/json-patch+json", r#"[{"op":"replace","path":"/spec/node","value":"n3"}]"#, "n3"),
+        ("application/strategic-merge-patch+json; charset=utf-8", r#"{"spec":{"node":"n4"}}"#, "n4"),
+    ] {
+        let answer = cluster.send("PATCH", &path, &[("content-type", kind)], body).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["spec"]["node"]), (200, &json!(want)), "{kind}");
+    }
+    let wrong = cluster.send("PATCH", &path, &[("content-type", "application/json")], "{}").await;
+    assert_eq!(
+        wrong.message(),
+        (
+            415,
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml"
+                .to_owned()
+        )
+    );
+}
+
+async fn applies(cluster: &Cluster) {
+    let yaml = "apiVersion: toy.example/v1\nkind: Toy\nmetadata:\n  name: a\nspec:\n  node: n1\n";
+    let path = format!("{TOYS}/a?fieldManager=me");
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let made = cluster.send("PATCH", &path, &apply, yaml).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let again = cluster.send("PATCH", &path, &apply, yaml).await;
+    assert_eq!(again.status, 200);
+    assert_eq!(again.json()["metadata"]["resourceVersion"], made.json()["metadata"]["resourceVersion"]);
+    let other = format!("{TOYS}/a?fieldManager=other");
+    let conflict = cluster.send("PATCH", &other, &apply, yaml.replace("n1", "n2")).await;
+    assert_eq!(conflict.status, 409, "{}", conflict.text());
+    let forced =
+        cluster.send("PATCH", &format!("{other}&force=true"), &apply, yaml.replace("n1", "n2")).await;
+    assert_eq!(forced.json()["spec"]["node"], "n2");
+    let nameless = cluster.send("PATCH", &format!("{TOYS}/a"), &apply, yaml).await;
+    assert_eq!(nameless.status, 422);
+    let editor = cluster.client("editor");
+    let refused = send(
+        &editor,
+        "PATCH",
+        &format!("{TOYS}/new?fieldManager=x"),
+        &apply,
+        yaml.replace("name: a", "name: new"),
+    )
+    .await;
+    assert_eq!(refused.status, 403, "an apply that creates needs the right to create");
+    let allowed = send(&editor, "PATCH", &other, &apply, yaml.replace("n1", "n2")).await;
+    assert_eq!(allowed.status, 200);
+}
+
+async fn deletes(cluster: &Cluster) {
+    let made = cluster.create_toy(json!({"metadata": {"name": "a"}})).await.json();
+    let path = format!("{TOYS}/a");
+    let wrong = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "other"}});
+    let refused = cluster.send("DELETE", &path, &[], wrong.to_string()).await;
+    assert_eq!(refused.status, 409);
+    let dry = cluster.send("DELETE", &format!("{path}?dryRun=All"), &[], "").await;
+    assert_eq!((dry.status.as_u16(), cluster.get(&path).await.status.as_u16()), (200, 200));
+    let gone = cluster.send("DELETE", &path, &[], "").await;
+    assert_eq!((gone.status.as_u16(), &gone.json()["status"]), (200, &json!("Success")));
+    assert_eq!(gone.json()["details"]["uid"], made["metadata"]["uid"]);
+    assert_eq!(cluster.send("DELETE", &path, &[], "").await.status, 404);
+    for name in ["x", "y", "z"] {
+        cluster
+            .create_toy(json!({"metadata": {"name": name, "labels": {"keep": (name == "z").to_string()}}}))
+            .await;
+    }
+    let deleted = cluster.send("DELETE", &format!("{TOYS}?labelSelector=keep%3Dfalse"), &[], "").await;
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    assert_eq!(deleted.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(cluster.get(TOYS).await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+async fn actions(cluster: &Cluster) {
+    let answer = cluster.send("POST", "/apis/toy.example/v1/reviews", &[], r#"{"spec":{"a":1}}"#).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(answer.json()["status"]["asked"], json!({"a": 1}));
+    assert_eq!(answer.json()["status"]["by"], "tester");
+    assert_eq!(answer.json()["status"]["groups"], json!(["testers", "system:authenticated"]));
+    assert_eq!(answer.headers["warning"], "299 - \"mind \\\"this\\\"\"");
+    cluster.create_toy(json!({"metadata": {"name": "a"}})).await;
+    let answer = cluster.send("POST", &format!("{TOYS}/a/echo"), &[], r#"{"spec":2}"#).await;
+    assert_eq!(answer.json()["status"]["asked"], 2);
+}
