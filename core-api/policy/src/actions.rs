@@ -36,18 +36,17 @@ pub fn actions(
     key: Arc<SigningKey>,
 ) -> Actions {
     let review = |of| Arc::new(access_review::AccessReview::new(of, authorizer.clone())) as Arc<dyn Action>;
+    let named = review(access_review::Subject::Named);
+    let local = review(access_review::Subject::NamedInNamespace);
+    let own = review(access_review::Subject::Caller);
+    let rules = Arc::new(rules_review::RulesReview::new(authorizer));
     let pod_binding: Arc<dyn Action> = Arc::new(binding::Binding);
     let tokens = token_request::TokenRequest::new(key, &verifier);
     let table: [(&'static str, &'static str, &'static str, Arc<dyn Action>); 11] = [
-        (AUTHORIZATION, "subjectaccessreviews", "", review(access_review::Subject::Named)),
-        (AUTHORIZATION, "localsubjectaccessreviews", "", review(access_review::Subject::NamedInNamespace)),
-        (AUTHORIZATION, "selfsubjectaccessreviews", "", review(access_review::Subject::Caller)),
-        (
-            AUTHORIZATION,
-            "selfsubjectrulesreviews",
-            "",
-            Arc::new(rules_review::RulesReview::new(authorizer.clone())),
-        ),
+        (AUTHORIZATION, "subjectaccessreviews", "", named),
+        (AUTHORIZATION, "localsubjectaccessreviews", "", local),
+        (AUTHORIZATION, "selfsubjectaccessreviews", "", own),
+        (AUTHORIZATION, "selfsubjectrulesreviews", "", rules),
         (AUTHENTICATION, "selfsubjectreviews", "", Arc::new(identity_review::IdentityReview)),
         (AUTHENTICATION, "tokenreviews", "", Arc::new(token_review::TokenReview::new(verifier))),
         ("", "serviceaccounts", "token", Arc::new(tokens)),
