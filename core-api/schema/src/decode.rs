@@ -7,7 +7,7 @@
 //! Upstream: sigs.k8s.io/json, apimachinery `pkg/apis/meta/v1/{time,micro_time,duration}.go`, `pkg/util/intstr`.
 
 use crate::{
-    json::StrictIssue,
+    json::{MAX_ISSUES, StrictIssue},
     schema::{ObjectShape, Schema, SchemaRef, Shape},
 };
 use base64::{Engine as _, alphabet, engine};
@@ -153,7 +153,7 @@ impl Decoder {
             *result = self.child(additional, value, site);
             return true;
         }
-        if !schema.preserve_unknown {
+        if !schema.preserve_unknown && self.issues.len() < MAX_ISSUES {
             self.issues.push(StrictIssue::Unknown(site.path()));
         }
         schema.preserve_unknown

@@ -18,7 +18,7 @@ pub use yaml::parse_yaml;
 pub const MAX_DEPTH: usize = 100;
 
 /// Most strictness problems that are collected, as upstream.
-const MAX_ISSUES: usize = 100;
+pub(crate) const MAX_ISSUES: usize = 100;
 
 /// A field that strict decoding refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,9 @@ use serde_json::{Map, Value};
 
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
+/// Most dropped fields that are reported; all are dropped.
+const MAX_DROPPED: usize = 1000;
+
 /// Whether the value is a whole object, whose type and metadata the schema need not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
@@ -141,7 +144,9 @@ impl Pruner<'_> {
     }
 
     fn drop(&mut self, path: &FieldPath<'_>, key: &str) {
-        if let Some(dropped) = &mut self.dropped {
+        if let Some(dropped) = &mut self.dropped
+            && dropped.len() < MAX_DROPPED
+        {
             dropped.push(path.child(key).to_string());
         }
     }

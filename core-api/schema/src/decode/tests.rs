@@ -104,6 +104,16 @@ fn unknown_fields_are_dropped_and_named() {
 }
 
 #[test]
+fn not_more_is_reported_than_anyone_reads() {
+    let mut value = deployment(&json!({}));
+    for i in 0..500 {
+        value["spec"][format!("odd{i}")] = json!(i);
+    }
+    assert_eq!(decode(&fixtures::deployment(), &mut value).unwrap().len(), MAX_ISSUES);
+    assert_eq!(value["spec"], json!({}));
+}
+
+#[test]
 fn scalars_become_canonical_and_null_is_absent() {
     let mut value = deployment(&json!({
         "replicas": null,
