@@ -7,7 +7,7 @@
 use super::{
     element,
     node::{Atom, ListNode, Node, blank},
-    path_set::{Branch, PathSet, SELF, Subtract},
+    path_set::{Branch, PathSet, SELF},
     reset::Reset,
 };
 use crate::schema::Schema;
@@ -68,9 +68,9 @@ impl Difference {
 
     /// Takes what changed away from a manager.
     pub(super) fn take_from(&self, owned: &mut PathSet) {
-        owned.subtract(&self.modified, Subtract::Leaves);
-        owned.subtract(&self.added, Subtract::Members);
-        owned.subtract(&self.removed, Subtract::Members);
+        for set in [&self.modified, &self.added, &self.removed] {
+            owned.subtract(set);
+        }
     }
 
     /// Modified and added paths.

@@ -13,7 +13,7 @@ use super::{
     last_applied,
     managed::{self, Entry, Operation},
     merge::merge,
-    path_set::{PathSet, Subtract},
+    path_set::PathSet,
     remove::prune,
     reset::Reset,
     typed,
@@ -116,6 +116,7 @@ impl FieldManager<'_> {
     /// Moves what changed from its owners to the manager.
     fn track(&self, entries: &mut Vec<Entry>, difference: Difference, manager: &str) {
         for entry in entries.iter_mut() {
+            reconcile(self.schema, &mut entry.fields);
             difference.take_from(&mut entry.fields);
         }
         entries.retain(|entry| !entry.fields.is_empty());
@@ -264,8 +265,8 @@ impl FieldManager<'_> {
             if entry.is_same_manager(own) {
                 return false;
             }
-            entry.fields.subtract(&changed, Subtract::Members);
-            entry.fields.subtract(&removed, Subtract::Members);
+            entry.fields.subtract(&changed);
+            entry.fields.subtract(&removed);
             !entry.fields.is_empty()
         });
         Ok(())

@@ -18,15 +18,6 @@ pub(super) const SELF: &str = ".";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PathSet(pub(super) Branch);
 
-/// What [`PathSet::subtract`] removes for a member of the other set.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subtract {
-    /// The path itself.
-    Members,
-    /// The path itself, and what is below when the other set has no parts of it.
-    Leaves,
-}
-
 impl PathSet {
     /// Reads `fieldsV1` as a client wrote it.
     ///
@@ -74,12 +65,12 @@ impl PathSet {
         unite_children(&mut self.0, other.0);
     }
     /// Removes members that are in `other`.
-    pub(super) fn subtract(&mut self, other: &Self, mode: Subtract) {
-        subtract_children(&mut self.0, &other.0, mode);
+    pub(super) fn subtract(&mut self, other: &Self) {
+        subtract_children(&mut self.0, &other.0);
     }
     /// This set without the members of `other`.
     pub(super) fn without(mut self, other: &Self) -> Self {
-        self.subtract(other, Subtract::Members);
+        self.subtract(other);
         self
     }
     /// Members of both.
@@ -166,19 +157,15 @@ fn unite_children(into: &mut Branch, other: Branch) {
 }
 
 /// Returns whether anything is left of the node.
-fn subtract(branch: &mut Branch, other: &Branch, mode: Subtract) -> bool {
+fn subtract(branch: &mut Branch, other: &Branch) -> bool {
     let other_is_member = is_member(other);
-    let whole = match mode {
-        Subtract::Members => branch.is_empty() && other_is_member,
-        Subtract::Leaves => other.is_empty() || (branch.is_empty() && other_is_member),
-    };
-    if whole || branch.is_empty() {
-        return !whole;
+    if branch.is_empty() {
+        return !other_is_member;
     }
     if other_is_member {
         branch.remove(SELF);
     }
-    subtract_children(branch, other, mode);
+    subtract_children(branch, other);
     if branch.len() == 1 && branch.contains_key(SELF) {
         branch.clear();
         return true;
@@ -186,10 +173,10 @@ fn subtract(branch: &mut Branch, other: &Branch, mode: Subtract) -> bool {
     !branch.is_empty()
 }
 
-fn subtract_children(branch: &mut Branch, other: &Branch, mode: Subtract) {
+fn subtract_children(branch: &mut Branch, other: &Branch) {
     for (key, theirs) in children(other) {
         if let Some(Value::Object(ours)) = branch.get_mut(key)
-            && !subtract(ours, theirs, mode)
+            && !subtract(ours, theirs)
         {
             branch.remove(key);
         }
@@ -277,9 +264,8 @@ mod tests {
         both.unite(b.clone());
         assert_eq!(both, set(json!({"f:a": {".": {}, "f:b": {}, "f:c": {}}, "f:d": {".": {}, "f:e": {}}})));
         assert!(a.is_subset(&both) && b.is_subset(&both) && !both.is_subset(&a));
-        let mut rest = both;
-        rest.subtract(&set(json!({"f:a": {}})), Subtract::Leaves);
-        assert_eq!(rest, set(json!({"f:d": {".": {}, "f:e": {}}})));
+        let rest = both.without(&set(json!({"f:a": {}, "f:d": {"f:e": {}}})));
+        assert_eq!(rest, set(json!({"f:a": {"f:b": {}, "f:c": {}}, "f:d": {}})));
     }
 
     #[test]
