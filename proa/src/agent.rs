@@ -1,6 +1,6 @@
 //! `proa agent --simulate`: nodes without containers, joined through a kubeconfig.
 
-use crate::cli;
+use crate::{cli, settings::Network};
 use anyhow::Result;
 use proa_node_agent::{Delays, Simulation};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ pub(crate) async fn run(args: &cli::Agent) -> Result<()> {
             stop: args.stop_delay,
             run: args.run_time,
         },
+        ..Simulation::default()
     };
     let shutdown = CancellationToken::new();
     tokio::select! {
@@ -27,6 +28,6 @@ pub(crate) async fn run(args: &cli::Agent) -> Result<()> {
 }
 
 /// Simulated nodes of a server's own process.
-pub(crate) fn in_process(nodes: u32) -> Simulation {
-    Simulation { nodes, ..Simulation::default() }
+pub(crate) fn in_process(nodes: u32, pods: Network) -> Simulation {
+    Simulation { nodes, pods: (pods.address, pods.bits), ..Simulation::default() }
 }

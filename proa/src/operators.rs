@@ -30,18 +30,7 @@ macro_rules! operators {
     };
 }
 
-operators! {
-    "service-account" => proa_operator_service_account,
-    "namespace" => proa_operator_namespace,
-    "garbage-collector" => proa_operator_garbage_collector,
-    "deployment" => proa_operator_deployment,
-    "replicaset" => proa_operator_replicaset,
-    "daemonset" => proa_operator_daemonset,
-    "job" => proa_operator_job,
-    "service" => proa_operator_service,
-    "scheduler" => proa_operator_scheduler,
-    "node-lifecycle" => proa_operator_node_lifecycle,
-}
+operators! {}
 
 /// The operators that are not disabled.
 pub(crate) fn enabled(disabled: &[String]) -> Result<Vec<Operator>> {
@@ -63,12 +52,16 @@ pub(crate) async fn run_one(args: &cli::Operator) -> Result<()> {
         format!("there is no operator {:?}; known are {}", args.operator, names.join(", "))
     })?;
     let client = crate::kubeconfig::client(&args.kubeconfig).await?;
-    let config = RunConfig::default();
+    let mut config = RunConfig::default();
     let shutdown = config.shutdown.clone();
-    let mut config = config;
+    let identity = format!("{}_{}", operator.name, std::process::id());
+    config.identity = identity.as_str().into();
     if args.leader_elect {
-        let election = proa_kit::leader::Election::new("kube-system", operator.name);
-        config.leadership = Some(proa_kit::leader::elect(client.clone(), election, shutdown.clone()));
+        let election = proa_kit::leader::ElectionConfig::new("kube-system", operator.name, &identity);
+        let (election, leadership) =
+            proa_kit::leader::elect(client.clone(), election, config.clock.clone(), shutdown.clone());
+        config.leadership = Some(leadership);
+        tokio::spawn(election);
     }
     tracing::info!(operator = operator.name, "started");
     tokio::select! {

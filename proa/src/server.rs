@@ -7,7 +7,7 @@ use proa_edge::EdgeConfig;
 use proa_kit::{CachePool, RunConfig};
 use proa_meta::{User, identity};
 use proa_policy::bootstrap;
-use proa_store::{Engine, Log, Memory};
+use proa_store::{Engine, Log, LogOptions, Memory};
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     };
     let edge = proa_edge::serve(EdgeConfig {
         address: SocketAddr::new(settings.listen, settings.port),
-        tls: pki.serving(),
+        tls: pki.serving()?,
         client_ca: pki.client_ca_der(),
         api: core.api.clone(),
         workers: 2,
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
         tasks.spawn((operator.run)(core.operator(operator.name), config));
     }
     if args.simulate > 0 {
-        let simulation = agent::in_process(args.simulate);
+        let simulation = agent::in_process(args.simulate, settings.pods);
         tasks.spawn(proa_node_agent::simulate(core.admin(), simulation, shutdown.clone()));
     }
     tracing::info!(url = %settings.url(), after = ?started.elapsed(), "serving");
@@ -65,13 +65,13 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     tracing::info!("stopping");
     shutdown.cancel();
     while tasks.join_next().await.is_some() {}
-    edge.stop().await;
+    edge.stop();
     core.stop().await;
     Ok(())
 }
 
 fn open(dir: &Path) -> Result<Log> {
-    Log::open(dir).with_context(|| format!("open the store in {}", dir.display()))
+    Log::open(dir, LogOptions::default()).with_context(|| format!("open the store in {}", dir.display()))
 }
 
 async fn start<E: Engine + 'static>(engine: E, settings: proa_assembly::Settings) -> Result<Core> {

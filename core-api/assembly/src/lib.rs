@@ -121,12 +121,9 @@ impl Core {
 
 fn config(settings: &Settings) -> Config {
     let (network, bits) = settings.services;
-    let ports = || Space::Ports(settings.node_ports.clone());
     let spaces: BTreeMap<&'static str, Space> = [
         ("clusterIP", Space::Addresses { network, bits }),
-        ("nodePort/TCP", ports()),
-        ("nodePort/UDP", ports()),
-        ("nodePort/SCTP", ports()),
+        ("nodePort", Space::Ports(settings.node_ports.clone())),
     ]
     .into();
     Config {

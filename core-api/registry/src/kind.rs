@@ -226,6 +226,8 @@ pub struct Strategy {
     pub mark_deleted: fn(&mut Value),
     /// A delete answers with the removed object instead of a `Status`.
     pub returns_deleted: bool,
+    /// A create keeps the status it brings, although `/status` is served.
+    pub status_on_create: bool,
     /// An update without resourceVersion is allowed.
     pub unconditional_update: bool,
     /// A PUT to a name that does not exist creates the object.
@@ -251,6 +253,7 @@ impl Default for Strategy {
             default_propagation: Propagation::Background,
             mark_deleted: |_| {},
             returns_deleted: false,
+            status_on_create: false,
             unconditional_update: true,
             create_on_update: false,
         }
@@ -340,7 +343,7 @@ pub struct Conversion {
     pub from_storage: fn(&mut Value),
 }
 
-/// A unique value in a named space: `clusterIP` `10.96.0.10`, `nodePort` `TCP/30080`.
+/// A unique value in a named space: `clusterIP` `10.96.0.10`, `nodePort` `30080`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// Space.

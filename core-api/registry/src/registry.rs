@@ -29,7 +29,7 @@ use tokio::sync::watch;
 pub struct Config {
     /// Schema of `metadata`, for custom kinds; built-in schemas refer to it themselves.
     pub object_meta: SchemaRef,
-    /// Spaces of unique values: `clusterIP`, `nodePort/TCP`, ...
+    /// Spaces of unique values: `clusterIP`, `nodePort`.
     pub spaces: BTreeMap<&'static str, Space>,
     /// Where time comes from.
     pub now: fn() -> Timestamp,

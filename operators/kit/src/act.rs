@@ -15,7 +15,7 @@ use crate::{
     rbac::{Allowed, Write},
     views::ObjectView,
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use kube::Client;
 use request::Prepared;
 use serde::de::DeserializeOwned;
@@ -156,10 +156,8 @@ impl Writer {
             let end = actions.len().min(results.len() + size);
             let group = &actions[results.len()..end];
             let before = results.len();
-            let group: Vec<_> = stream::iter(group.iter().map(|action| self.perform(action)))
-                .buffered(PARALLEL)
-                .collect()
-                .await;
+            let group: Vec<_> = group.iter().map(|action| self.perform(action).boxed()).collect();
+            let group: Vec<_> = stream::iter(group).buffered(PARALLEL).collect().await;
             results.extend(group);
             if results[before..].iter().any(Result::is_err) {
                 break;

@@ -17,6 +17,7 @@ use crate::{
     views::View,
     watch::{Watch, WatchOf, Wiring},
 };
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::Client;
 use parking_lot::Mutex;
@@ -86,8 +87,9 @@ pub fn feed<V: View, I: Send + 'static, K: Clone + Eq + Hash + Send + Sync + 'st
 /// Runs a decider until shutdown. Must be awaited inside a tokio runtime.
 pub async fn decide<D: Decider>(decider: D, client: Client, config: RunConfig) {
     let decider = Arc::new(decider);
-    let once = || decide_loop(decider.clone(), client.clone(), config.clone());
-    supervise(once, config.leadership.clone(), config.shutdown.clone())
+    let (leadership, shutdown) = (config.leadership.clone(), config.shutdown.clone());
+    let once = move || decide_loop(decider.clone(), client.clone(), config.clone()).boxed();
+    supervise(once, leadership, shutdown)
         .instrument(tracing::info_span!("operator", name = D::NAME))
         .await;
 }
@@ -95,14 +97,19 @@ pub async fn decide<D: Decider>(decider: D, client: Client, config: RunConfig) {
 async fn decide_loop<D: Decider>(decider: Arc<D>, client: Client, config: RunConfig) {
     let caches = config.caches.clone().unwrap_or_else(|| CachePool::own(client.clone()));
     let feeds = decider.feeds();
-    await_access(&client, &caches, feeds.iter().map(Watch::watched)).await;
+    await_access(client.clone(), caches.clone(), feeds.iter().map(Watch::watched).cloned().collect()).await;
     let to = Feed { index: Arc::new(Mutex::new(decider.index())), queue: Queue::default() };
     let wiring = Wiring::connect(&caches, &feeds, &to);
     wiring.ready().await;
     let writer = Writer::start(client, D::NAME, decider.writes(), &config.identity, config.clock.clone());
     let counters = config.metrics.of(D::NAME);
     let deciding = Deciding { decider, to: to.clone(), writer, wiring, config: config.clone() };
-    work(&to.queue, config.workers, &counters, |item| deciding.decide(item)).await;
+    let deciding = Arc::new(deciding);
+    work(&to.queue, config.workers, &counters, move |item| {
+        let deciding = deciding.clone();
+        async move { deciding.decide(item).await }.boxed()
+    })
+    .await;
 }
 
 struct Deciding<D: Decider> {

@@ -140,7 +140,7 @@ async fn project_loop<P: Projection, S: Sink<P::Change>>(
     let mut sink = sink.lock().await;
     let caches = config.caches.clone().unwrap_or_else(|| CachePool::own(client.clone()));
     let feeds = projection.feeds();
-    await_access(&client, &caches, feeds.iter().map(Watch::watched)).await;
+    await_access(client.clone(), caches.clone(), feeds.iter().map(Watch::watched).cloned().collect()).await;
     let state = Mutex::new(State { index: projection.index(), dirty: Dirty::All });
     let shared = Arc::new(Shared { state, wake: Notify::new() });
     let wiring = Wiring::connect(&caches, &feeds, &Feed(shared.clone()));

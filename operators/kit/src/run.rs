@@ -21,7 +21,7 @@ use crate::{
     views::{Typed, View},
     watch::{Trigger, Watch, Watched, Wiring},
 };
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kube::Client;
 use serde_json::{Value, json};
 use std::{
@@ -74,8 +74,9 @@ impl std::fmt::Debug for RunConfig {
 /// Runs a reconciler until shutdown. Must be awaited inside a tokio runtime.
 pub async fn run<O: Operator>(operator: O, client: Client, config: RunConfig) {
     let operator = Arc::new(operator);
-    let once = || reconcile_loop(operator.clone(), client.clone(), config.clone());
-    supervise(once, config.leadership.clone(), config.shutdown.clone())
+    let (leadership, shutdown) = (config.leadership.clone(), config.shutdown.clone());
+    let once = move || reconcile_loop(operator.clone(), client.clone(), config.clone()).boxed();
+    supervise(once, leadership, shutdown)
         .instrument(tracing::info_span!("operator", name = O::NAME))
         .await;
 }
@@ -105,7 +106,7 @@ pub(crate) async fn supervise<F: Future<Output = ()>>(
 async fn reconcile_loop<O: Operator>(operator: Arc<O>, client: Client, config: RunConfig) {
     let caches = config.caches.clone().unwrap_or_else(|| CachePool::own(client.clone()));
     let watches = operator.watches();
-    await_access(&client, &caches, watches.iter().map(Watch::watched)).await;
+    await_access(client.clone(), caches.clone(), watches.iter().map(Watch::watched).cloned().collect()).await;
     let trigger = Trigger { reader: Reader::new(client.clone(), caches.clone()), queue: Queue::default() };
     let wiring = Wiring::connect(&caches, &watches, &trigger);
     wiring.ready().await;
@@ -113,7 +114,12 @@ async fn reconcile_loop<O: Operator>(operator: Arc<O>, client: Client, config: R
     let reconciler =
         Reconciler { operator, reader: trigger.reader.clone(), writer, wiring, clock: config.clock.clone() };
     let counters = config.metrics.of(O::NAME);
-    work(&trigger.queue, config.workers, &counters, |key| reconciler.reconcile(key)).await;
+    let reconciler = Arc::new(reconciler);
+    work(&trigger.queue, config.workers, &counters, move |key| {
+        let reconciler = reconciler.clone();
+        async move { reconciler.reconcile(key).await }.boxed()
+    })
+    .await;
 }
 
 /// Hands keys of the queue to `handle`, at most `workers` at once, backing off the keys that fail. Never ends.
@@ -202,17 +208,13 @@ pub(crate) fn first_error(results: Results) -> Option<Error> {
 }
 
 /// With shared caches: waits until the server says that this operator itself may list and watch. A refusal is said once.
-pub(crate) async fn await_access<'a>(
-    client: &Client,
-    caches: &CachePool,
-    watches: impl Iterator<Item = &'a Watched>,
-) {
+pub(crate) async fn await_access(client: Client, caches: CachePool, watches: Vec<Watched>) {
     if !caches.is_shared() {
         return;
     }
-    for watched in watches {
+    for watched in &watches {
         let mut refusals = 0;
-        while let Err(why) = may_watch(client, watched).await {
+        while let Err(why) = may_watch(&client, watched).await {
             refusals += 1;
             if refusals == 1 {
                 tracing::warn!(kind = %watched.kind, %why, "operator may not watch; waiting for permission");

@@ -57,8 +57,8 @@ impl Simulation {
 /// Runs simulated nodes until shutdown.
 pub async fn simulate(client: Client, simulation: Simulation, shutdown: CancellationToken) {
     let config = RunConfig { shutdown: shutdown.clone(), workers: 64, ..RunConfig::default() };
-    let nodes = node::keep(client.clone(), &simulation, shutdown);
-    futures::join!(nodes, decide::decide(Agent { simulation: simulation.clone() }, client, config));
+    let nodes = node::keep(client.clone(), simulation.names().collect(), shutdown);
+    futures::join!(nodes, decide::decide(Agent { simulation }, client, config));
 }
 
 /// RBAC rules of an agent of simulated nodes.

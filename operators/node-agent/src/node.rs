@@ -3,7 +3,6 @@
 //! Upstream: `pkg/kubelet/kubelet_node_status.go`, component-helpers `apimachinery/lease` (KEP-589): the lease is
 //! renewed every quarter of its duration; the status is written once, since nothing in it changes.
 
-use crate::Simulation;
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
 use kube::{
@@ -11,7 +10,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -25,15 +24,15 @@ const AT_ONCE: usize = 32;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Registers the nodes and renews their leases until shutdown.
-pub(crate) async fn keep(client: Client, simulation: &Simulation, shutdown: CancellationToken) {
-    let work = async {
-        each(simulation, |name| register(&client, name)).await;
-        each(simulation, |name| renew(&client, name)).await;
+pub(crate) async fn keep(client: Client, names: Arc<[String]>, shutdown: CancellationToken) {
+    let work = async move {
+        each(client.clone(), names.clone(), register).await;
+        each(client.clone(), names.clone(), renew).await;
         let mut ticks = interval_at(Instant::now() + RENEW, RENEW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            each(simulation, |name| renew(&client, name)).await;
+            each(client.clone(), names.clone(), renew).await;
         }
     };
     tokio::select! {
@@ -42,12 +41,13 @@ pub(crate) async fn keep(client: Client, simulation: &Simulation, shutdown: Canc
     }
 }
 
-async fn each<F: Future<Output = ()>>(simulation: &Simulation, act: impl Fn(String) -> F) {
-    stream::iter(simulation.names()).for_each_concurrent(AT_ONCE, act).await;
+async fn each<F: Future<Output = ()>>(client: Client, names: Arc<[String]>, act: fn(Client, String) -> F) {
+    let acts: Vec<F> = names.iter().map(|name| act(client.clone(), name.clone())).collect();
+    stream::iter(acts).buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
-async fn register(client: &Client, name: String) {
-    let nodes: Api<Node> = Api::all(client.clone());
+async fn register(client: Client, name: String) {
+    let nodes: Api<Node> = Api::all(client);
     while let Err(error) = try_register(&nodes, &name).await {
         tracing::warn!(node = name, %error, "node not registered yet");
         tokio::time::sleep(AGAIN).await;
@@ -69,8 +69,8 @@ async fn try_register(nodes: &Api<Node>, name: &str) -> kube::Result<()> {
     nodes.patch_status(name, &params, &patch).await.map(drop)
 }
 
-async fn renew(client: &Client, name: String) {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
+async fn renew(client: Client, name: String) {
+    let leases: Api<Lease> = Api::namespaced(client, LEASES);
     let now = proa_meta::time::MicroTime::new(jiff::Timestamp::now()).to_string();
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": LEASES},

@@ -3,9 +3,8 @@
 //! Upstream: apiextensions `pkg/apiserver/customresource_handler.go`.
 
 use crate::kind::{Column, Generation, KindDef, Propagation, Row, Scale, Scope, Selectable, Strategy, Table};
-use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, GroupResource, Gvk, gvk::GroupKind, gvk::Name};
-use proa_schema::{Schema, SchemaRef};
-mod crd { pub(super) fn parse(_: &serde_json::Value, _: &proa_meta::FieldPath<'_>, _: &mut proa_meta::FieldErrors) -> super::Schema { super::Schema { preserve_unknown: true, ..Default::default() } } }
+use proa_meta::{ApiError, ApiResult, GroupResource, Gvk, gvk::Name};
+use proa_schema::{SchemaRef, crd};
 use serde_json::Value;
 
 fn owned(value: &Value) -> Name {
@@ -59,15 +58,11 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
 }
 
 fn schema(definition: &Value, version: &Value) -> ApiResult<SchemaRef> {
-    let mut errors = FieldErrors::default();
-    let root = FieldPath::root("schema");
-    let schema = crd::parse(&version["schema"]["openAPIV3Schema"], &root.child("openAPIV3Schema"), &mut errors);
-    if errors.is_empty() {
-        return Ok(SchemaRef::inline(schema));
-    }
-    let name = definition["metadata"]["name"].as_str().unwrap_or_default();
-    let kind = GroupKind::new("apiextensions.k8s.io", "CustomResourceDefinition");
-    Err(ApiError::invalid(&kind, name, &errors))
+    let declared = &version["schema"]["openAPIV3Schema"];
+    crd::schema_of(declared).map(SchemaRef::inline).map_err(|why| {
+        let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+        ApiError::internal(format_args!("schema of {name} in version {}: {why}", version["name"]))
+    })
 }
 
 fn table(version: &Value) -> Table {

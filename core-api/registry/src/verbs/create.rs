@@ -148,7 +148,10 @@ impl Decide for Create<'_> {
             let guards = stages.namespace_guard()?;
             let mut object = self.object.clone();
             stages.mutate(&mut object, None).await?;
-            if def.status && let Some(members) = object.as_object_mut() {
+            if def.status
+                && !def.strategy.status_on_create
+                && let Some(members) = object.as_object_mut()
+            {
                 members.remove("status");
             }
             (def.strategy.prepare_create)(&mut object);
