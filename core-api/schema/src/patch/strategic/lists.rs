@@ -249,18 +249,20 @@ fn check_order(patch: &[Value], order: &[Value], key: Option<&str>) -> Result<()
     {
         return Err(wrong_type(OBJECT, other));
     }
-    let mut order_texts = order.iter();
-    for item in patch.iter().filter(|item| item.get(DIRECTIVE).is_none()) {
-        let wanted = text(item)?;
-        loop {
-            match order_texts.next() {
-                Some(next) if text(next)? == wanted => break,
-                Some(_) => {}
-                None => return Err(order_mismatch(patch, order)),
-            }
+    let is_delete = |item: &&Value| item.get(DIRECTIVE).and_then(Value::as_str) == Some("delete");
+    let mut items = patch.iter().filter(|item| !is_delete(item)).peekable();
+    for next in order {
+        // Other directives take no place, but only while there is order left to follow: as upstream.
+        while items.next_if(|item| item.get(DIRECTIVE).is_some()).is_some() {}
+        let Some(item) = items.peek() else { return Ok(()) };
+        if text(item)? == text(next)? {
+            items.next();
         }
     }
-    Ok(())
+    match items.next() {
+        Some(_) => Err(order_mismatch(patch, order)),
+        None => Ok(()),
+    }
 }
 
 fn order_mismatch(patch: &[Value], order: &[Value]) -> Problem {
