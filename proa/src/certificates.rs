@@ -64,7 +64,8 @@ impl Subject {
     /// All names and addresses of the serving certificate.
     fn names(&self) -> BTreeSet<String> {
         let cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
-        let addresses = [self.service_ip, self.advertise, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let addresses =
+            [self.service_ip, self.advertise, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let own = [format!("kubernetes.default.svc.{}", self.domain), "localhost".to_owned()];
         let addresses = addresses.iter().filter(|address| !address.is_unspecified()).map(ToString::to_string);
         cluster.into_iter().chain(own).chain(addresses).chain(self.further.iter().cloned()).collect()
@@ -84,7 +85,13 @@ impl Pki {
         let signing_key = load_or_make_key(&dir.join("sa.key"))?;
         let serving = Profile::serving("kube-apiserver", subject.names());
         let serving = load_or_issue(dir, "apiserver", &authority, &serving, now)?;
-        load_or_issue(dir, "front-proxy-client", &front_proxy, &Profile::client("front-proxy-client", &[]), now)?;
+        load_or_issue(
+            dir,
+            "front-proxy-client",
+            &front_proxy,
+            &Profile::client("front-proxy-client", &[]),
+            now,
+        )?;
         Ok(Self { dir: dir.to_owned(), authority, front_proxy, serving: Some(serving), signing_key })
     }
 
@@ -96,12 +103,13 @@ impl Pki {
         let authority = |name: &str| {
             load_authority(dir, name)?.with_context(|| format!("{} does not exist", crt(dir, name).display()))
         };
+        let (authority, front_proxy) = (authority("ca")?, authority("front-proxy-ca")?);
         let key = dir.join("sa.key");
         let signing_key = files::read(&key)?.with_context(|| format!("{} does not exist", key.display()))?;
         Ok(Self {
             dir: dir.to_owned(),
-            authority: authority("ca")?,
-            front_proxy: authority("front-proxy-ca")?,
+            authority,
+            front_proxy,
             serving: None,
             signing_key: KeyPair::from_pem(&signing_key).with_context(|| key.display().to_string())?,
         })
@@ -169,7 +177,13 @@ impl Pki {
         if files::read(path)?.as_deref() == Some(text.as_str()) { Ok(()) } else { files::write(path, &text) }
     }
 
-    fn access<'a>(&'a self, server: &'a str, cluster: &'a str, user: &'a str, issued: &'a Issued) -> client_config::Access<'a> {
+    fn access<'a>(
+        &'a self,
+        server: &'a str,
+        cluster: &'a str,
+        user: &'a str,
+        issued: &'a Issued,
+    ) -> client_config::Access<'a> {
         client_config::Access { server, cluster, user, authority: self.authority.pem(), issued }
     }
 }
@@ -187,7 +201,11 @@ fn load_authority(dir: &Path, name: &str) -> Result<Option<Authority>> {
     let (crt, key) = (crt(dir, name), key(dir, name));
     let Some(certificate) = files::read(&crt)? else { return Ok(None) };
     let Some(key_text) = files::read(&key)? else {
-        bail!("{} exists without {}: put the key back, or remove both to start a new authority", crt.display(), key.display());
+        bail!(
+            "{} exists without {}: put the key back, or remove both to start a new authority",
+            crt.display(),
+            key.display()
+        );
     };
     let authority = Authority::from_pem(certificate, &key_text);
     authority.map(Some).with_context(|| format!("{} and {} are not usable", crt.display(), key.display()))
@@ -197,7 +215,10 @@ fn load_or_make_authority(dir: &Path, name: &str, common_name: &str, now: System
     if let Some(authority) = load_authority(dir, name)? {
         if authority.ends_before(now) {
             let path = crt(dir, name);
-            bail!("the certificate authority {} has ended: remove it and its key, and give clients new kubeconfigs", path.display());
+            bail!(
+                "the certificate authority {} has ended: remove it and its key, and give clients new kubeconfigs",
+                path.display()
+            );
         }
         return Ok(authority);
     }
@@ -218,7 +239,13 @@ fn load_or_make_key(path: &Path) -> Result<KeyPair> {
 }
 
 /// The certificate in two files, when it is still right; otherwise a new one.
-fn load_or_issue(dir: &Path, name: &str, authority: &Authority, profile: &Profile, now: SystemTime) -> Result<Issued> {
+fn load_or_issue(
+    dir: &Path,
+    name: &str,
+    authority: &Authority,
+    profile: &Profile,
+    now: SystemTime,
+) -> Result<Issued> {
     let (crt, key) = (crt(dir, name), key(dir, name));
     if let (Some(certificate), Some(key)) = (files::read(&crt)?, files::read(&key)?) {
         let issued = Issued { certificate, key };

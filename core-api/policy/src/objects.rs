@@ -57,13 +57,6 @@ pub struct Meta {
     pub resource_version: String,
 }
 
-/// An object of which only metadata is read.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct MetaView {
-    /// Metadata.
-    pub metadata: Meta,
-}
-
 /// Who writes what the server itself needs: every authorizer lets this user pass.
 pub fn server_user() -> Arc<User> {
     Arc::new(User::new("system:apiserver", &[MASTERS]))
@@ -91,4 +84,18 @@ pub fn find<T: DeserializeOwned>(
 /// The same, with 404 when it does not exist.
 pub fn get<T: DeserializeOwned>(registry: &Registry, gvr: &Gvr, namespace: &str, name: &str) -> ApiResult<T> {
     find(registry, gvr, namespace, name)?.ok_or_else(|| ApiError::not_found(&gvr.group_resource(), name))
+}
+
+/// An object's metadata; nothing else of it is decoded.
+pub fn find_meta(registry: &Registry, gvr: &Gvr, namespace: &str, name: &str) -> ApiResult<Option<Meta>> {
+    let Some(entry) = registry.kind(gvr).and_then(|kind| kind.get(namespace, name)) else { return Ok(None) };
+    let mut json = format!("{{\"resourceVersion\":\"{}\"", entry.revision).into_bytes();
+    json.extend_from_slice(&entry.metadata_tail());
+    let meta = serde_json::from_slice(&json);
+    meta.map(Some).map_err(|error| ApiError::internal(format_args!("decoding {}: {error}", entry.key)))
+}
+
+/// The same, with 404 when there is no such object.
+pub fn get_meta(registry: &Registry, gvr: &Gvr, namespace: &str, name: &str) -> ApiResult<Meta> {
+    find_meta(registry, gvr, namespace, name)?.ok_or_else(|| ApiError::not_found(&gvr.group_resource(), name))
 }

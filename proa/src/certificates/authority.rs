@@ -6,8 +6,8 @@ use super::organizations;
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use std::{
     collections::BTreeSet,
@@ -83,8 +83,8 @@ impl Profile {
 
     fn params(&self, now: SystemTime, lifetime: Duration) -> Result<CertificateParams> {
         let names: Vec<_> = self.names.iter().cloned().collect();
-        let mut params =
-            CertificateParams::new(names).context("a name of the certificate is neither a DNS name nor an address")?;
+        let mut params = CertificateParams::new(names)
+            .context("a name of the certificate is neither a DNS name nor an address")?;
         params.distinguished_name = subject(&self.common_name, &self.organizations);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![self.usage.clone()];

@@ -12,7 +12,11 @@ use std::{
 
 /// Makes a directory, and its parents, for the owner only.
 pub(super) fn create_private_dir(dir: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("create {}", dir.display()))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("create {}", dir.display()))
 }
 
 /// The text; none when there is no such file.

@@ -37,7 +37,8 @@ fn a_second_start_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let pki = dir.path().join("pki");
     Pki::load_or_create(&pki, &subject(&[])).unwrap();
-    let names = ["ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-client.key", "apiserver.crt", "sa.key"];
+    let names =
+        ["ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-client.key", "apiserver.crt", "sa.key"];
     let before: Vec<_> = names.iter().map(|name| text(&pki, name)).collect();
     Pki::load_or_create(&pki, &subject(&[])).unwrap();
     assert_eq!(names.map(|name| text(&pki, name)).to_vec(), before);
@@ -191,7 +192,8 @@ fn handshake(pki: &Pki, client: &Issued, name: &str) {
     }
     let roots = Arc::new(roots);
     let serving = pki.serving().unwrap();
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build().unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build().unwrap();
     let server = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -6,7 +6,7 @@
 use super::created;
 use crate::{
     admission::node_restriction,
-    objects::{self, MetaView},
+    objects,
     tokens::{
         Bound, Claims, EXTENDED_SECONDS, KubernetesClaims, POD_TOKEN_SECONDS, SigningKey, TokenVerifier,
     },
@@ -83,9 +83,9 @@ impl TokenRequest {
         let target = &request.target;
         let mut body = request.body;
         check_names(&body["metadata"], target)?;
-        let account: MetaView =
-            objects::get(registry, &objects::SERVICE_ACCOUNTS, &target.namespace, &target.name)?;
-        check_uid(&body["metadata"], target, &account.metadata.uid)?;
+        let account =
+            objects::get_meta(registry, &objects::SERVICE_ACCOUNTS, &target.namespace, &target.name)?;
+        check_uid(&body["metadata"], target, &account.uid)?;
         let mut spec = Spec::deserialize(&body["spec"]).map_err(|e| ApiError::bad_request(e.to_string()))?;
         if spec.audiences.is_empty() {
             spec.audiences.clone_from(&self.audiences);
@@ -104,12 +104,12 @@ impl TokenRequest {
             None => Binding::default(),
         };
         let now = registry.now();
-        let claims = self.claims(target, &account.metadata.uid, &spec.audiences, seconds, binding, now);
+        let claims = self.claims(target, &account.uid, &spec.audiences, seconds, binding, now);
         let token = self
             .key
             .sign(&claims)
             .map_err(|e| ApiError::internal(format_args!("failed to generate token: {e}")))?;
-        complete(&mut body, target, &account.metadata.uid, &spec.audiences, seconds, now);
+        complete(&mut body, target, &account.uid, &spec.audiences, seconds, now);
         let expires = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
         body["status"] = json!({"token": token, "expirationTimestamp": Time::new(expires).to_string()});
         Ok(created(body))
@@ -210,13 +210,11 @@ fn bind(registry: &Registry, target: &Target, reference: &BoundObjectRef) -> Api
             (Binding { pod: Some(bound(name, &uid)), node, secret: None }, uid)
         }
         "Node" if core => {
-            let node: MetaView = objects::get(registry, &objects::NODES, "", name)?;
-            let uid = node.metadata.uid;
+            let uid = objects::get_meta(registry, &objects::NODES, "", name)?.uid;
             (Binding { node: Some(bound(name, &uid)), ..Binding::default() }, uid)
         }
         "Secret" if core => {
-            let secret: MetaView = objects::get(registry, &objects::SECRETS, namespace, name)?;
-            let uid = secret.metadata.uid;
+            let uid = objects::get_meta(registry, &objects::SECRETS, namespace, name)?.uid;
             (Binding { secret: Some(bound(name, &uid)), ..Binding::default() }, uid)
         }
         _ => {
@@ -249,8 +247,8 @@ fn node_of(registry: &Registry, name: &str) -> ApiResult<Option<Bound>> {
     if name.is_empty() {
         return Ok(None);
     }
-    let node: Option<MetaView> = objects::find(registry, &objects::NODES, "", name)?;
-    Ok(Some(bound(name, &node.map(|node| node.metadata.uid).unwrap_or_default())))
+    let node = objects::find_meta(registry, &objects::NODES, "", name)?;
+    Ok(Some(bound(name, &node.map(|node| node.uid).unwrap_or_default())))
 }
 
 /// Fills the request as it is returned.

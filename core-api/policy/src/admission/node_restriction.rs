@@ -10,7 +10,7 @@ use crate::{
         node_name,
         references::{self, Reference},
     },
-    objects::{self, MetaView},
+    objects,
 };
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{ApiError, ApiResult, GroupResource, User};
@@ -71,12 +71,12 @@ fn check_pod(request: &AdmissionRequest<'_>, node: &str, pod: &Value) -> Result<
         (Operation::Create, _) => {
             check_new_pod(node, pod)?;
             let owner = &pod["metadata"]["ownerReferences"][0];
-            let found: MetaView = objects::get(request.registry, &objects::NODES, "", node)?;
+            let found = objects::get_meta(request.registry, &objects::NODES, "", node)?;
             let claimed = owner["uid"].as_str().unwrap_or_default();
-            if claimed == found.metadata.uid {
+            if claimed == found.uid {
                 return Ok(());
             }
-            refuse(format!("node {node} UID mismatch: expected {claimed} got {}", found.metadata.uid))
+            refuse(format!("node {node} UID mismatch: expected {claimed} got {}", found.uid))
         }
         (Operation::Delete, Some(old)) if old["spec"]["nodeName"] == node => Ok(()),
         (Operation::Delete, _) => {

@@ -8,7 +8,7 @@ use super::{
     Claims, TokenError,
     key::{self, PublicKey},
 };
-use crate::objects::{self, Meta, MetaView};
+use crate::objects::{self, Meta};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use proa_meta::{
@@ -81,7 +81,7 @@ impl TokenVerifier {
     pub fn verify_for(&self, token: &str, audiences: &[String]) -> Result<Verified, TokenError> {
         let claims = self.open(token)?;
         let lookup = |gvr: &Gvr, namespace: &str, name: &str| {
-            objects::find::<MetaView>(&self.registry, gvr, namespace, name).ok().flatten().map(|v| v.metadata)
+            objects::find_meta(&self.registry, gvr, namespace, name).ok().flatten()
         };
         let matching = matching_audiences(&claims.aud, &self.audiences, audiences)?;
         check_times(&claims, self.registry.now())?;

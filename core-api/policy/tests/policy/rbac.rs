@@ -5,7 +5,7 @@ use proa_meta::Gvr;
 use proa_policy::{aggregation, objects};
 use serde_json::{Value, json};
 
-fn role(name: &str, rules: Value) -> Value {
+fn role(name: &str, rules: &Value) -> Value {
     json!({"metadata": {"name": name}, "rules": rules})
 }
 
@@ -17,7 +17,7 @@ async fn decisions_follow_roles_and_bindings_at_once() {
     cluster.bind("ann", "reader", "default").await;
     assert!(!cluster.may(&ann, "get pods", "default", "").await, "the role does not exist yet");
     let rules = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]);
-    cluster.create(&objects::CLUSTER_ROLES, "", role("reader", rules)).await.unwrap();
+    cluster.create(&objects::CLUSTER_ROLES, "", role("reader", &rules)).await.unwrap();
     assert!(cluster.may(&ann, "get pods", "default", "").await);
     cluster.delete(&objects::ROLE_BINDINGS, "default", "ann-reader").await.unwrap();
     assert!(!cluster.may(&ann, "get pods", "default", "").await);
@@ -29,7 +29,7 @@ async fn aggregated_roles_take_in_labelled_roles() {
     cluster.bind("ann", "view", "default").await;
     let task = tokio::spawn(aggregation::run(cluster.registry.clone()));
     let mut role =
-        role("widgets", json!([{"verbs": ["get"], "apiGroups": ["x.io"], "resources": ["widgets"]}]));
+        role("widgets", &json!([{"verbs": ["get"], "apiGroups": ["x.io"], "resources": ["widgets"]}]));
     role["metadata"]["labels"] = json!({"rbac.authorization.k8s.io/aggregate-to-view": "true"});
     let kind = cluster.registry.kind(&objects::CLUSTER_ROLES).unwrap();
     let mut changed = kind.changed();
@@ -52,8 +52,8 @@ async fn nobody_gives_away_what_they_do_not_hold() {
     let ann = user("ann");
     let pods = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]);
     let nodes = json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["nodes"]}]);
-    cluster.create_as(&ann, &objects::ROLES, "default", role("pods", pods.clone())).await.unwrap();
-    let error = cluster.create_as(&ann, &objects::ROLES, "default", role("nodes", nodes)).await.unwrap_err();
+    cluster.create_as(&ann, &objects::ROLES, "default", role("pods", &pods)).await.unwrap();
+    let error = cluster.create_as(&ann, &objects::ROLES, "default", role("nodes", &nodes)).await.unwrap_err();
     assert_eq!(error.code(), 403);
     assert_eq!(
         error.message(),
@@ -85,11 +85,11 @@ async fn escalate_and_bind_lift_the_check() {
         {"verbs": ["bind"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
          "resourceNames": ["cluster-admin"]},
     ]);
-    cluster.create(&objects::CLUSTER_ROLES, "", role("trusted", rules)).await.unwrap();
+    cluster.create(&objects::CLUSTER_ROLES, "", role("trusted", &rules)).await.unwrap();
     cluster.bind("ann", "trusted", "default").await;
     let all = json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]);
     let ann = user("ann");
-    cluster.create_as(&ann, &objects::ROLES, "default", role("all", all)).await.unwrap();
+    cluster.create_as(&ann, &objects::ROLES, "default", role("all", &all)).await.unwrap();
     let bindings = objects::ROLE_BINDINGS;
     cluster.create_as(&ann, &bindings, "default", binding("a", "cluster-admin", "bob")).await.unwrap();
     let refused = cluster.create_as(&ann, &bindings, "default", binding("b", "admin", "bob")).await;
