@@ -227,13 +227,15 @@ impl<'a> Stages<'a> {
         Err(ApiError::invalid(&self.def().group_kind(), name, errors))
     }
 
-    /// Records who set what in a new object.
+    /// Records who set what in a new object, in canonical form: what is left out has no owner.
     pub(super) fn manage_new(&self, new: &mut Value) {
+        self.canonical(new);
         self.managing(|manager| manager.create(new));
     }
 
     /// Records who changed what.
     pub(super) fn manage(&self, old: &Value, new: &mut Value) {
+        self.canonical(new);
         self.managing(|manager| manager.update(old, new));
     }
 

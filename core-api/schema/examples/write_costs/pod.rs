@@ -96,7 +96,7 @@ pub(crate) fn schema() -> Schema {
 }
 
 /// A new pod with defaults.
-fn pod_of(containers: Value) -> Value {
+fn pod_of(containers: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "web-5d4f8c7b9-abcde", "namespace": "default", "generateName": "web-5d4f8c7b9-",
@@ -130,7 +130,7 @@ pub(crate) fn new_pod() -> Value {
         "volumeMounts": [{"name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true}],
         "livenessProbe": probe("/live"), "readinessProbe": probe("/ready")})
     };
-    pod_of(json!([container("main"), container("side")]))
+    pod_of(&json!([container("main"), container("side")]))
 }
 
 /// A status as the node agent writes it.
