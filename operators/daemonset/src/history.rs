@@ -116,16 +116,18 @@ impl History<'_> {
             set.spec.template.labels().iter().chain([(HASH, &*self.hash)]).collect();
         let mut template = set.spec.template.value().clone();
         template["$patch"] = json!("replace");
-        let object = json!({
+        let mut object = json!({
             "metadata": {
                 "name": revision_name(set),
                 "labels": labels,
-                "annotations": set.metadata.annotations,
                 "ownerReferences": [controller_reference(owner)],
             },
             "data": {"spec": {"template": template}},
             "revision": number,
         });
+        if !set.metadata.annotations.is_empty() {
+            object["metadata"]["annotations"] = json!(set.metadata.annotations);
+        }
         self.writes.push(Action::create(ControllerRevisionView::KIND, &set.metadata.namespace, object));
         Ok(())
     }

@@ -89,9 +89,7 @@ pub async fn decide<D: Decider>(decider: D, client: Client, config: RunConfig) {
     let decider = Arc::new(decider);
     let (leadership, shutdown) = (config.leadership.clone(), config.shutdown.clone());
     let once = move || decide_loop(decider.clone(), client.clone(), config.clone()).boxed();
-    supervise(once, leadership, shutdown)
-        .instrument(tracing::info_span!("operator", name = D::NAME))
-        .await;
+    supervise(once, leadership, shutdown).instrument(tracing::info_span!("operator", name = D::NAME)).await;
 }
 
 async fn decide_loop<D: Decider>(decider: Arc<D>, client: Client, config: RunConfig) {

@@ -10,6 +10,7 @@ use crate::{
     act::Results,
     action::Action,
     error::Error,
+    kind::Key,
     rbac::{Read, Write, rbac_rules},
     reader::Reader,
     views::{Pairs, Typed},
@@ -46,6 +47,12 @@ pub trait Operator: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Observed, Error>> + Send;
     /// Decides. Pure.
     fn plan(&self, object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan;
+    /// What is left to do about an object that is gone, from the caches alone: dependents that carry a finalizer of this
+    /// operator. Most operators leave dependents to the garbage collector.
+    fn gone(&self, reader: &Reader, key: &Key) -> Plan {
+        let _ = (reader, key);
+        Plan::default()
+    }
     /// The status to write after the actions, by what came of them. Pure; the plan's own by default.
     fn settle(
         &self,

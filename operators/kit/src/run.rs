@@ -15,7 +15,7 @@ use crate::{
     kind::Key,
     leader::Leadership,
     metrics::{Counters, Metrics, Outcome},
-    operator::Operator,
+    operator::{Operator, Plan},
     queue::Queue,
     reader::Reader,
     views::{Typed, View},
@@ -76,9 +76,7 @@ pub async fn run<O: Operator>(operator: O, client: Client, config: RunConfig) {
     let operator = Arc::new(operator);
     let (leadership, shutdown) = (config.leadership.clone(), config.shutdown.clone());
     let once = move || reconcile_loop(operator.clone(), client.clone(), config.clone()).boxed();
-    supervise(once, leadership, shutdown)
-        .instrument(tracing::info_span!("operator", name = O::NAME))
-        .await;
+    supervise(once, leadership, shutdown).instrument(tracing::info_span!("operator", name = O::NAME)).await;
 }
 
 /// Runs what `start` gives while this replica leads, anew each time it gains the lead, until shutdown.
@@ -183,8 +181,15 @@ struct Reconciler<O> {
 }
 
 impl<O: Operator> Reconciler<O> {
+    async fn clear(&self, plan: Plan) -> Result<Option<Duration>> {
+        let results = self.writer.act(&plan.actions).await;
+        self.wiring.caught_up(&results.written()).await;
+        first_error(results).map_or(Ok(plan.requeue_after), Err)
+    }
     async fn reconcile(&self, key: Key) -> Result<Option<Duration>> {
-        let Some(object) = self.reader.cache::<O::Object>().get(&key) else { return Ok(None) };
+        let Some(object) = self.reader.cache::<O::Object>().get(&key) else {
+            return self.clear(self.operator.gone(&self.reader, &key)).await;
+        };
         let observed = self.operator.observe(&self.reader, &object).await?;
         let plan = self.operator.plan(&object, &observed, self.clock.now());
         let mut results = self.writer.act(&plan.actions).await;

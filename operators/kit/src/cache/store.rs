@@ -1,7 +1,10 @@
 //! The indexed map of one cache: plain data, no waiting, no subscribers.
 
 use super::Change;
-use crate::{kind::Key, views::View};
+use crate::{
+    kind::Key,
+    views::{PodView, View},
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -55,7 +58,7 @@ impl<V: View> Index<V> {
     pub const UID: Self = Self { name: "uid", values: |object, found| found(&object.meta().uid) };
 }
 
-impl Index<crate::views::PodView> {
+impl Index<PodView> {
     /// Pods by node; pods that are not bound are under the empty text.
     pub const NODE: Self = Self { name: "node", values: |pod, found| found(&pod.spec.node_name) };
 }

@@ -238,6 +238,33 @@ pub fn annotated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::
     Wire::<Pairs>::deserialize(deserializer).map(Meta::from)
 }
 
+/// Annotations by which workloads and users speak about single pods.
+const ABOUT_PODS: [&str; 2] = ["controller.kubernetes.io/", "batch.kubernetes.io/"];
+
+/// Only the annotations that workloads read on pods; the others can be long and there are many pods.
+#[derive(Default)]
+struct AboutPods(Pairs);
+
+impl<'de> Deserialize<'de> for AboutPods {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = Pairs::deserialize(deserializer)?;
+        let is_kept = |key: &str| ABOUT_PODS.iter().any(|prefix| key.starts_with(prefix));
+        let kept = all.0.into_iter().filter(|(key, _)| is_kept(key));
+        Ok(Self(Pairs(kept.collect())))
+    }
+}
+
+impl From<AboutPods> for Pairs {
+    fn from(kept: AboutPods) -> Self {
+        kept.0
+    }
+}
+
+/// Metadata of a pod, with the annotations that workloads read.
+pub fn of_pod<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::Error> {
+    Wire::<AboutPods>::deserialize(deserializer).map(Meta::from)
+}
+
 fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Revision;
     impl Visitor<'_> for Revision {

@@ -1,6 +1,6 @@
 //! Pod.
 
-use super::{Meta, null_as_default, pod_spec::PodSpec};
+use super::{Meta, meta, null_as_default, pod_spec::PodSpec};
 use crate::{conditions::Condition, kind::Kind};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -8,8 +8,8 @@ use serde::Deserialize;
 /// A pod as operators see it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct PodView {
-    /// Metadata.
-    #[serde(default)]
+    /// Metadata, with the annotations that workloads read.
+    #[serde(default, deserialize_with = "meta::of_pod")]
     pub metadata: Meta,
     /// Spec.
     #[serde(default)]
