@@ -135,6 +135,7 @@ impl Cluster {
         let mut config = Config::new(url);
         config.root_cert = Some(vec![authority.certificate.der().to_vec()]);
         config.auth_info = auth;
+        config.default_retry = false;
         kube::Client::try_from(config).expect("a client")
     }
 
