@@ -3,10 +3,12 @@
 //! A case is an object as a client sends it, and what comes of it: errors, warnings, parts of the completed object,
 //! the table row. With `old` it is an update of that object, with `status: true` one through `/status`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 use proa_crds::catalogue;
 use proa_meta::FieldErrors;
 use proa_registry::kind::{Claim, ClaimProblem, Generation, KindDef, Pool, Row};
-use proa_schema::{canonical, decode, default};
+use proa_schema::{Schema, Shape, canonical, decode, default};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{cell::Cell, fs, path::Path};
@@ -255,6 +257,121 @@ fn hooks_survive_vacant_objects() {
             (def.strategy.validate_update)(&object, &new, &mut errors);
             (def.strategy.validate_status)(&object, &new, &mut errors);
             (def.strategy.warnings)(&object);
+        }
+    }
+}
+
+/// A cheap sequence of numbers: the same objects in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Any value that the schema allows by type: what hooks get after decoding.
+fn any(schema: &Schema, depth: usize, dice: &mut Dice) -> Value {
+    const TEXTS: [&str; 12] = [
+        "",
+        "a",
+        "None",
+        "10.0.0.1",
+        "fd00::1",
+        "Indexed",
+        "Never",
+        "LoadBalancer",
+        "é/ü",
+        "..",
+        "%",
+        "Localhost",
+    ];
+    let text = |dice: &mut Dice| json!(TEXTS[dice.roll(12) as usize]);
+    let number = |dice: &mut Dice| json!([0, 1, -1, 80, 70_000, i64::MAX][dice.roll(6) as usize]);
+    match &schema.shape {
+        Shape::Boolean => json!(dice.roll(2) == 0),
+        Shape::Integer { .. } => number(dice),
+        Shape::Number => json!(0.5),
+        Shape::Quantity => json!(["0", "1", "-1", "500m", "2Gi", "1n"][dice.roll(6) as usize]),
+        Shape::IntOrString if dice.roll(2) == 0 => number(dice),
+        Shape::IntOrString => json!(["25%", "x", "101%", ""][dice.roll(4) as usize]),
+        Shape::Time | Shape::MicroTime => json!("2026-01-01T00:00:00Z"),
+        Shape::Bytes => json!("aGk="),
+        Shape::Duration => json!("1h0m0s"),
+        Shape::String => text(dice),
+        Shape::Any => [Value::Null, json!({"a": 1}), json!([1])][dice.roll(3) as usize].clone(),
+        Shape::Object(_) | Shape::Map(_) | Shape::List(_) if depth == 0 => Value::Null,
+        Shape::Object(object) => {
+            let mut out = serde_json::Map::new();
+            for (name, field) in &object.fields {
+                if field.required || dice.roll(3) == 0 {
+                    out.insert(name.to_string(), any(&field.schema, depth - 1, dice));
+                }
+            }
+            Value::Object(out)
+        }
+        Shape::Map(map) => {
+            let key = text(dice).as_str().unwrap_or("").to_owned();
+            json!({ key: any(&map.values, depth - 1, dice) })
+        }
+        Shape::List(list) => (0..dice.roll(3)).map(|_| any(&list.items, depth - 1, dice)).collect(),
+    }
+}
+
+/// No hook panics, whatever well-typed objects say.
+#[test]
+fn hooks_survive_any_object() {
+    let mut dice = Dice(7);
+    for def in catalogue() {
+        let mut old = json!({});
+        for _ in 0..60 {
+            let mut new = any(&def.schema, 9, &mut dice);
+            let mut errors = FieldErrors::default();
+            (def.strategy.default)(&mut new);
+            (def.strategy.prepare_create)(&mut new);
+            (def.strategy.prepare_update)(&mut new, &old);
+            (def.strategy.prepare_status)(&mut new, &old);
+            if let Some(claims) = def.claims {
+                (claims.allocate)(&mut new, None, &TestPool(Cell::new(0)), &mut errors);
+                (claims.allocate)(&mut new, Some(&old), &TestPool(Cell::new(0)), &mut errors);
+                (claims.held)(&new);
+            }
+            if let Some(convert) = def.convert {
+                (convert.to_storage)(&mut new);
+                (convert.from_storage)(&mut new);
+            }
+            (def.strategy.validate)(&new, &mut errors);
+            (def.strategy.validate_create)(&new, &mut errors);
+            (def.strategy.validate_update)(&new, &old, &mut errors);
+            (def.strategy.validate_status)(&new, &old, &mut errors);
+            (def.strategy.warnings)(&new);
+            (def.strategy.blocks_deletion)(&new);
+            (def.strategy.mark_deleted)(&mut new);
+            if let Row::Function(row) = &def.table.row {
+                row(&new, "2026-01-01T01:00:00Z".parse().unwrap());
+            }
+            if let Some(grace) = def.strategy.grace {
+                assert!(grace(&new, Some(-5)) >= 0);
+            }
+            old = new;
+        }
+    }
+}
+
+/// Decoding, defaulting and preparing an object that is already complete changes nothing.
+#[test]
+fn defaults_are_stable() {
+    let mut dice = Dice(11);
+    for def in catalogue() {
+        for _ in 0..20 {
+            let mut once = any(&def.schema, 9, &mut dice);
+            default::default_values(&def.schema, &mut once);
+            (def.strategy.default)(&mut once);
+            let mut twice = once.clone();
+            default::default_values(&def.schema, &mut twice);
+            (def.strategy.default)(&mut twice);
+            assert_eq!(once, twice, "{}", def.gvk);
         }
     }
 }

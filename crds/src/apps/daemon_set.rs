@@ -45,7 +45,7 @@ pub(crate) fn kind() -> KindDef {
             prepare_update: |new, old| {
                 let before = annotation(old, TEMPLATE_GENERATION).parse().unwrap_or(1);
                 let changed = !same(&new["spec"]["template"], &old["spec"]["template"]);
-                set_generation(new, before + i64::from(changed));
+                set_generation(new, i64::saturating_add(before, i64::from(changed)));
             },
             validate,
             validate_update: |new, old, errors| {

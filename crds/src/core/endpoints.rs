@@ -8,20 +8,15 @@ use proa_meta::{FieldErrors, names};
 use proa_registry::kind::{Column, KindDef, Strategy};
 use serde_json::Value;
 
+const DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+
 /// The kind.
 pub(crate) fn kind() -> KindDef {
-    namespaced("Endpoints", "endpoints")
+    let kind = namespaced("Endpoints", "endpoints")
         .short(&["ep"])
         .with_table(&[Column::name(), Column::text("Endpoints"), Column::age()], row)
-        .with_strategy(Strategy {
-            default,
-            validate,
-            warnings: |_| {
-                vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()]
-            },
-            create_on_update: true,
-            ..Strategy::default()
-        })
+        .with_strategy(Strategy { default, validate, create_on_update: true, ..Strategy::default() });
+    KindDef { deprecation: Some(DEPRECATED.into()), ..kind }
 }
 
 /// Subsets stay as they were written. Upstream repacks them by port sets; readers must cope with either.

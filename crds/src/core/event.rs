@@ -6,7 +6,7 @@ mod validate;
 
 use crate::{core::namespaced, facts, fill, table};
 use jiff::Timestamp;
-use proa_meta::{GroupResource, Gvk};
+use proa_meta::{GroupResource, Gvk, names};
 use proa_registry::kind::{Column, Conversion, KindDef, Selectable, Strategy};
 use serde_json::Value;
 
@@ -26,7 +26,9 @@ const RENAMED_INSTANCE: (&str, &str) = ("reportingComponent", "reportingControll
 /// v1.
 pub(crate) fn core_kind() -> KindDef {
     let validate = |object: &Value, errors: &mut _| validate::object(object, "reportingComponent", errors);
-    completed(namespaced("Event", "events"), Strategy { validate, ..strategy() })
+    // Names begin with the name of what they are about, which may be anything that fits in a path.
+    let name = names::name_is_path_segment;
+    completed(namespaced("Event", "events"), Strategy { validate, name, ..strategy() })
 }
 
 /// events.k8s.io/v1. It is validated in the stored form.

@@ -137,7 +137,9 @@ impl<C: Change> Update<'_, C> {
         let def = stages.def();
         match done {
             Done::Put(entry) => {
-                warnings.extend((def.strategy.warnings)(&entry.value(def)));
+                if stages.target.subresource.is_empty() {
+                    warnings.extend((def.strategy.warnings)(&entry.value(def)));
+                }
                 Ok(stages.written(entry, false, warnings))
             }
             Done::Unchanged(Some(entry)) => Ok(stages.written(entry, false, warnings)),

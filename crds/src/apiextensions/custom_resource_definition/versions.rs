@@ -5,7 +5,7 @@
 use crate::{cursor::Cursor, fill::same};
 use proa_meta::{FieldErrors, names};
 use proa_schema::{
-    Schema, Shape,
+    Schema, SchemaRef, Shape,
     crd::{self, StatusSubresource},
     jsonpath::JsonPath,
 };
@@ -188,5 +188,5 @@ fn selectable(at: &Cursor<'_, '_>, version: &Value, errors: &mut FieldErrors) {
 
 fn field<'a>(schema: &'a Schema, path: &str) -> Option<&'a Shape> {
     let mut steps = path.strip_prefix('.')?.split('.');
-    steps.try_fold(schema, |at, step| at.child(step).map(|child| child.get())).map(|found| &found.shape)
+    steps.try_fold(schema, |at, step| at.child(step).map(SchemaRef::get)).map(|found| &found.shape)
 }

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn cells(spec: Value, status: Value) -> (String, String, String) {
+    fn cells(spec: &Value, status: &Value) -> (String, String, String) {
         let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
         let pod = json!({"metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": spec, "status": status});
@@ -190,8 +190,9 @@ mod tests {
         (text(1), text(2), text(3))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "cases are written in place")]
     fn check(spec: Value, status: Value, ready: &str, reason: &str, restarts: &str) {
-        assert_eq!(cells(spec, status), (ready.to_owned(), reason.to_owned(), restarts.to_owned()));
+        assert_eq!(cells(&spec, &status), (ready.to_owned(), reason.to_owned(), restarts.to_owned()));
     }
 
     #[test]

@@ -288,7 +288,7 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let (new, old) = (new.get("spec"), old.get("spec"));
     let external = [&new, &old].iter().any(|spec| spec.text_of("type") == "ExternalName");
     let (headless, was) = (is_headless(new.value()), is_headless(old.value()));
-    if !external && !(headless && was) {
+    if !(external || headless && was) {
         set_once(&new, &old, "clusterIPs", errors);
     }
     if !external && !headless && !was {

@@ -22,7 +22,7 @@ const SOURCES: &[Source] = &[
     Source("nfs", "nfs", nfs),
     Source("iscsi", "iscsi", legacy_volumes::iscsi),
     Source("glusterfs", "glusterfs", |at, errors| {
-        legacy_volumes::require(at, &["endpoints", "path"], errors)
+        legacy_volumes::require(at, &["endpoints", "path"], errors);
     }),
     Source("flocker", "flocker", legacy_volumes::flocker),
     Source("persistentVolumeClaim", "persistentVolumeClaim", |at, errors| {
@@ -111,11 +111,9 @@ fn with_context(
 ) {
     let name = volume.get("name");
     match field {
-        "iscsi" if at.get("initiatorName").is_set() => {
-            if name.text().len() + 1 + at.text_of("targetPortal").len() > 64 {
-                let text = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
-                name.invalid(errors, text);
-            }
+        "iscsi" if at.get("initiatorName").is_set() && iscsi_name(at, name.text()).len() > 64 => {
+            let text = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+            name.invalid(errors, text);
         }
         "ephemeral" if !context.pod_name.is_empty() && !name.text().is_empty() => {
             let claim = format!("{}-{}", context.pod_name, name.text());
@@ -128,6 +126,10 @@ fn with_context(
         }
         _ => {}
     }
+}
+
+fn iscsi_name(at: &Cursor<'_, '_>, volume: &str) -> String {
+    format!("{volume}:{}", at.text_of("targetPortal"))
 }
 
 /// A volume may not name the claim that another, ephemeral one makes.

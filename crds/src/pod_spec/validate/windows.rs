@@ -55,7 +55,7 @@ pub(super) fn windows_pod(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 fn forbid(at: &Cursor<'_, '_>, fields: &[&str], errors: &mut FieldErrors) {
-    for field in fields.iter().map(|field| at.get(field)).filter(|field| field.is_set()) {
+    for field in fields.iter().map(|field| at.get(field)).filter(Cursor::is_set) {
         field.forbidden(errors, NOT_ON_WINDOWS);
     }
 }
