@@ -14,7 +14,12 @@ use proa_registry::{
 };
 use proa_server::{Api, ApiConfig};
 use proa_store::{Engine, Local, OpenError, Options, Store};
-use std::{collections::BTreeMap, net::Ipv4Addr, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 mod authentication;
@@ -77,7 +82,11 @@ impl Core {
         registry.install(Plugins {
             mutators: proa_policy::admission::mutators(),
             validators: proa_policy::admission::validators(&rbac, &authorizer),
-            actions: proa_policy::actions::actions(authorizer.clone(), verifier, settings.signing_key.clone()),
+            actions: proa_policy::actions::actions(
+                authorizer.clone(),
+                verifier,
+                settings.signing_key.clone(),
+            ),
         });
         let operators =
             settings.operators.iter().flat_map(|(name, rules)| bootstrap::operator(name, rules.clone()));
@@ -92,6 +101,9 @@ impl Core {
         let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
         config.authenticators = authenticators;
         config.docs = Arc::new(docs::Catalogue);
+        config.public_address =
+            SocketAddr::new(settings.bootstrap.advertise, settings.bootstrap.port).to_string();
+        config.documents = authentication::documents(&settings, &config.public_address);
         Ok(Self { api: Api::new(config), registry, store, tasks })
     }
 
@@ -141,4 +153,3 @@ fn catalogue(event_ttl: Option<u64>) -> Vec<proa_registry::KindDef> {
     }
     kinds
 }
-

@@ -15,11 +15,12 @@ pub mod token_review;
 
 use crate::tokens::{SigningKey, TokenVerifier};
 use jiff::Timestamp;
-use proa_meta::{GroupResource, time::Time};
+use proa_meta::{ApiError, ApiResult, GroupResource, time::Time};
 use proa_registry::{
     Authorizer,
     request::{Action, Object, Written},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
 
@@ -58,6 +59,24 @@ pub fn actions(
     let entry =
         |(group, resource, subresource, action)| ((GroupResource::new(group, resource), subresource), action);
     table.into_iter().map(entry).collect()
+}
+
+/// The body's `spec` as a view. Clients send absent fields as null.
+pub(crate) fn spec_of<T: DeserializeOwned + Default>(body: &Value) -> ApiResult<T> {
+    match without_nulls(&body["spec"]) {
+        Value::Null => Ok(T::default()),
+        spec => serde_json::from_value(spec).map_err(|error| ApiError::bad_request(error.to_string())),
+    }
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let present = map.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(present.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// An object made for this answer, HTTP 201.

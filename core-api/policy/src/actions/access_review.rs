@@ -3,7 +3,7 @@
 //! Selectors in resource attributes are accepted and change no answer, since no built-in authorizer but the node one
 //! looks at them. Upstream: `pkg/registry/authorization/*/rest.go`, `pkg/apis/authorization/validation/validation.go`.
 
-use super::created;
+use super::{created, spec_of};
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, User};
 use proa_registry::{
@@ -78,7 +78,7 @@ impl AccessReview {
 
     async fn answer(&self, request: ActionRequest) -> ApiResult<Written> {
         let mut review = request.body;
-        let spec = Spec::deserialize(&review["spec"]).map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let spec: Spec = spec_of(&review)?;
         let errors = validate(self.subject, &spec, &review["metadata"]);
         if !errors.is_empty() {
             return Err(ApiError::invalid(&request.target.kind.def.group_kind(), "", &errors));

@@ -3,7 +3,7 @@
 //! Owns: validation, what a token may be bound to, its lifetime. Upstream:
 //! `pkg/registry/core/serviceaccount/storage/token.go`, `pkg/serviceaccount/claims.go`.
 
-use super::created;
+use super::{created, spec_of};
 use crate::{
     admission::node_restriction,
     objects,
@@ -86,7 +86,7 @@ impl TokenRequest {
         let account =
             objects::get_meta(registry, &objects::SERVICE_ACCOUNTS, &target.namespace, &target.name)?;
         check_uid(&body["metadata"], target, &account.uid)?;
-        let mut spec = Spec::deserialize(&body["spec"]).map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let mut spec: Spec = spec_of(&body)?;
         if spec.audiences.is_empty() {
             spec.audiences.clone_from(&self.audiences);
         }

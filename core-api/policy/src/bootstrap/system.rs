@@ -103,11 +103,15 @@ pub(super) fn kubernetes_service(settings: &Settings) -> Vec<Wanted> {
         "endpoints": [{"addresses": [settings.advertise.to_string()], "conditions": {"ready": true}}],
         "ports": [port],
     });
-    vec![
-        wanted(objects::SERVICES, service, target_port),
-        wanted(objects::ENDPOINTS, endpoints, reconcile::overwrite),
-        wanted(objects::ENDPOINT_SLICES, slice, reconcile::overwrite),
-    ]
+    let mut all = vec![wanted(objects::SERVICES, service, target_port)];
+    if settings.advertise.is_loopback() {
+        // Endpoints cannot name a loopback address, and no pod could reach it.
+        tracing::warn!(advertise = %settings.advertise, "the Service `kubernetes` has no endpoints");
+        return all;
+    }
+    all.push(wanted(objects::ENDPOINTS, endpoints, reconcile::overwrite));
+    all.push(wanted(objects::ENDPOINT_SLICES, slice, reconcile::overwrite));
+    all
 }
 
 /// Only the port behind the Service follows the settings: its address cannot change.

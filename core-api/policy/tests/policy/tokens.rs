@@ -73,8 +73,11 @@ fn claims(token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused() {
+async fn empty_requests_are_completed_and_wrong_ones_refused() {
     let cluster = Cluster::start().await;
+    for spec in [Value::Null, json!({"audiences": null, "expirationSeconds": null, "boundObjectRef": null})] {
+        request(&cluster, &admin(), spec).await.unwrap();
+    }
     for (spec, want) in [
         (json!({"expirationSeconds": 10}), "may not specify a duration less than 10 minutes"),
         (
