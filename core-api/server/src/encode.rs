@@ -27,6 +27,7 @@ use proa_registry::{
     registry::Kind,
     request::{List, Object, WatchStream},
 };
+use proa_schema::jsonpath::JsonPath;
 use proa_store::Revision;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -34,14 +35,21 @@ use std::sync::Arc;
 /// How the answers of one request are written.
 #[derive(Clone)]
 pub(crate) struct Encoder {
-    pub(crate) kind: Arc<Kind>,
-    pub(crate) form: Form,
+    kind: Arc<Kind>,
+    form: Form,
     /// What table rows carry besides their cells.
-    pub(crate) include: Include,
-    pub(crate) now: Timestamp,
+    include: Include,
+    now: Timestamp,
+    /// Where a custom kind's columns are.
+    paths: Arc<[Option<JsonPath>]>,
 }
 
 impl Encoder {
+    pub(crate) fn new(kind: Arc<Kind>, form: Form, include: Include, now: Timestamp) -> Self {
+        let paths = if form.shape == Shape::Table { table::compile(&kind.def) } else { Arc::default() };
+        Self { kind, form, include, now, paths }
+    }
+
     /// One object.
     pub(crate) fn object(
         &self,

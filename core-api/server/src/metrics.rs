@@ -54,6 +54,9 @@ struct RequestKind {
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 5.0, 15.0, 60.0];
 
+/// A number of the store and how it is read.
+type StoreGauge = (Gauge, fn(&proa_store::Stats) -> u64);
+
 /// All metrics of a server.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
@@ -63,7 +66,7 @@ pub(crate) struct Metrics {
     watchers: Family<KindLabels, Gauge>,
     watch_events: Family<KindLabels, Counter>,
     stored: Family<StoredLabels, Gauge>,
-    store: [(Gauge, fn(&proa_store::Stats) -> u64); 5],
+    store: [StoreGauge; 5],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,7 +127,7 @@ impl Metrics {
     }
 
     /// Counts an answered request.
-    pub(crate) fn answered(&self, labels: Labels, dry_run: bool, code: u16, seconds: f64) {
+    pub(crate) fn answered(&self, labels: &Labels, dry_run: bool, code: u16, seconds: f64) {
         let total = Total {
             verb: labels.verb.clone(),
             dry_run: if dry_run { "All".into() } else { "".into() },
@@ -138,7 +141,7 @@ impl Metrics {
         };
         self.total.get_or_create(&total).inc();
         if labels.verb != "WATCH" {
-            self.seconds.get_or_create(&labels).observe(seconds);
+            self.seconds.get_or_create(labels).observe(seconds);
         }
     }
 

@@ -187,9 +187,9 @@ fn decode_path(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(method: Method, target: &str) -> RequestInfo {
+    fn of(method: &Method, target: &str) -> RequestInfo {
         let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
-        parse(&method, path, &Query::parse(query)).unwrap()
+        parse(method, path, &Query::parse(query)).unwrap()
     }
 
     /// method, target, then verb, group, version, namespace, resource, subresource, name
@@ -242,7 +242,7 @@ mod tests {
             (Method::PATCH, "/api/v1/namespaces/n/pods/a%3Ab/", ["patch", "", "v1", "n", "pods", "", "a:b"]),
         ];
         for (method, target, want) in table {
-            let info = of(method.clone(), target);
+            let info = of(method, target);
             let got = [
                 info.verb,
                 info.group.as_str(),
@@ -269,7 +269,7 @@ mod tests {
             ("/openapi/v3/apis/apps/v1", "/openapi/v3/apis/apps/v1"),
             ("/foo/v1/pods", "/foo/v1/pods"),
         ] {
-            let info = of(Method::GET, target);
+            let info = of(&Method::GET, target);
             assert!(!info.is_resource, "{target}");
             assert_eq!((info.verb, info.path.as_str()), ("get", path));
         }
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn paths_behind_a_subresource_are_kept() {
-        let info = of(Method::GET, "/api/v1/namespaces/n/services/s/proxy/a/b");
+        let info = of(&Method::GET, "/api/v1/namespaces/n/services/s/proxy/a/b");
         assert_eq!((info.subresource.as_str(), info.parts_after_subresource.as_str()), ("proxy", "/a/b"));
         assert!(info.is_long_running());
     }

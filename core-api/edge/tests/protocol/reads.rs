@@ -85,6 +85,14 @@ async fn tables(cluster: &Cluster) {
     assert_eq!(none["rows"][0]["object"], Value::Null);
     let wrong = cluster.get_as(accept, &format!("{TOYS}?includeObject=Some")).await;
     assert_eq!(wrong.status, 400);
+    let body = r#"{"kind":"Box","apiVersion":"toy.example/v1","metadata":{"name":"b","labels":{"by":"me"}}}"#;
+    cluster.send("POST", "/apis/toy.example/v1/boxes", &[], body).await;
+    let table = cluster.get_as(accept, "/apis/toy.example/v1/boxes").await.json();
+    assert_eq!(table["columnDefinitions"][0]["name"], "Name", "a custom kind's name is implied");
+    assert_eq!(table["columnDefinitions"][1]["name"], "Made By");
+    assert_eq!(table["rows"][0]["cells"], json!(["b", "me", "0s"]));
+    let list = cluster.get("/apis/toy.example/v1/boxes").await.json();
+    assert_eq!(list["items"][0]["kind"], "Box", "items of custom kinds carry their kind");
     let missing = cluster.get_as(accept, &format!("{TOYS}/zzz")).await;
     assert_eq!(missing.json()["kind"], "Status", "errors are never tables");
 }

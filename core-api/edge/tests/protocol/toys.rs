@@ -4,7 +4,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use proa_meta::{ApiResult, GroupResource, Gvk, User};
 use proa_registry::{
     Attributes, Authorizer, Decision, KindDef, Registry,
-    kind::{Column, Generation, Scale, Selectable, Strategy, SubresourceDef},
+    kind::{Column, Generation, Row, Scale, Selectable, Strategy, SubresourceDef, Table},
     registry::{Config, Plugins},
     request::{Action, ActionRequest, Object, Written},
 };
@@ -113,6 +113,13 @@ fn catalogue() -> Vec<KindDef> {
     let mut boxes =
         KindDef::cluster(Gvk::new("toy.example", "v1", "Box"), "boxes", schema(object(Vec::new())));
     boxes.deprecation = Some("toy.example/v1 Box is deprecated; use a bag".into());
+    boxes.custom = true;
+    boxes.table = Table {
+        columns: vec![Column::text("Made By"), Column::of("Age", "date")],
+        row: Row::Paths(
+            [".metadata.labels.by".to_owned(), ".metadata.creationTimestamp".to_owned()].to_vec().into(),
+        ),
+    };
     let reviews =
         KindDef::cluster(Gvk::new("toy.example", "v1", "Review"), "reviews", SchemaRef::default()).answered();
     vec![namespaces, toys(), boxes, reviews]

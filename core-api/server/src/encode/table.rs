@@ -8,8 +8,8 @@ use proa_meta::{ApiError, ApiResult};
 use proa_registry::{
     Entry, KindDef,
     kind::{Column, Row},
-    registry::Kind,
 };
+use proa_schema::jsonpath::JsonPath;
 use proa_store::Revision;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(super) fn of_value(encoder: &Encoder, value: &Value, out: &mut Vec<u8>) {
         Include::Metadata => encoder.partial_value(value),
         Include::Object => value.clone(),
     };
-    let row = json!({"cells": cells(&encoder.kind, value, encoder.now), "object": object});
+    let row = json!({"cells": cells(encoder, value), "object": object});
     text::write(&row, out);
     out.extend_from_slice(b"]}");
 }
@@ -81,8 +81,14 @@ pub(super) fn open(encoder: &Encoder, revision: Revision, columns: bool, out: &m
 
 /// The list of column definitions.
 pub(super) fn write_columns(def: &KindDef, out: &mut Vec<u8>) {
-    let implied = matches!(def.table.row, Row::Paths(_)).then(|| column(&Column::name()));
-    let columns: Vec<Value> = implied.into_iter().chain(def.table.columns.iter().map(column)).collect();
+    let mut columns: Vec<Value> = def.table.columns.iter().map(column).collect();
+    if let Row::Paths(paths) = &def.table.row {
+        for (column, path) in columns.iter_mut().zip(paths.iter()).filter(|(c, _)| c["description"] == "") {
+            column["description"] =
+                json!(format!("Custom resource definition column (in JSONPath format): {path}"));
+        }
+        columns.insert(0, column(&Column::name()));
+    }
     text::write(&columns, out);
 }
 
@@ -97,7 +103,7 @@ fn column(column: &Column) -> Value {
 pub(super) fn write_row(encoder: &Encoder, entry: &Entry, revision: Revision, out: &mut Vec<u8>) {
     let value = entry.value_at(&encoder.kind.def, revision);
     out.extend_from_slice(b"{\"cells\":");
-    text::write(&cells(&encoder.kind, &value, encoder.now), out);
+    text::write(&cells(encoder, &value), out);
     out.extend_from_slice(b",\"object\":");
     match encoder.include {
         Include::None => out.extend_from_slice(b"null"),
@@ -107,18 +113,27 @@ pub(super) fn write_row(encoder: &Encoder, entry: &Entry, revision: Revision, ou
     out.push(b'}');
 }
 
-fn cells(kind: &Kind, object: &Value, now: jiff::Timestamp) -> Vec<Value> {
-    match &kind.def.table.row {
-        Row::Function(row) => row(object, now),
-        Row::Paths(paths) => {
+fn cells(encoder: &Encoder, object: &Value) -> Vec<Value> {
+    let table = &encoder.kind.def.table;
+    match &table.row {
+        Row::Function(row) => row(object, encoder.now),
+        Row::Paths(_) => {
             let name = object["metadata"]["name"].clone();
-            let columns = kind.def.table.columns.iter().zip(paths.iter());
-            let cell = |(column, path): (&Column, &String)| path_cell(column, path, object, now);
+            let columns = table.columns.iter().zip(encoder.paths.iter());
+            let cell = |(column, path): (&Column, &Option<JsonPath>)| match path {
+                Some(path) => proa_schema::table::cell(path, &column.kind, object, encoder.now),
+                None => Value::Null,
+            };
             std::iter::once(name).chain(columns.map(cell)).collect()
         }
     }
 }
 
-fn path_cell(_column: &Column, _path: &str, _object: &Value, _now: jiff::Timestamp) -> Value {
-    Value::Null
+/// A custom kind's columns made ready: once per request, for parsing costs more than a cell.
+pub(super) fn compile(def: &KindDef) -> Arc<[Option<JsonPath>]> {
+    match &def.table.row {
+        Row::Function(_) => Arc::default(),
+        // Definitions with paths that do not parse are not accepted.
+        Row::Paths(paths) => paths.iter().map(|path| JsonPath::parse(path).ok()).collect(),
+    }
 }

@@ -26,7 +26,7 @@ pub(super) fn frames(
     let mut frames = Frames { encoder, version, columns_sent: false };
     let pieces = events.map(move |batch| {
         sent(batch.len());
-        futures::stream::iter(frames.batch(batch).into_iter().map(Ok))
+        futures::stream::iter(frames.batch(&batch).into_iter().map(Ok))
     });
     pieces.flatten().boxed()
 }
@@ -47,10 +47,10 @@ struct Frames {
 }
 
 impl Frames {
-    fn batch(&mut self, batch: Vec<WatchEvent>) -> Vec<Bytes> {
+    fn batch(&mut self, batch: &[WatchEvent]) -> Vec<Bytes> {
         let single = batch.len() == 1;
         let (mut pieces, mut out) = (Vec::new(), Vec::new());
-        for event in &batch {
+        for event in batch {
             match self.shared(event) {
                 Some(line) if single => return vec![line],
                 Some(line) => out.extend_from_slice(&line),

@@ -90,7 +90,7 @@ impl Trace {
         if code >= 500 {
             tracing::warn!(path = self.path, code, seconds, "request failed");
         }
-        server.metrics.answered(self.labels, self.dry_run, code, seconds);
+        server.metrics.answered(&self.labels, self.dry_run, code, seconds);
         response
     }
 }

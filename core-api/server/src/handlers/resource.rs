@@ -99,7 +99,7 @@ impl Call<'_> {
             _ => Include::default(),
         };
         let now = self.server.config.registry.now();
-        Ok(Encoder { kind: Arc::clone(&self.kind), form, include, now })
+        Ok(Encoder::new(Arc::clone(&self.kind), form, include, now))
     }
 }
 

@@ -20,16 +20,16 @@ pub(super) fn of(part: &Part<'_>, version: OpenApi) -> Value {
             false => everywhere.clone(),
         };
         let item = format!("{collection}/{{name}}");
-        put(&mut paths, &collection, collection_operations(def), def, version);
+        put(&mut paths, &collection, &collection_operations(def), def, version);
         if def.behaviour == Behaviour::Stored {
             if def.is_namespaced() {
                 let all = Operation { across: true, ..list(def) };
-                put(&mut paths, &everywhere, vec![all], def, version);
+                put(&mut paths, &everywhere, &[all], def, version);
             }
-            put(&mut paths, &item, item_operations(def, "", name_of(def)), def, version);
+            put(&mut paths, &item, &item_operations(def, "", &name_of(def)), def, version);
         }
         for (subresource, operations) in subresource_operations(def) {
-            put(&mut paths, &format!("{item}/{subresource}"), operations, def, version);
+            put(&mut paths, &format!("{item}/{subresource}"), &operations, def, version);
         }
     }
     Value::Object(paths)
@@ -38,7 +38,7 @@ pub(super) fn of(part: &Part<'_>, version: OpenApi) -> Value {
 fn put(
     paths: &mut Map<String, Value>,
     path: &str,
-    operations: Vec<Operation>,
+    operations: &[Operation],
     def: &KindDef,
     version: OpenApi,
 ) {
@@ -65,16 +65,16 @@ fn collection_operations(def: &KindDef) -> Vec<Operation> {
     vec![list(def), create, delete]
 }
 
-fn item_operations(def: &KindDef, subresource: &'static str, type_name: String) -> Vec<Operation> {
+fn item_operations(def: &KindDef, subresource: &'static str, type_name: &str) -> Vec<Operation> {
     let of = |method, action, body: Option<String>| Operation {
         subresource,
-        answer: type_name.clone(),
+        answer: type_name.to_owned(),
         body,
         ..Operation::new(method, action, def)
     };
     let mut operations = vec![
         of("get", "get", None),
-        of("put", "put", Some(type_name.clone())),
+        of("put", "put", Some(type_name.to_owned())),
         of("patch", "patch", Some(PATCH.to_owned())),
     ];
     if subresource.is_empty() {
@@ -87,10 +87,10 @@ fn item_operations(def: &KindDef, subresource: &'static str, type_name: String) 
 fn subresource_operations(def: &KindDef) -> Vec<(&'static str, Vec<Operation>)> {
     let mut found = Vec::new();
     if def.status {
-        found.push(("status", item_operations(def, "status", name_of(def))));
+        found.push(("status", item_operations(def, "status", &name_of(def))));
     }
     if def.scale.is_some() {
-        let mut operations = item_operations(def, "scale", SCALE.to_owned());
+        let mut operations = item_operations(def, "scale", SCALE);
         for operation in &mut operations {
             operation.gvk = proa_meta::Gvk::new("autoscaling", "v1", "Scale");
         }
