@@ -96,8 +96,9 @@ impl Log {
     /// The files on some other disk.
     pub fn on(disk: Arc<dyn Disk>, options: LogOptions) -> Self {
         let files = Mutex::new(Files::default());
-        let (turn, stop, active_bytes) = (Mutex::new(()), AtomicBool::new(false), AtomicU64::new(0));
-        let shared = Shared { disk, files, active_bytes, turn, stop };
+        let (orders, turn) = (Mutex::default(), Mutex::default());
+        let (active_bytes, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let shared = Shared { disk, files, active_bytes, orders, turn, stop };
         Log {
             shared: Arc::new(shared),
             options,
@@ -131,7 +132,9 @@ impl Log {
 
     /// Starts a new segment if the current one has anything.
     fn rotate(&mut self) -> Result<(), EngineError> {
-        self.active()?;
+        if self.active()?.is_empty() {
+            return Ok(());
+        }
         let active = self.start(self.last, self.next, None)?;
         if let Some(old) = self.active.replace(active) {
             self.shared.files.lock().segments.push(old.seal());
@@ -163,21 +166,20 @@ impl Log {
     }
 
     fn fold(&mut self) {
-        if self.folding.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        let shared = Arc::clone(&self.shared);
+        if !shared.order_fold(self.compacted) {
             return;
         }
-        let (shared, up_to) = (Arc::clone(&self.shared), self.compacted);
-        let fold = move || {
-            if let Err(error) = shared.fold(up_to) {
-                tracing::warn!(%error, "cannot rewrite the store's files; they are kept as they are");
-            }
-        };
         if !self.options.background {
-            return fold();
+            return shared.fold_orders();
         }
-        match std::thread::Builder::new().name("store-fold".into()).spawn(fold) {
+        let worker = Arc::clone(&shared);
+        match std::thread::Builder::new().name("store-fold".into()).spawn(move || worker.fold_orders()) {
             Ok(thread) => self.folding = Some(thread),
-            Err(error) => tracing::warn!(%error, "cannot start to rewrite the store's files"),
+            Err(error) => {
+                shared.orders.lock().is_running = false;
+                tracing::warn!(%error, "cannot start to rewrite the store's files");
+            }
         }
     }
 

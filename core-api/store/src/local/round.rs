@@ -9,15 +9,17 @@ pub(super) struct Round<'a> {
     published: &'a dyn Published,
     /// What the admitted writes made of their keys.
     pending: HashMap<Key, Option<Revision>>,
-    /// The last revision that was given out.
+    /// The last revision that is visible, or will be with this batch.
+    current: Revision,
+    /// The last revision that was given out: it may be later, after a failed batch.
     pub(super) last: Revision,
     /// What the admitted writes change, in order.
     pub(super) changes: Vec<Change>,
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(published: &'a dyn Published, last: Revision) -> Self {
-        Round { published, pending: HashMap::new(), last, changes: Vec::new() }
+    pub(super) fn new(published: &'a dyn Published, current: Revision, last: Revision) -> Self {
+        Round { published, pending: HashMap::new(), current, last, changes: Vec::new() }
     }
 
     fn head(&self, key: &Key) -> Option<Revision> {
@@ -44,8 +46,8 @@ impl<'a> Round<'a> {
             }
             self.pending.insert(op.key.clone(), op.value.is_some().then_some(revision));
             self.changes.push(Change { revision, key: op.key, value: op.value });
-            self.last = revision;
+            (self.current, self.last) = (revision, revision);
         }
-        Ok(self.last)
+        Ok(self.current)
     }
 }

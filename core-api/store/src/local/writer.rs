@@ -96,7 +96,7 @@ impl<E: Engine> Writer<E> {
     fn commit(&mut self, write: Write, reply: Reply) -> Option<Request> {
         let usable = self.unseal();
         let published = Arc::clone(&self.published);
-        let mut round = Round::new(&*published, self.assigned);
+        let mut round = Round::new(&*published, self.revision, self.assigned);
         let (mut won, mut lost) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut next = Some((write, reply));

@@ -27,9 +27,19 @@ pub(super) struct Shared {
     pub(super) files: Mutex<Files>,
     /// The length of the segment being written.
     pub(super) active_bytes: AtomicU64,
+    pub(super) orders: Mutex<Orders>,
     /// One rewriting at a time: it removes files that another one would read.
     pub(super) turn: Mutex<()>,
     pub(super) stop: AtomicBool,
+}
+
+/// What the writer wants rewritten.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Segments up to this revision.
+    up_to: Option<Revision>,
+    /// A thread is at work, or about to be.
+    pub(super) is_running: bool,
 }
 
 /// Every object that is live at a revision, in no order.
@@ -71,8 +81,31 @@ impl Shared {
         self.files.lock().bytes() + self.active_bytes.load(Ordering::Relaxed)
     }
 
+    /// Orders a rewriting. Answers whether somebody has to start [`Shared::fold_orders`].
+    pub(super) fn order_fold(&self, up_to: Revision) -> bool {
+        let mut orders = self.orders.lock();
+        orders.up_to = Some(up_to);
+        !std::mem::replace(&mut orders.is_running, true)
+    }
+
+    /// Rewrites until nothing is ordered.
+    pub(super) fn fold_orders(&self) {
+        loop {
+            let up_to = {
+                let mut orders = self.orders.lock();
+                let up_to = orders.up_to.take();
+                orders.is_running = up_to.is_some();
+                up_to
+            };
+            let Some(up_to) = up_to else { return };
+            if let Err(error) = self.fold(up_to) {
+                tracing::warn!(%error, "cannot rewrite the store's files; they are kept as they are");
+            }
+        }
+    }
+
     /// Rewrites the segments that hold nothing later than a revision.
-    pub(super) fn fold(&self, up_to: Revision) -> Result<(), OpenError> {
+    fn fold(&self, up_to: Revision) -> Result<(), OpenError> {
         let _turn = self.turn.lock();
         let files = self.files.lock().clone();
         let segments = files.segments_up_to(up_to);

@@ -245,6 +245,11 @@ impl Active {
         }
     }
 
+    /// Whether it has no record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.offset == HEADER as u64
+    }
+
     /// Where records that are put together for it will be, and under which salt.
     pub(super) fn place(&self) -> (u64, u64) {
         (self.salt, self.offset)

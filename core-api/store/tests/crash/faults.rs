@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use futures::poll;
@@ -14,6 +15,9 @@ use proa_store::{
 use crate::disk::{Faults, Image, TestDisk};
 
 type TheDisk = TestDisk<()>;
+
+/// What has not happened after this long never will.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn options() -> LogOptions {
     LogOptions { segment_bytes: 4000, fill_bytes: 1000, fold_bytes: 4000, ..LogOptions::default() }
@@ -57,6 +61,8 @@ async fn s6_a_sync_that_fails_once_fails_one_batch_for_good() {
     let failed = store.commit(put("/b", 10)).await;
     assert!(matches!(failed, Err(CommitError::Io(_))), "the write is known not to be applied: {failed:?}");
     assert_eq!(mirror.state().live.len(), 1);
+    let nothing = store.commit(Write::one(Op::delete("/never", Expect::Any))).await;
+    assert_eq!(nothing, Ok(Revision(1)), "a revision that readers have");
     let later = store.commit(put("/b", 10)).await.unwrap();
     assert!(later > Revision(2), "the failed write's revision is not used again, {later}");
     assert_eq!(store.stats().failures, 1);
@@ -202,7 +208,7 @@ impl Published for Slow {
     fn publish(&self, revision: Revision, changes: &[Change]) {
         self.mirror.publish(revision, changes);
         self.entered.send(()).unwrap();
-        self.leave.lock().unwrap().recv().unwrap();
+        self.leave.lock().unwrap().recv_timeout(PATIENCE).unwrap();
     }
 }
 
@@ -219,7 +225,7 @@ async fn held(
     let store = Local::open(log, slow, Options { batch_writes: 64, ..Options::default() }).unwrap();
     let mut answers = vec![store.commit(put("/first", 1))];
     assert!(poll!(&mut answers[0]).is_pending());
-    entries.recv().unwrap();
+    entries.recv_timeout(PATIENCE).unwrap();
     for write in writes {
         let mut answer = store.commit(write);
         assert!(poll!(&mut answer).is_pending(), "nothing is acknowledged meanwhile");
@@ -235,7 +241,7 @@ async fn writes_that_wait_share_one_sync() {
     let (store, answers, leave, entries) = held(&disk, writes).await;
     leave.send(()).unwrap();
     for _ in 0..2 {
-        entries.recv().unwrap();
+        entries.recv_timeout(PATIENCE).unwrap();
         leave.send(()).unwrap();
     }
     let answers = join_all(answers).await;
