@@ -90,8 +90,6 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
         dir.display().to_string(),
         "--listen".to_owned(),
         server.listen.to_string(),
-        "--advertise".to_owned(),
-        server.advertise.to_string(),
         "--node-ports".to_owned(),
         server.node_ports.clone(),
         "--cluster-domain".to_owned(),
@@ -106,6 +104,7 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
             list.extend([flag.to_owned(), value]);
         }
     };
+    option("--advertise", server.advertise.map(|a| a.to_string()));
     option("--port", server.port.map(|p| p.to_string()));
     option("--service-cidr", server.service_cidr.clone());
     option("--pod-cidr", server.pod_cidr.clone());

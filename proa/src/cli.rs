@@ -64,9 +64,10 @@ pub(crate) struct Server {
     /// Address to listen on.
     #[arg(long, default_value = "0.0.0.0")]
     pub(crate) listen: IpAddr,
-    /// Address under which nodes and clients reach the API; goes into the kubeconfig.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) advertise: IpAddr,
+    /// Address under which other machines reach the API; goes into the kubeconfig and into the endpoints of the
+    /// Service `kubernetes` [default: the machine's own for endpoints, 127.0.0.1 in the kubeconfig].
+    #[arg(long)]
+    pub(crate) advertise: Option<IpAddr>,
     /// Further names and addresses of the serving certificate.
     #[arg(long)]
     pub(crate) tls_san: Vec<String>,

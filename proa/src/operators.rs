@@ -30,7 +30,11 @@ macro_rules! operators {
     };
 }
 
-operators! {}
+operators! {
+    "service-account" => proa_operator_service_account,
+    "deployment" => proa_operator_deployment,
+    "replicaset" => proa_operator_replicaset,
+}
 
 /// The operators that are not disabled.
 pub(crate) fn enabled(disabled: &[String]) -> Result<Vec<Operator>> {
@@ -43,6 +47,23 @@ pub(crate) fn enabled(disabled: &[String]) -> Result<Vec<Operator>> {
         return Ok(Vec::new());
     }
     Ok(all.into_iter().filter(|o| !disabled.iter().any(|d| d == o.name)).collect())
+}
+
+/// What filling the shared caches needs: to read what any of the operators watches.
+pub(crate) fn cache_rules(operators: &[Operator]) -> Value {
+    let rules = operators.iter().flat_map(|o| match (o.rules)() {
+        Value::Array(rules) => rules,
+        _ => Vec::new(),
+    });
+    let watched = rules.filter(|rule| rule["verbs"].as_array().is_some_and(|v| v.iter().any(|v| v == "watch")));
+    let read = watched.map(|mut rule| {
+        rule["verbs"] = serde_json::json!(["get", "list", "watch"]);
+        rule
+    });
+    let mut read: Vec<Value> = read.collect();
+    read.sort_by_cached_key(ToString::to_string);
+    read.dedup();
+    Value::Array(read)
 }
 
 /// `proa operator NAME`: one operator in a process of its own, until interrupted.

@@ -5,7 +5,6 @@ use anyhow::{Context, Result};
 use proa_assembly::Core;
 use proa_edge::EdgeConfig;
 use proa_kit::{CachePool, RunConfig};
-use proa_meta::{User, identity};
 use proa_policy::bootstrap;
 use proa_store::{Engine, Log, LogOptions, Memory};
 use std::{
@@ -19,8 +18,8 @@ use tokio::{
     task::JoinSet,
 };
 
-/// User that fills the caches that operators of one process share.
-const CACHE_USER: &str = "system:proa:cache";
+/// Fills the caches that the operators of the process share, under an identity of its own.
+const CACHE: &str = "cache";
 
 /// Runs until interrupted.
 pub(crate) async fn run(args: &cli::Server) -> Result<()> {
@@ -46,7 +45,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     pki.write_admin_kubeconfig(&dir.join("admin.kubeconfig"), &settings.url(), &settings.name)?;
     let shutdown = tokio_util::sync::CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let caches = CachePool::shared(core.client(User::new(CACHE_USER, &[identity::AUTHENTICATED])));
+    let caches = CachePool::shared(core.operator(CACHE));
     for operator in operators {
         let config = RunConfig {
             caches: Some(caches.clone()),
@@ -94,7 +93,8 @@ fn core_settings(
     pki: &certificates::Pki,
     operators: &[operators::Operator],
 ) -> Result<proa_assembly::Settings> {
-    let rules = |o: &operators::Operator| (o.name.to_owned(), (o.rules)());
+    let mut roles: Vec<_> = operators.iter().map(|o| (o.name.to_owned(), (o.rules)())).collect();
+    roles.push((CACHE.to_owned(), operators::cache_rules(operators)));
     Ok(proa_assembly::Settings {
         services: (settings.services.address, settings.services.bits),
         node_ports: settings.node_ports.clone(),
@@ -107,7 +107,7 @@ fn core_settings(
         },
         signing_key: Arc::new(pki.signing_key()?),
         issuer: format!("https://kubernetes.default.svc.{}", settings.domain),
-        operators: operators.iter().map(rules).collect(),
+        operators: roles,
         event_ttl: Some(args.event_ttl),
     })
 }

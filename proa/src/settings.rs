@@ -51,7 +51,10 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: IpAddr,
+    /// Where the endpoints of the Service `kubernetes` point; never a loopback address, which upstream refuses there.
     pub(crate) advertise: IpAddr,
+    /// Where the kubeconfig points.
+    pub(crate) reached_at: IpAddr,
     pub(crate) port: u16,
     pub(crate) tls_san: Vec<String>,
     pub(crate) services: Network,
@@ -70,15 +73,17 @@ impl Settings {
             Some(text) => Network::parse(text).with_context(|| format!("{flag} {text:?}")),
             None => Ok(derived),
         };
+        let pods = network(&server.pod_cidr, "--pod-cidr", derived.pods)?;
         Ok(Self {
             name: name.clone(),
             data_dir: data_dir(&server.cluster)?,
             listen: server.listen,
-            advertise: server.advertise,
+            advertise: server.advertise.or_else(own_address).unwrap_or_else(|| IpAddr::V4(pods.nth(1))),
+            reached_at: server.advertise.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: server.port.unwrap_or(derived.port),
             tls_san: server.tls_san.clone(),
             services: network(&server.service_cidr, "--service-cidr", derived.services)?,
-            pods: network(&server.pod_cidr, "--pod-cidr", derived.pods)?,
+            pods,
             node_ports: ports(&server.node_ports)
                 .with_context(|| format!("--node-ports {:?}", server.node_ports))?,
             domain: server.cluster_domain.clone(),
@@ -86,11 +91,18 @@ impl Settings {
     }
     /// `https://ADDRESS:PORT`.
     pub(crate) fn url(&self) -> String {
-        match self.advertise {
+        match self.reached_at {
             IpAddr::V4(address) => format!("https://{address}:{}", self.port),
             IpAddr::V6(address) => format!("https://[{address}]:{}", self.port),
         }
     }
+}
+
+/// The address that the machine's default route uses. Connecting a datagram socket sends nothing.
+fn own_address() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    socket.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 fn check_name(name: &str) -> Result<()> {

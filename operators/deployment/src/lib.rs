@@ -83,3 +83,13 @@ fn last_pods(change: &Change<PodView>, reader: &Reader, wake: &mut dyn FnMut(Key
         wake(key);
     }
 }
+
+/// RBAC rules that follow from its declared watches and writes.
+pub fn rules() -> Value {
+    proa_kit::operator::operator_rules(&DeploymentOperator)
+}
+
+/// Runs it until shutdown.
+pub async fn run(client: proa_kit::Client, config: proa_kit::RunConfig) {
+    proa_kit::run(DeploymentOperator, client, config).await;
+}

@@ -72,3 +72,13 @@ fn adopters(change: &Change<PodView>, reader: &Reader, wake: &mut dyn FnMut(Key)
         }
     }
 }
+
+/// RBAC rules that follow from its declared watches and writes.
+pub fn rules() -> Value {
+    proa_kit::operator::operator_rules(&ReplicaSetOperator)
+}
+
+/// Runs it until shutdown.
+pub async fn run(client: proa_kit::Client, config: proa_kit::RunConfig) {
+    proa_kit::run(ReplicaSetOperator, client, config).await;
+}

@@ -66,8 +66,8 @@ fn schema(definition: &Value, version: &Value) -> ApiResult<SchemaRef> {
 }
 
 fn table(version: &Value) -> Table {
-    let mut columns = vec![Column::name()];
-    let mut paths = vec![".metadata.name".to_owned()];
+    // The name comes first and is implied.
+    let (mut columns, mut paths) = (Vec::new(), Vec::new());
     match version["additionalPrinterColumns"].as_array() {
         Some(declared) if !declared.is_empty() => {
             for column in declared {

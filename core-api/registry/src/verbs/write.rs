@@ -97,7 +97,6 @@ impl<'a> Stages<'a> {
         match self.options.field_validation {
             FieldValidation::Ignore => Ok(Vec::new()),
             FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
-            FieldValidation::Strict if self.def().custom => Err(ApiError::bad_request(strict_text(&issues))),
             FieldValidation::Strict => {
                 let gvk = &self.def().gvk;
                 Err(decode::cannot_be_handled(&gvk.kind, &gvk.version, &strict_text(&issues)))
@@ -120,6 +119,9 @@ impl<'a> Stages<'a> {
         issues = issues.into_iter().map(|issue| in_metadata(&issue)).collect();
         canonical::canonical(meta, &mut object["metadata"]);
         issues.extend(prune::prune(&def.schema, object, prune::Root::Resource));
+        let mut errors = FieldErrors::default();
+        issues.extend(prune::coerce_embedded(&def.schema, object, meta, &mut errors));
+        self.refuse(object, &errors)?;
         default::default_values(&def.schema, object);
         Ok(issues)
     }
