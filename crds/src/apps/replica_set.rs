@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use proa_meta::FieldErrors;
-use proa_registry::kind::{Column, Generation, KindDef, Selectable, Strategy};
+use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::Value;
 
 /// The kind.
@@ -31,7 +31,6 @@ pub(crate) fn kind() -> KindDef {
         .categories(&["all"])
         .with_status()
         .with_scale(scale())
-        .selectable(&[Selectable::new("status.replicas").or("0")])
         .with_table(&columns, row)
         .with_strategy(Strategy {
             default: |object| {

@@ -8,7 +8,7 @@ mod validate;
 use crate::{
     core::namespaced,
     cursor::Cursor,
-    fill::{absent, fields, items, keep, remove, same, set, sub, zero},
+    fill::{absent, items, remove, same, set, sub, zero},
     selector, table,
 };
 use jiff::Timestamp;
@@ -119,45 +119,39 @@ fn prepare_update(new: &mut Value, old: &Value) {
 
 /// Fields that the former type needed are dropped unless the caller changed them.
 fn drop_what_the_type_lost(new: &mut Value, old: &Value) {
-    let unchanged = |new: &Value, field: &str| same(&new[field], &old[field]);
-    if text(old, "type") != "ExternalName" && text(new, "type") == "ExternalName" {
-        if unchanged(new, "clusterIP") && unchanged(new, "clusterIPs") {
+    let kind = |spec: &Value| text(spec, "type").to_owned();
+    let (now, before) = (kind(new), kind(old));
+    if before != "ExternalName" && now == "ExternalName" {
+        if same(&new["clusterIP"], &old["clusterIP"]) && same(&new["clusterIPs"], &old["clusterIPs"]) {
             remove(new, "clusterIP");
             remove(new, "clusterIPs");
         }
-        for field in ["ipFamilies", "ipFamilyPolicy"] {
-            if unchanged(new, field) {
-                remove(new, field);
-            }
-        }
+        drop_unchanged(new, old, &["ipFamilies", "ipFamilyPolicy"]);
     }
-    let has_ports = |spec: &Value| matches!(text(spec, "type"), "NodePort" | "LoadBalancer");
-    if has_ports(old) && !has_ports(new) {
+    let has_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    if has_ports(&before) && !has_ports(&now) {
         let before = allocate::node_ports(old);
         if allocate::node_ports(new).iter().all(|port| before.contains(port)) {
             items(new, "ports").for_each(|port| remove(port, "nodePort"));
         }
     }
-    if needs_health_check(old) && !needs_health_check(new) && unchanged(new, "healthCheckNodePort") {
-        remove(new, "healthCheckNodePort");
+    if needs_health_check(old) && !needs_health_check(new) {
+        drop_unchanged(new, old, &["healthCheckNodePort"]);
     }
-    if text(old, "type") == "LoadBalancer" && text(new, "type") != "LoadBalancer" {
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if unchanged(new, field) {
-                remove(new, field);
-            }
+    if before == "LoadBalancer" && now != "LoadBalancer" {
+        drop_unchanged(new, old, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if is_external(old) && !is_external(new) {
+        drop_unchanged(new, old, &["externalTrafficPolicy"]);
+    }
+}
+
+fn drop_unchanged(new: &mut Value, old: &Value, fields: &[&str]) {
+    for field in fields {
+        if same(&new[*field], &old[*field]) {
+            remove(new, field);
         }
     }
-    if is_external(old) && !is_external(new) && unchanged(new, "externalTrafficPolicy") {
-        remove(new, "externalTrafficPolicy");
-    }
-    if text(new, "type") != "ExternalName"
-        && !old["ipFamilyPolicy"].is_null()
-        && new["ipFamilyPolicy"].is_null()
-    {
-        keep(new, old, "ipFamilyPolicy");
-    }
-    fields(new);
 }
 
 fn warnings(object: &Value) -> Vec<String> {

@@ -229,23 +229,23 @@ fn ports(spec: &mut Value, old: Option<&Value>, pool: &dyn Pool, errors: &mut Fi
     let path = root.child("ports");
     for (i, port) in items(spec, "ports").enumerate() {
         let number = port["port"].as_i64().unwrap_or(0);
-        match port["nodePort"].as_i64().unwrap_or(0) {
-            0 if !allocates => {}
-            0 => match by_port.get(&number).copied().or_else(|| pick(pool, &taken)) {
-                Some(picked) => {
-                    set(port, "nodePort", picked);
-                    taken.push(picked);
-                    if old.is_none() {
-                        by_port.insert(number, picked);
-                    }
-                }
-                None => errors.internal(&path, "failed to allocate a nodePort: range is full"),
-            },
-            asked if before.contains(&asked) || taken.contains(&asked) => {}
-            asked => {
-                taken.push(asked);
-                check_port(asked, &path.index(i).child("nodePort"), pool, errors);
-            }
+        let wanted = match (port["nodePort"].as_i64().unwrap_or(0), by_port.get(&number)) {
+            (0, _) if !allocates => continue,
+            (0, shared) => shared.copied(),
+            (asked, _) => Some(asked),
+        };
+        let is_new = |wanted: &i64| !before.contains(wanted) && !taken.contains(wanted);
+        if let Some(wanted) = wanted.filter(is_new) {
+            check_port(wanted, &path.index(i).child("nodePort"), pool, errors);
+        }
+        let Some(chosen) = wanted.or_else(|| pick(pool, &taken)) else {
+            errors.internal(&path, "failed to allocate a nodePort: range is full");
+            continue;
+        };
+        set(port, "nodePort", chosen);
+        taken.push(chosen);
+        if old.is_none() {
+            by_port.entry(number).or_insert(chosen);
         }
     }
 }
