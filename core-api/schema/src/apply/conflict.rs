@@ -16,8 +16,8 @@ use proa_meta::{
 pub(super) struct Conflict {
     /// As messages name the manager.
     manager: String,
-    /// Managers are listed in this order.
-    order: (String, Operation, String, String),
+    /// Managers are listed in the order of this text.
+    identifier: String,
     /// Fields in conflict.
     pub(super) fields: PathSet,
 }
@@ -28,12 +28,7 @@ impl Conflict {
         let fields = entry.fields.intersection(changed);
         (!fields.is_empty()).then(|| Self {
             manager: describe(entry),
-            order: (
-                entry.manager.clone(),
-                entry.operation,
-                entry.api_version.clone(),
-                entry.subresource.clone(),
-            ),
+            identifier: entry.identifier(),
             fields,
         })
     }
@@ -52,7 +47,7 @@ fn describe(entry: &Entry) -> String {
 
 /// 409 with one cause per field.
 pub(super) fn error(mut conflicts: Vec<Conflict>) -> ApiError {
-    conflicts.sort_by(|a, b| a.order.cmp(&b.order));
+    conflicts.sort_by(|a, b| a.identifier.cmp(&b.identifier));
     let causes: Vec<Cause> = conflicts.iter().flat_map(causes).collect();
     let message = match causes.as_slice() {
         [only] => format!("Apply failed with 1 conflict: {}: {}", only.message, only.field),

@@ -24,6 +24,15 @@ pub enum Operation {
     Update,
 }
 
+impl Operation {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
 /// What one manager owns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -50,6 +59,21 @@ impl Entry {
             && (self.operation == Operation::Apply || self.api_version == other.api_version)
     }
 
+    /// Upstream's text for the manager, by which managers are ordered.
+    pub(super) fn identifier(&self) -> String {
+        let mut parts = Vec::with_capacity(4);
+        let mut put = |name: &str, text: &str| {
+            if !text.is_empty() {
+                parts.push(format!("\"{name}\":{}", go_text::json(&Value::from(text))));
+            }
+        };
+        put("manager", &self.manager);
+        put("operation", self.operation.text());
+        put("apiVersion", if self.operation == Operation::Apply { "" } else { &self.api_version });
+        put("subresource", &self.subresource);
+        format!("{{{}}}", parts.join(","))
+    }
+
     fn seconds(&self) -> i64 {
         self.time.parse::<Timestamp>().map_or(0, Timestamp::as_second)
     }
@@ -64,10 +88,6 @@ impl Entry {
     }
 
     fn into_value(self) -> Value {
-        let operation = match self.operation {
-            Operation::Apply => "Apply",
-            Operation::Update => "Update",
-        };
         let mut map = Map::new();
         let mut put = |key: &str, text: String| {
             if !text.is_empty() {
@@ -75,7 +95,7 @@ impl Entry {
             }
         };
         put("manager", self.manager);
-        put("operation", operation.to_owned());
+        put("operation", self.operation.text().to_owned());
         put("apiVersion", self.api_version);
         put("time", self.time);
         put("fieldsType", "FieldsV1".to_owned());
