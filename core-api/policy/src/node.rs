@@ -6,13 +6,15 @@
 //! watch, which authorization attributes do not carry here, so a node may list all pods.
 //! Upstream: `plugin/pkg/auth/authorizer/node/node_authorizer.go`.
 
+pub mod bound;
 pub mod references;
 
 use crate::{bootstrap::table, rbac::rule::PolicyRule};
+use bound::BoundPods;
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::User;
 use proa_registry::{Attributes, Authorizer, Decision, Registry};
-use references::{Reference, References};
+use references::Reference;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ pub const NODES_GROUP: &str = "system:nodes";
 pub struct NodeAuthorizer {
     registry: Arc<Registry>,
     rules: Vec<PolicyRule>,
+    pods: BoundPods,
 }
 
 /// Whether a user is a node: its name, empty when the user name does not tell.
@@ -38,7 +41,7 @@ pub fn node_name(user: &User) -> Option<&str> {
 impl NodeAuthorizer {
     /// An authorizer over the registry's published pods.
     pub fn new(registry: Arc<Registry>) -> Arc<Self> {
-        Arc::new(Self { registry, rules: table::rules_of("system:node") })
+        Arc::new(Self { registry, rules: table::rules_of("system:node"), pods: BoundPods::default() })
     }
 
     fn decide(&self, request: &Attributes) -> Decision {
@@ -94,9 +97,9 @@ impl NodeAuthorizer {
         if request.verb != "get" || !request.subresource.is_empty() {
             return no_opinion("can only get individual resources of this type");
         }
-        let claim = references::claim_of_volume(&self.registry, &request.name);
+        let claim = bound::claim_of_volume(&self.registry, &request.name);
         let used = claim.is_some_and(|(namespace, name)| {
-            References::of(&self.registry).refers(node, &namespace, Reference::Claim, &name)
+            self.pods.refer(&self.registry, node, &namespace, Reference::Claim, &name)
         });
         if used { allow() } else { unrelated(node) }
     }
@@ -117,7 +120,7 @@ impl NodeAuthorizer {
     fn pod(&self, node: &str, request: &Attributes) -> Decision {
         match (request.verb.as_str(), request.subresource.as_str()) {
             ("get", "") => {
-                let bound = references::is_bound(&self.registry, &request.namespace, &request.name, node);
+                let bound = bound::is_bound(&self.registry, &request.namespace, &request.name, node);
                 if bound { allow() } else { unrelated(node) }
             }
             ("list" | "watch" | "create" | "delete", "")
@@ -131,12 +134,8 @@ impl NodeAuthorizer {
         if request.name.is_empty() {
             return no_opinion("No Object name found");
         }
-        let references = References::of(&self.registry);
-        if references.refers(node, &request.namespace, reference, &request.name) {
-            allow()
-        } else {
-            unrelated(node)
-        }
+        let related = self.pods.refer(&self.registry, node, &request.namespace, reference, &request.name);
+        if related { allow() } else { unrelated(node) }
     }
 }
 

@@ -1,14 +1,8 @@
 //! What pods refer to.
 //!
-//! Owns: the references of a pod's spec, and the question whether a pod of a node refers to an object. Pods of other
-//! nodes are skipped by their indexed `spec.nodeName` without being decoded. Upstream:
-//! `plugin/pkg/auth/authorizer/node/graph.go`, `pkg/api/v1/pod/util.go` (visitors).
+//! Pure. Owns: the references of a pod's spec. Upstream: `pkg/api/v1/pod/util.go` (visitors).
 
-use crate::objects;
-use proa_registry::{Kind, Registry};
-use serde::Deserialize;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// Kinds that pods refer to by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,56 +15,6 @@ pub enum Reference {
     Claim,
     /// The service account.
     ServiceAccount,
-}
-
-/// Answers from the published pods.
-pub struct References<'a> {
-    registry: &'a Registry,
-}
-
-#[derive(Deserialize)]
-struct PodSpecView {
-    #[serde(default)]
-    spec: Value,
-}
-
-impl<'a> References<'a> {
-    /// Over the registry's pods.
-    pub fn of(registry: &'a Registry) -> Self {
-        Self { registry }
-    }
-
-    /// Whether a pod bound to the node refers to the named object of its namespace.
-    pub fn refers(&self, node: &str, namespace: &str, reference: Reference, name: &str) -> bool {
-        let Some(pods) = self.registry.kind(&objects::PODS) else { return false };
-        let Some(node_name) = node_name_field(&pods) else { return false };
-        let snapshot = pods.snapshot();
-        let mut bound = snapshot.iter_namespace(namespace).filter(|entry| entry.field(node_name) == node);
-        bound.any(|entry| {
-            let pod = entry.decode::<PodSpecView>();
-            pod.is_ok_and(|pod| mentions(&pod.spec, entry.name(), reference, name))
-        })
-    }
-}
-
-/// Position of `spec.nodeName` among the selectable fields of pods.
-fn node_name_field(pods: &Arc<Kind>) -> Option<usize> {
-    pods.def.selectable.iter().position(|field| field.field == "spec.nodeName")
-}
-
-/// Whether a pod is bound to a node.
-pub fn is_bound(registry: &Registry, namespace: &str, name: &str, node: &str) -> bool {
-    let Some(pods) = registry.kind(&objects::PODS) else { return false };
-    let Some(field) = node_name_field(&pods) else { return false };
-    pods.get(namespace, name).is_some_and(|entry| entry.field(field) == node)
-}
-
-/// Namespace and name of the claim that a volume is bound to.
-pub fn claim_of_volume(registry: &Registry, volume: &str) -> Option<(String, String)> {
-    const VOLUMES: proa_meta::Gvr = proa_meta::Gvr::new("", "v1", "persistentvolumes");
-    let entry = registry.kind(&VOLUMES)?.get("", volume)?;
-    let claim = entry.decode::<PodSpecView>().ok()?.spec["claimRef"].take();
-    Some((claim["namespace"].as_str()?.to_owned(), claim["name"].as_str()?.to_owned()))
 }
 
 /// Whether a pod's spec mentions an object.

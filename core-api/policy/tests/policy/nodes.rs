@@ -100,3 +100,34 @@ async fn a_node_asks_for_tokens_of_its_pods_only() {
         assert!(error.contains(want), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_a_node_may_read_follows_its_pods() {
+    let cluster = Cluster::start().await;
+    let may = async |name: &str| cluster.may(&node("n1"), "get secrets", "default", name).await;
+    let create = async |name: &str, secret: &str| {
+        let mut object = pod(name);
+        object["spec"]["nodeName"] = json!("n1");
+        object["spec"]["volumes"] = json!([{"name": "v", "secret": {"secretName": secret}}]);
+        cluster.create(&objects::PODS, "default", object).await.unwrap();
+    };
+    assert!(!may("a").await);
+    create("web", "a").await;
+    assert!(may("a").await);
+    create("other", "a").await;
+    create("third", "b").await;
+    cluster.delete(&objects::PODS, "default", "web").await.unwrap();
+    assert!(may("a").await && may("b").await);
+    cluster.delete(&objects::PODS, "default", "other").await.unwrap();
+    assert!(!may("a").await);
+    // More changes than the window holds: the index starts over.
+    for round in 0..4 {
+        let big = json!("x".repeat(100_000));
+        for n in 0..60 {
+            let mut object = pod(&format!("fill-{round}-{n}"));
+            object["metadata"]["annotations"] = json!({"big": big});
+            cluster.create(&objects::PODS, "default", object).await.unwrap();
+        }
+    }
+    assert!(may("b").await && !may("a").await);
+}
