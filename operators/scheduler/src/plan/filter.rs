@@ -1,0 +1,66 @@
+//! Whether a pod may run on a node: one rule per file, in upstream's order, and what is said when it may not.
+//!
+//! Upstream: pkg/scheduler/framework/plugins.
+
+pub mod node_affinity;
+pub mod node_name;
+pub mod node_ports;
+pub mod node_resources;
+pub mod node_unschedulable;
+pub mod pod_rules;
+pub mod taint_toleration;
+
+use crate::index::{Candidate, nodes::Node};
+use node_resources::Lack;
+
+/// Why a node does not take a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It is closed for new pods.
+    Unschedulable,
+    /// The pod names another node.
+    Name,
+    /// A taint.
+    Taint,
+    /// Labels.
+    Affinity,
+    /// A port is taken.
+    Ports,
+    /// It lacks resources.
+    Resources(Lack),
+}
+
+impl Rejection {
+    /// What is said about it.
+    pub fn reasons(self, pod: &Candidate) -> Vec<String> {
+        let text = match self {
+            Self::Unschedulable => node_unschedulable::REASON,
+            Self::Name => node_name::REASON,
+            Self::Taint => taint_toleration::REASON,
+            Self::Affinity => node_affinity::REASON,
+            Self::Ports => node_ports::REASON,
+            Self::Resources(lack) => return lack.reasons(pod),
+        };
+        vec![text.to_owned()]
+    }
+}
+
+/// The first rule that is against it. A node that does not exist takes nothing.
+pub fn node(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
+    let Some(view) = &node.view else { return Err(Rejection::Name) };
+    let spec = &pod.view.spec;
+    for (fits, rejection) in [
+        (node_unschedulable::fits as fn(&_, &_) -> bool, Rejection::Unschedulable),
+        (node_name::fits, Rejection::Name),
+        (taint_toleration::fits, Rejection::Taint),
+        (node_affinity::fits, Rejection::Affinity),
+    ] {
+        if !fits(spec, view) {
+            return Err(rejection);
+        }
+    }
+    if !node_ports::fits(&pod.ports, &node.ports) {
+        return Err(Rejection::Ports);
+    }
+    node_resources::fits(&pod.requests.needed, node).map_err(Rejection::Resources)
+}

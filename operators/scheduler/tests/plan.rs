@@ -1,0 +1,129 @@
+//! Golden cases of the scheduler, and what it does over several turns.
+
+use proa_kit::{
+    Change, Plan, Timestamp,
+    decide::Decider,
+    queue::Queue,
+    testing::golden::{self, Case},
+    views::{NodeView, PodView},
+};
+use proa_operator_scheduler::{Scheduler, index::Cluster, plan::plan};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().expect("well-formed")
+}
+
+fn cluster(nodes: Vec<NodeView>, pods: Vec<PodView>) -> Cluster {
+    let mut cluster = Cluster::new(1);
+    for node in nodes {
+        cluster.node(&Change { old: None, new: Some(Arc::new(node)) });
+    }
+    for pod in pods {
+        cluster.pod(&Change { old: None, new: Some(Arc::new(pod)) });
+    }
+    cluster
+}
+
+#[test]
+fn plans_match_the_golden_cases() {
+    golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case: &Case| {
+        let mut cluster = cluster(case.observed("nodes"), case.observed("pods"));
+        cluster.pod(&Change { old: None, new: Some(Arc::new(case.object())) });
+        plan(0, &mut cluster, case.now)
+    });
+}
+
+fn node(name: &str, cpu: &str) -> NodeView {
+    decode(
+        json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}}}),
+    )
+}
+
+fn pod(name: &str, cpu: &str, node: &str) -> PodView {
+    decode(&json!({
+        "metadata": {"name": name, "namespace": "d", "uid": name},
+        "spec": {"schedulerName": "default-scheduler", "nodeName": node,
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}))
+}
+
+fn decode<V: serde::de::DeserializeOwned>(value: &Value) -> V {
+    serde_json::from_str(&value.to_string()).expect("well-formed")
+}
+
+fn add(cluster: &mut Cluster, pod: PodView) {
+    cluster.pod(&Change { old: None, new: Some(Arc::new(pod)) });
+}
+
+fn bound_to(plan: &Plan) -> Option<String> {
+    let plan = serde_json::to_value(plan).expect("well-formed");
+    plan["actions"][0]["bind"]["node"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn a_decided_pod_counts_at_once_and_not_twice_when_seen() {
+    let mut cluster = cluster(vec![node("n1", "2")], vec![]);
+    for name in ["a", "b", "c"] {
+        add(&mut cluster, pod(name, "1", ""));
+    }
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("n1"));
+    cluster.settled(0, true);
+    add(&mut cluster, pod("a", "1", "n1"));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("n1"));
+    cluster.settled(0, true);
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())), None);
+    assert_eq!((cluster.waiting(), cluster.has_work()), (1, false));
+}
+
+#[test]
+fn a_failed_binding_gives_the_place_back() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![]);
+    add(&mut cluster, pod("a", "1", ""));
+    assert!(bound_to(&plan(0, &mut cluster, now())).is_some());
+    cluster.settled(0, false);
+    assert_eq!(plan(0, &mut cluster, now()).requeue_after.map(|after| after.as_secs()), Some(1));
+    let later = "2026-01-01T00:00:01Z".parse().expect("well-formed");
+    assert!(bound_to(&plan(0, &mut cluster, later)).is_some());
+}
+
+#[test]
+fn a_misfit_is_tried_again_only_when_a_node_changed_so_that_it_fits() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![pod("big", "1", "n1")]);
+    add(&mut cluster, pod("a", "1", ""));
+    let queue = Queue::default();
+    let turn = |cluster: &mut Cluster| {
+        let plan = Scheduler.plan(&0, cluster, now());
+        Scheduler.settle(&0, cluster, &proa_kit::Results::default(), &queue);
+        plan
+    };
+    assert_eq!(bound_to(&turn(&mut cluster)), None);
+    assert_eq!(queue.try_next(), None);
+    cluster.node(&Change { old: None, new: Some(Arc::new(node("small", "500m"))) });
+    assert!(turn(&mut cluster).actions.is_empty(), "a node that does not help wakes no pod");
+    let gone = Change { old: Some(Arc::new(pod("big", "1", "n1"))), new: None };
+    cluster.pod(&gone);
+    assert!(cluster.has_work());
+    assert_eq!(bound_to(&turn(&mut cluster)).as_deref(), Some("n1"));
+}
+
+#[test]
+fn a_pod_may_come_before_its_node() {
+    let mut cluster = cluster(vec![], vec![pod("early", "1", "n1")]);
+    cluster.node(&Change { old: None, new: Some(Arc::new(node("n1", "1"))) });
+    add(&mut cluster, pod("a", "1", ""));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())), None);
+}
+
+#[test]
+fn gated_foreign_and_going_pods_are_left_alone() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![]);
+    for change in [
+        json!({"spec": {"schedulerName": "mine"}}),
+        json!({"spec": {"schedulerName": "default-scheduler", "schedulingGates": [{"name": "wait"}]}}),
+        json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"schedulerName": "default-scheduler"}}),
+    ] {
+        add(&mut cluster, decode(&change));
+    }
+    assert!(plan(0, &mut cluster, now()).actions.is_empty() && cluster.waiting() == 0);
+}
