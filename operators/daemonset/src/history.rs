@@ -50,9 +50,9 @@ pub fn history<'a>(
             Claim::Adopt | Claim::Foreign => continue,
         }
         if remembers(revision, &set.spec.template) {
-            current.push(&**revision)
+            current.push(&**revision);
         } else {
-            history.old.push(revision)
+            history.old.push(revision);
         }
     }
     let number = history.old.iter().map(|revision| revision.revision).max().unwrap_or(0) + 1;

@@ -18,6 +18,7 @@ use proa_kit::{
     Change, Error, Index, Key, Operator, Plan, Read, Reader, Timestamp, Typed, View, Watch, Write,
     views::{ControllerRevisionView, DaemonSetView, NodeView, PodView},
 };
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The operator.
@@ -55,6 +56,16 @@ impl Operator for DaemonSetOperator {
     fn plan(&self, set: &DaemonSetView, observed: &Observed, now: Timestamp) -> Plan {
         plan::plan(set, observed, now)
     }
+}
+
+/// RBAC rules that follow from what it watches and writes.
+pub fn rules() -> Value {
+    proa_kit::operator::operator_rules(&DaemonSetOperator::default())
+}
+
+/// Runs it until shutdown.
+pub async fn run(client: proa_kit::Client, config: proa_kit::RunConfig) {
+    proa_kit::run(DaemonSetOperator::default(), client, config).await;
 }
 
 /// An orphan wakes the daemon sets that may adopt it.

@@ -79,6 +79,7 @@ pub fn node_of(pod: &PodView) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "literals read better")]
 mod tests {
     use super::*;
     use serde_json::{Value, json};

@@ -72,7 +72,10 @@ const REMEMBERED: usize = 1024;
 
 /// When failed pods were last let go, per daemon set, template and node. Only a brake: forgetting it is harmless.
 #[derive(Debug, Default)]
-pub struct FailureBackoff(Mutex<HashMap<(Box<str>, i64, Box<str>), Pause>>);
+pub struct FailureBackoff(Mutex<HashMap<Slot, Pause>>);
+
+/// Uid of the daemon set, generation of its template, node.
+type Slot = (Box<str>, i64, Box<str>);
 
 #[derive(Debug)]
 struct Pause {

@@ -1,5 +1,12 @@
 //! Random rollouts against a model of replica sets and nodes: the bounds hold at every moment, and every rollout ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a failed test says where"
+)]
+
 use proa_kit::{
     Action, Plan, Timestamp, rollout,
     rollout::IntOrPercent,

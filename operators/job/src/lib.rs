@@ -100,6 +100,16 @@ impl Operator for JobOperator {
     }
 }
 
+/// RBAC rules that follow from what it watches and writes.
+pub fn rules() -> Value {
+    proa_kit::operator::operator_rules(&JobOperator)
+}
+
+/// Runs it until shutdown.
+pub async fn run(client: proa_kit::Client, config: proa_kit::RunConfig) {
+    proa_kit::run(JobOperator, client, config).await;
+}
+
 /// An orphan wakes the jobs that may adopt it; a tracked pod wakes its job's key, even when the job is gone.
 fn concerned(change: &Change<PodView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
     let Some(pod) = &change.new else { return };

@@ -148,6 +148,7 @@ impl SuccessRule {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "literals read better")]
 mod tests {
     use super::*;
     use serde_json::{Value, json};

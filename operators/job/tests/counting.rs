@@ -1,6 +1,13 @@
 //! Random jobs against a model of the API server and nodes, with the operator stopped between any two writes: every pod is
 //! counted once, and every job ends as it must.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a failed test says where"
+)]
+
 use proa_kit::{
     Action, Timestamp,
     action::{Batch, Create, Delete, Patch},

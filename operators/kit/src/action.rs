@@ -8,7 +8,7 @@ use crate::{
     views::Pairs,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// One write.
@@ -290,7 +290,8 @@ impl Action {
     }
     /// Merges a part of the status: what a party sets that does not own the whole of it.
     pub fn merge_status(target: ObjectRef, status: Value) -> Self {
-        Self::patch(target, "status", PatchKind::Strategic, json!({ "status": status }))
+        let patch = Value::Object([("status".to_owned(), status)].into_iter().collect());
+        Self::patch(target, "status", PatchKind::Strategic, patch)
     }
     /// Replaces the status.
     pub fn status(target: ObjectRef, status: Value) -> Self {

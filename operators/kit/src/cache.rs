@@ -14,7 +14,7 @@ mod watching;
 mod wire;
 
 pub use pool::CachePool;
-pub use store::Index;
+pub use store::{Index, Values};
 
 use crate::{
     kind::{Key, Kind},

@@ -1,5 +1,12 @@
 //! Golden cases of the replica set operator, and its status after failed writes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a failed test says where"
+)]
+
 use proa_kit::{
     Error, Operator, Results, Timestamp,
     testing::golden::{self, Case},

@@ -21,9 +21,9 @@ impl<'a> Draft<'a> {
         let concerned = places.iter().filter(|(_, place)| place.runs() || !place.pods.is_empty());
         let concerned: Vec<_> = concerned.map(|(node, place)| (*node, place)).collect();
         if surge == 0 {
-            self.replace(&concerned, unavailable)
+            self.replace(&concerned, unavailable);
         } else {
-            self.surge(&concerned, surge, desired)
+            self.surge(&concerned, surge, desired);
         }
     }
     /// The pods of a node that are not going; `None` when there are too many of one template.

@@ -15,11 +15,12 @@ use std::{
 use tokio::task::JoinHandle;
 
 type Slot = (TypeId, Kind, Filter);
+type Running = (Box<dyn Any + Send>, JoinHandle<()>);
 
 struct Inner {
     client: Client,
     shared: bool,
-    slots: Mutex<HashMap<Slot, (Box<dyn Any + Send>, JoinHandle<()>)>>,
+    slots: Mutex<HashMap<Slot, Running>>,
 }
 
 impl Drop for Inner {

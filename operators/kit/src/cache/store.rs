@@ -10,12 +10,15 @@ use std::{
     sync::Arc,
 };
 
+/// Calls back with each value of an object.
+pub type Values<V> = fn(&V, &mut dyn FnMut(&str));
+
 /// A declared index: the values under which an object is found.
 pub struct Index<V> {
     /// Name; two indexes of one name are the same.
     pub name: &'static str,
     /// Adds an object's values.
-    pub values: fn(&V, &mut dyn FnMut(&str)),
+    pub values: Values<V>,
 }
 
 impl<V> Clone for Index<V> {
