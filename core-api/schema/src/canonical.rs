@@ -71,7 +71,8 @@ fn is_open(schema: &Schema) -> bool {
     matches!(schema.shape, Shape::Any)
 }
 
-fn is_left_out(field: &Field, value: &Value) -> bool {
+/// Whether Go leaves out a field with this value.
+pub(crate) fn is_left_out(field: &Field, value: &Value) -> bool {
     match field.omit {
         Omit::Absent => value.is_null() && !field.schema.nullable && field.schema.default.is_none(),
         Omit::Null => value.is_null(),

@@ -2,7 +2,7 @@
 //!
 //! Owns: the [`Schema`] that built-in kinds (facts table) and CustomResourceDefinitions (openAPIV3Schema) share,
 //! and everything that needs only an object and its schema: decoding with strictness, canonical form, pruning,
-//! defaulting, validation, JSON/merge/strategic patches, server-side apply with managed fields.
+//! defaulting, validation, JSON/merge/strategic patches, server-side apply with managed fields, the protobuf form.
 //! Deliberately absent: I/O, stores, kinds, HTTP, clocks. Every function is deterministic.
 
 pub mod apply;
@@ -13,6 +13,7 @@ pub mod default;
 pub mod json;
 pub mod jsonpath;
 pub mod patch;
+pub mod protobuf;
 pub mod prune;
 pub mod schema;
 pub mod table;

@@ -4,6 +4,7 @@
 //! each other (and `JSONSchemaProps` to itself). A custom kind's comes from its CustomResourceDefinition and is a
 //! tree. Upstream: apiextensions `pkg/apiserver/schema/structural.go`, kube-openapi `pkg/validation/spec`.
 
+use crate::protobuf::{Message, Wire};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,8 @@ pub struct Schema {
     pub embedded_resource: bool,
     /// No `type` is declared (nested validations of custom kinds): the shape's rules bind only values of that shape.
     pub untyped: bool,
+    /// How protobuf frames the node.
+    pub wire: Wire,
 }
 
 /// What a node holds.
@@ -80,6 +83,8 @@ pub struct ObjectShape {
     pub retain_keys: bool,
     /// Schema of further keys besides the named ones (custom kinds only).
     pub additional: Option<SchemaRef>,
+    /// Field numbers of the protobuf form (built-in kinds only).
+    pub message: Option<Message>,
 }
 
 /// One named field.

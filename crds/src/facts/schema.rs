@@ -7,7 +7,9 @@
 
 use super::table::{Field as FieldFacts, ListKind, Part, Shape as ShapeFacts, TypeFacts, count, type_facts};
 use proa_schema::{
-    Field, Lazy, ListShape, ListType, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape,
+    Field, Lazy, ListShape, ListType, ObjectShape, Omit, Schema, SchemaRef, Shape,
+    protobuf::{Message, Part as MessagePart, Wire},
+    schema::MapShape,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -38,8 +40,21 @@ fn load(name: &str) -> Schema {
         atomic: facts.is_atomic(),
         retain_keys: facts.retains_keys(),
         additional: None,
+        message: Some(message(facts)),
     });
     Schema::of(Shape::Object(object.unwrap_or_default()))
+}
+
+/// Protobuf nests the structs that JSON takes into their owner; `TypeMeta` has no number and is not in messages.
+fn message(facts: TypeFacts) -> Message {
+    let part = |field: FieldFacts| {
+        let part = match field.name {
+            Some(name) => MessagePart::Field(name),
+            None => MessagePart::Inlined(message(field.shape.type_facts()?)),
+        };
+        Some((field.tag, part))
+    };
+    Message::new(facts.fields().filter(|field| field.tag != 0).filter_map(part).collect())
 }
 
 fn field(facts: &FieldFacts) -> Field {
@@ -72,8 +87,8 @@ fn omit(facts: &FieldFacts) -> Omit {
 }
 
 /// The schema of a shape; `facts` are those of the field that has it, and bind its outermost level.
-fn node(shape: ShapeFacts, facts: Option<&FieldFacts>) -> SchemaRef {
-    match shape.part() {
+fn node(of_shape: ShapeFacts, facts: Option<&FieldFacts>) -> SchemaRef {
+    match of_shape.part() {
         Part::Type(of) => match facts.and_then(FieldFacts::map_type) {
             Some(map_type) if (map_type == "atomic") != of.is_atomic() => {
                 with_atomic(of, map_type == "atomic")
@@ -83,7 +98,8 @@ fn node(shape: ShapeFacts, facts: Option<&FieldFacts>) -> SchemaRef {
         Part::List(item) => {
             let kind = facts.map_or(ListKind::Atomic { declared: false }, FieldFacts::list_kind);
             let shape = ListShape { items: node(item, None), list_type: list_type(kind) };
-            SchemaRef::inline(Schema::of(Shape::List(shape)))
+            let wire = if of_shape.is_wrapped() { Wire::Wrapped } else { Wire::Plain };
+            SchemaRef::inline(Schema { wire, ..Schema::of(Shape::List(shape)) })
         }
         Part::Map(value) => {
             let atomic = facts.and_then(FieldFacts::map_type) == Some("atomic");
@@ -114,7 +130,7 @@ fn list_type(kind: ListKind) -> ListType {
 fn scalar(name: &str) -> SchemaRef {
     static SCALARS: OnceLock<Vec<(&str, SchemaRef)>> = OnceLock::new();
     let scalars = SCALARS.get_or_init(|| {
-        let shapes = [
+        let plain = [
             ("any", Shape::Any),
             ("string", Shape::String),
             ("bool", Shape::Boolean),
@@ -128,7 +144,18 @@ fn scalar(name: &str) -> SchemaRef {
             ("quantity", Shape::Quantity),
             ("int-or-string", Shape::IntOrString),
         ];
-        shapes.into_iter().map(|(name, shape)| (name, SchemaRef::inline(Schema::of(shape)))).collect()
+        let props = || schema("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
+        let open = [
+            ("raw", Wire::Raw),
+            ("json", Wire::Raw),
+            ("fieldsv1", Wire::Raw),
+            ("schema-or-bool", Wire::SchemaOrBool(props())),
+            ("schema-or-array", Wire::SchemaOrArray(props())),
+            ("schema-or-strings", Wire::SchemaOrStrings(props())),
+        ];
+        let plain = plain.into_iter().map(|(name, shape)| (name, Schema::of(shape)));
+        let open = open.into_iter().map(|(name, wire)| (name, Schema { wire, ..Schema::default() }));
+        plain.chain(open).map(|(name, schema)| (name, SchemaRef::inline(schema))).collect()
     });
     let found = scalars.iter().find(|(known, _)| *known == name).or(scalars.first());
     found.map_or_else(SchemaRef::default, |(_, schema)| schema.clone())

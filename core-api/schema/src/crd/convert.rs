@@ -52,6 +52,7 @@ impl Converter {
             preserve_unknown: node.preserves_unknown(),
             embedded_resource: node.is_embedded(),
             untyped: node.text("type").is_empty() && !node.int_or_string(),
+            wire: crate::protobuf::Wire::Plain,
         })
     }
 
