@@ -187,8 +187,10 @@ impl Applied {
 
 impl Stages<'_> {
     /// Types and strictness of an applied configuration, without defaults: what is not named is not owned.
+    /// Unknown fields are errors, whatever the strictness.
     fn apply_types(&self, applied: &mut Value, mut issues: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
         let def = self.def();
+        self.managing(|manager| manager.check(applied))?;
         if def.custom {
             issues.extend(proa_schema::prune::prune(&def.schema, applied, proa_schema::prune::Root::Resource));
         } else {

@@ -246,7 +246,7 @@ impl<'a> Stages<'a> {
         self.managing(|manager| manager.apply(live, applied, self.options.force))
     }
 
-    fn managing<T>(&self, act: impl FnOnce(&FieldManager<'_>) -> T) -> T {
+    pub(super) fn managing<T>(&self, act: impl FnOnce(&FieldManager<'_>) -> T) -> T {
         let def = self.def();
         act(&FieldManager {
             schema: &def.schema,

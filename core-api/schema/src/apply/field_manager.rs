@@ -150,19 +150,12 @@ impl FieldManager<'_> {
 
     /// The object after `applied` was applied to `live` (`None`: it does not exist).
     ///
-    /// Errors: 400 for another kind or version and for `managedFields` in the configuration, 409 with one cause per
-    /// field in conflict unless `force`, 500 with upstream's text for what the schema does not describe.
+    /// Errors: those of [`check`](Self::check), and 409 with one cause per field in conflict unless `force`.
     pub fn apply(&self, live: Option<&Value>, applied: Value, force: bool) -> ApiResult<Value> {
         self.check(&applied)?;
         let mut entries = self.entries_of(live)?;
         let nothing = Value::Object(Map::new());
         let live = live.unwrap_or(&nothing);
-        if let Some(problem) = typed::problems(self.schema, &applied) {
-            return Err(plain(format!(
-                "failed to create typed patch object ({}): {problem}",
-                self.describe(&applied)
-            )));
-        }
         let mut object = match self.merge(live, &applied, &mut entries, force) {
             Ok(object) => object,
             Err(conflicts) => {
@@ -177,7 +170,12 @@ impl FieldManager<'_> {
         Ok(object)
     }
 
-    fn check(&self, applied: &Value) -> ApiResult<()> {
+    /// Whether a configuration may be applied at all; [`apply`](Self::apply) checks it too. Unknown fields are
+    /// errors here, so this comes before they are dropped.
+    ///
+    /// Errors: 400 for another kind or version and for `managedFields` in the configuration, 500 with upstream's text
+    /// for what the schema does not describe.
+    pub fn check(&self, applied: &Value) -> ApiResult<()> {
         let text = |key: &str| applied.get(key).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         if api_version != self.api_version || kind != self.kind {
@@ -186,10 +184,11 @@ impl FieldManager<'_> {
                 gvk_text(api_version, kind)
             )));
         }
-        match applied.pointer("/metadata/managedFields") {
-            Some(Value::Array(_)) => Err(ApiError::bad_request("metadata.managedFields must be nil")),
-            _ => Ok(()),
+        if let Some(Value::Array(_)) = applied.pointer("/metadata/managedFields") {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
+        let Some(problem) = typed::problems(self.schema, applied) else { return Ok(()) };
+        Err(plain(format!("failed to create typed patch object ({}): {problem}", self.describe(applied))))
     }
 
     /// The entries of the live object; one that nobody tracked so far gets an entry for all.

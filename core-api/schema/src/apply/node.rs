@@ -117,7 +117,7 @@ impl<'s> Node<'s> {
             (None, Shape::Map(map)) => Part::Other(Self::of(&map.values, open)),
             (None, Shape::Object(object)) => match &object.additional {
                 Some(values) => Part::Other(Self::of(values, open)),
-                None if open || object.fields.is_empty() => Part::Other(Self::Deduced),
+                None if open || (object.fields.is_empty() && !whole_object) => Part::Other(Self::Deduced),
                 None => Part::Unknown,
             },
             _ => Part::Other(Self::Deduced),
@@ -182,16 +182,12 @@ fn named<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
     }
 }
 
-/// What every whole object has: custom kinds' schemas leave these out or untyped.
-fn implicit<'s>(name: &str, declared: Option<&'s Field>) -> Option<Node<'s>> {
-    let typed = declared.is_some_and(
-        |field| matches!(&field.schema.get().shape, Shape::Object(object) if !object.fields.is_empty()),
-    );
+/// What every whole object has. Custom kinds' schemas leave it out or describe it in part, which changes nothing here.
+fn implicit<'s>(name: &str, declared: Option<&Field>) -> Option<Node<'s>> {
+    let known = |schema| Some(Node::Typed { schema, open: false, whole_object: false });
     match name {
-        "metadata" if !typed => Some(Node::Typed { schema: &OBJECT_META, open: false, whole_object: false }),
-        "apiVersion" | "kind" if declared.is_none() => {
-            Some(Node::Typed { schema: &TEXT, open: false, whole_object: false })
-        }
+        "metadata" if declared.is_none_or(|field| field.schema.type_name().is_none()) => known(&OBJECT_META),
+        "apiVersion" | "kind" if declared.is_none() => known(&TEXT),
         _ => None,
     }
 }

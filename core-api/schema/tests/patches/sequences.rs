@@ -381,6 +381,40 @@ fn configurations_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn custom_kinds_have_typed_metadata_whatever_their_schema_says() {
+    use proa_schema::{Field, ObjectShape, Schema, SchemaRef, Shape};
+    let open = Schema { preserve_unknown: true, ..Schema::of(Shape::Object(ObjectShape::default())) };
+    let embedded = Schema { embedded_resource: true, ..open.clone() };
+    let fields = [
+        ("spec".into(), Field::new(SchemaRef::inline(open))),
+        ("sub".into(), Field::new(SchemaRef::inline(embedded))),
+    ];
+    let root = Schema::of(Shape::Object(ObjectShape { fields: fields.into(), ..ObjectShape::default() }));
+    let manager = FieldManager { schema: &root, ..manager_of("m", "") };
+    let problem = |part: &str, value: Value| {
+        let mut config = complete(json!({}));
+        *config.pointer_mut(part).unwrap() = value;
+        manager.check(&config).map_err(|e| e.message().rsplit(": ").take(2).collect::<Vec<_>>().join(" | "))
+    };
+    assert_eq!(
+        manager.check(&complete(json!({"spec": {"any": {"thing": 1}}, "metadata": {"labels": {"a": "b"}}}))),
+        Ok(())
+    );
+    let unknown = |path: &str| Err(format!("field not declared in schema | {path}"));
+    assert_eq!(problem("/metadata", json!({"name": "x", "nope": 1})), unknown(".metadata.nope"));
+    let config = complete(json!({"sub": {"apiVersion": "v1", "kind": "Pod", "metadata": {"nope": 1}}}));
+    assert!(
+        manager
+            .check(&config)
+            .unwrap_err()
+            .message()
+            .ends_with(".sub.metadata.nope: field not declared in schema")
+    );
+    let config = complete(json!({"nope": 1}));
+    assert!(manager.check(&config).unwrap_err().message().ends_with(": .nope: field not declared in schema"));
+}
+
+#[test]
 fn another_kind_or_version_is_refused() {
     let manager = manager_of("a", "");
     let error = manager.apply(None, json!({"apiVersion": "v1", "kind": "Pod"}), false).unwrap_err();
