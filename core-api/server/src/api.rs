@@ -15,6 +15,7 @@ use crate::{
     health::Health,
     metrics::Metrics,
     openapi::{self, SchemaDocs},
+    protobuf::{self, WireTypes},
     version::VersionInfo,
 };
 use bytes::Bytes;
@@ -172,6 +173,8 @@ pub struct ApiConfig {
     pub version: VersionInfo,
     /// Descriptions of built-in types.
     pub docs: Arc<dyn SchemaDocs>,
+    /// Protobuf messages of built-in types.
+    pub wire: Arc<dyn WireTypes>,
     /// Bounds.
     pub limits: Limits,
     /// Subresources that answer with streams or other content than objects (logs, proxies).
@@ -202,6 +205,7 @@ impl ApiConfig {
             runtime,
             version: VersionInfo::default(),
             docs: Arc::new(openapi::NoDocs),
+            wire: Arc::new(protobuf::NoTypes),
             limits: Limits::default(),
             connectors: Connectors::default(),
             health: Health::default(),

@@ -1,7 +1,8 @@
 //! Which form an answer takes, and in which form a body comes.
 //!
-//! Pure. Served: JSON and YAML; `Table` and `PartialObjectMetadata(List)` of `meta.k8s.io` v1 and v1beta1; protobuf and
-//! CBOR are not, so that clients that offer a JSON fallback get JSON and others 406 or 415.
+//! Pure. Served: JSON and YAML; `Table` and `PartialObjectMetadata(List)` of `meta.k8s.io` v1 and v1beta1; answers in
+//! protobuf and CBOR are not, so that clients that offer a JSON fallback get JSON and others 406. Bodies may also be
+//! protobuf.
 //! Upstream: apiserver `pkg/endpoints/handlers/negotiation`, `pkg/endpoints/handlers/rest.go`.
 
 use http::{HeaderMap, HeaderValue, header};
@@ -192,12 +193,25 @@ fn shape(kind: &str, group: &str, version: &str, place: Place) -> Option<Shape> 
     }
 }
 
-/// The form of a body; JSON without a content type.
-pub(crate) fn body(headers: &HeaderMap) -> ApiResult<Wire> {
+/// Bytes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyForm {
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+/// The form of a body; JSON without a content type. Custom kinds have no protobuf form.
+pub(crate) fn body(headers: &HeaderMap, custom: bool) -> ApiResult<BodyForm> {
     match media_type(headers) {
-        "" | "application/json" => Ok(Wire::Json),
-        "application/yaml" => Ok(Wire::Yaml),
-        _ => Err(unsupported_media_type("application/json, application/yaml")),
+        "" | "application/json" => Ok(BodyForm::Json),
+        "application/yaml" => Ok(BodyForm::Yaml),
+        "application/vnd.kubernetes.protobuf" if !custom => Ok(BodyForm::Protobuf),
+        _ if custom => Err(unsupported_media_type("application/json, application/yaml")),
+        _ => {
+            const SERVED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+            Err(unsupported_media_type(SERVED))
+        }
     }
 }
 
@@ -282,11 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_json_or_yaml() {
+    fn bodies_are_json_yaml_or_protobuf() {
         let typed = |text: &str| HeaderMap::from_iter([(header::CONTENT_TYPE, text.parse().unwrap())]);
-        assert_eq!(body(&HeaderMap::new()).unwrap(), Wire::Json);
-        assert_eq!(body(&typed("application/json; charset=utf-8")).unwrap(), Wire::Json);
-        assert_eq!(body(&typed("application/yaml")).unwrap(), Wire::Yaml);
-        assert_eq!(body(&typed("application/vnd.kubernetes.protobuf")).unwrap_err().code(), 415);
+        assert_eq!(body(&HeaderMap::new(), false).unwrap(), BodyForm::Json);
+        assert_eq!(body(&typed("application/json; charset=utf-8"), true).unwrap(), BodyForm::Json);
+        assert_eq!(body(&typed("application/yaml"), false).unwrap(), BodyForm::Yaml);
+        let protobuf = typed("application/vnd.kubernetes.protobuf");
+        assert_eq!(body(&protobuf, false).unwrap(), BodyForm::Protobuf);
+        assert_eq!(body(&protobuf, true).unwrap_err().code(), 415);
+        assert_eq!(body(&typed("application/cbor"), false).unwrap_err().code(), 415);
     }
 }

@@ -1,11 +1,15 @@
 //! Request bodies as values. Large ones are parsed off the calling thread, which others' watches share.
 
 use super::resource::Call;
-use crate::negotiate::{self, Wire};
+use crate::{
+    negotiate::{self, BodyForm, Wire},
+    protobuf,
+};
 use bytes::Bytes;
 use proa_meta::{ApiError, ApiResult};
 use proa_registry::request::{Body, Patch, PatchType};
 use proa_schema::json::{self, ParseError, Parsed};
+use std::sync::Arc;
 
 /// Bodies above this are parsed elsewhere.
 const LARGE: usize = 256 << 10;
@@ -13,17 +17,33 @@ const LARGE: usize = 256 << 10;
 impl Call<'_> {
     /// The body of a create or update.
     pub(super) async fn body(&mut self) -> ApiResult<Body> {
-        let wire = negotiate::body(&self.request.headers)?;
+        let form = negotiate::body(&self.request.headers, self.kind.def.custom)?;
         let bytes = std::mem::take(&mut self.request.body);
-        let kind = match self.info.subresource.as_str() {
-            "scale" => "Scale",
-            other => match self.kind.def.subresources.iter().find(|s| s.name == other) {
-                Some(subresource) => &*subresource.gvk.kind,
-                None => &*self.kind.def.gvk.kind,
-            },
+        let (kind, type_name) = self.body_type();
+        let wire = match form {
+            BodyForm::Json => Wire::Json,
+            BodyForm::Yaml => Wire::Yaml,
+            BodyForm::Protobuf => {
+                let types = Arc::clone(&self.server.config.wire);
+                let kind = kind.to_owned();
+                let work = move || protobuf::decode(&*types, type_name.unwrap_or_default(), &kind, &bytes);
+                return Ok(Body { value: self.off_thread(work).await??, issues: Vec::new() });
+            }
         };
         let parsed = self.parse(wire, bytes.clone()).await?.map_err(|e| e.unrecognized(kind, &bytes))?;
         Ok(Body { value: parsed.value, issues: parsed.issues })
+    }
+
+    /// Kind and type of the body.
+    fn body_type(&self) -> (&str, Option<&'static str>) {
+        let def = &self.kind.def;
+        match self.info.subresource.as_str() {
+            "scale" => ("Scale", Some("io.k8s.api.autoscaling.v1.Scale")),
+            other => match def.subresources.iter().find(|s| s.name == other) {
+                Some(subresource) => (&subresource.gvk.kind, subresource.schema.type_name()),
+                None => (&def.gvk.kind, def.schema.type_name()),
+            },
+        }
     }
 
     /// The body of a patch; apply's YAML becomes JSON.

@@ -2,12 +2,14 @@
 
 use super::{dry_run, refuse};
 use crate::{
-    negotiate::{self, Wire},
+    negotiate::{self, BodyForm},
+    protobuf::{self, WireTypes},
     query::Query,
 };
 use http::HeaderMap;
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath};
 use proa_registry::{kind::Propagation, request::DeleteOptions};
+use proa_schema::json::Parsed;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -36,8 +38,9 @@ pub(crate) fn delete_options(
     query: &Query<'_>,
     headers: &HeaderMap,
     body: &[u8],
+    types: &dyn WireTypes,
 ) -> ApiResult<DeleteOptions> {
-    let given = if body.is_empty() { of_query(query)? } else { of_body(headers, body)? };
+    let given = if body.is_empty() { of_query(query)? } else { of_body(headers, body, types)? };
     let mut errors = FieldErrors::default();
     let propagation = propagation(&given, &mut errors);
     let values: Vec<&str> = given.dry_run.iter().flatten().map(String::as_str).collect();
@@ -70,10 +73,15 @@ fn of_query(query: &Query<'_>) -> ApiResult<Given> {
     })
 }
 
-fn of_body(headers: &HeaderMap, body: &[u8]) -> ApiResult<Given> {
-    let parsed = match negotiate::body(headers)? {
-        Wire::Json => proa_schema::json::parse(body),
-        Wire::Yaml => proa_schema::json::parse_yaml(body),
+fn of_body(headers: &HeaderMap, body: &[u8], types: &dyn WireTypes) -> ApiResult<Given> {
+    const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+    let parsed = match negotiate::body(headers, false)? {
+        BodyForm::Json => proa_schema::json::parse(body),
+        BodyForm::Yaml => proa_schema::json::parse_yaml(body),
+        BodyForm::Protobuf => {
+            let value = protobuf::decode(types, TYPE, "DeleteOptions", body)?;
+            Ok(Parsed { value, issues: Vec::new() })
+        }
     };
     let value = parsed.map_err(|e| e.unrecognized("DeleteOptions", body))?.value;
     let given: Given = serde_json::from_value(without_nulls(value)).map_err(|e| {
@@ -124,7 +132,7 @@ mod tests {
     use super::*;
 
     fn options(query: &str, body: &str) -> ApiResult<DeleteOptions> {
-        delete_options(&Query::parse(Some(query)), &HeaderMap::new(), body.as_bytes())
+        delete_options(&Query::parse(Some(query)), &HeaderMap::new(), body.as_bytes(), &protobuf::NoTypes)
     }
 
     #[test]
