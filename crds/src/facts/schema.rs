@@ -126,6 +126,18 @@ fn list_type(kind: ListKind) -> ListType {
     }
 }
 
+/// A raw extension keeps its name: server-side apply treats it as one value, unlike other open values.
+fn named_or_inline(name: &str, schema: Schema) -> SchemaRef {
+    const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+    match name {
+        "raw" => SchemaRef::Lazy(Arc::new(Lazy::new(RAW_EXTENSION, |_| Schema {
+            wire: Wire::Raw,
+            ..Schema::default()
+        }))),
+        _ => SchemaRef::inline(schema),
+    }
+}
+
 /// Scalars are shared: there are thousands of fields and a dozen scalars.
 fn scalar(name: &str) -> SchemaRef {
     static SCALARS: OnceLock<Vec<(&str, SchemaRef)>> = OnceLock::new();
@@ -155,7 +167,7 @@ fn scalar(name: &str) -> SchemaRef {
         ];
         let plain = plain.into_iter().map(|(name, shape)| (name, Schema::of(shape)));
         let open = open.into_iter().map(|(name, wire)| (name, Schema { wire, ..Schema::default() }));
-        plain.chain(open).map(|(name, schema)| (name, SchemaRef::inline(schema))).collect()
+        plain.chain(open).map(|(name, schema)| (name, named_or_inline(name, schema))).collect()
     });
     let found = scalars.iter().find(|(known, _)| *known == name).or(scalars.first());
     found.map_or_else(SchemaRef::default, |(_, schema)| schema.clone())
