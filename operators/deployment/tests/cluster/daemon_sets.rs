@@ -14,7 +14,11 @@ use serde_json::json;
 impl Cluster {
     async fn add_node(&self, name: &str) {
         let node: Node = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-        Api::<Node>::all(self.client.clone()).create(&PostParams::default(), &node).await.unwrap();
+        let nodes = Api::<Node>::all(self.client.clone());
+        nodes.create(&PostParams::default(), &node).await.unwrap();
+        // Admission marks new nodes as not ready; node lifecycle, which is not here, would take the mark away.
+        let ready = Patch::Merge(json!({"spec": {"taints": null}}));
+        nodes.patch(name, &PatchParams::default(), &ready).await.unwrap();
     }
     async fn on_all(&self, nodes: i32) -> DaemonSet {
         self.until("log", |set: &DaemonSet| {

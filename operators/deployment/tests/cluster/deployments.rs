@@ -29,7 +29,8 @@ fn is_rolled_out(deployment: &Deployment, revision: &str) -> bool {
     let wanted = spec.replicas;
     let annotations = deployment.metadata.annotations.clone().unwrap_or_default();
     let progressed = status.conditions.iter().flatten().any(|condition| {
-        condition.type_.as_deref() == Some("Progressing") && condition.reason.as_deref() == Some("NewReplicaSetAvailable")
+        condition.type_.as_deref() == Some("Progressing")
+            && condition.reason.as_deref() == Some("NewReplicaSetAvailable")
     });
     status.observed_generation == deployment.metadata.generation
         && annotations.get(REVISION).is_some_and(|own| own == revision)

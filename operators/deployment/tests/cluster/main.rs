@@ -125,6 +125,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + DeserializeOwned
+            + Serialize
             + Clone
             + Debug
             + Send
@@ -133,7 +134,7 @@ impl Cluster {
         let reached = |object: Option<&K>| object.is_some_and(&wanted);
         match tokio::time::timeout(PATIENCE, await_condition(self.api::<K>(), name, reached)).await {
             Ok(object) => object.unwrap().unwrap(),
-            Err(_) => panic!("{name} never got there: {:#?}", self.api::<K>().get_opt(name).await),
+            Err(_) => panic!("{name} never got there: {}", self.text::<K>(name).await),
         }
     }
     /// Waits until there is no such object.
@@ -141,6 +142,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + DeserializeOwned
+            + Serialize
             + Clone
             + Debug
             + Send
@@ -148,8 +150,18 @@ impl Cluster {
     {
         let gone = |object: Option<&K>| object.is_none();
         if tokio::time::timeout(PATIENCE, await_condition(self.api::<K>(), name, gone)).await.is_err() {
-            panic!("{name} never went: {:#?}", self.api::<K>().get_opt(name).await);
+            panic!("{name} never went: {}", self.text::<K>(name).await);
         }
+    }
+    async fn text<K>(&self, name: &str) -> String
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + DeserializeOwned
+            + Serialize
+            + Clone
+            + Debug,
+    {
+        serde_json::to_string(&self.api::<K>().get_opt(name).await.unwrap()).unwrap()
     }
     pub(crate) async fn stop(mut self) {
         self.shutdown.cancel();
