@@ -17,6 +17,7 @@ pub mod cache;
 pub mod clock;
 pub mod conditions;
 pub mod decide;
+pub mod discovery;
 pub mod error;
 pub mod events;
 pub mod finalizers;

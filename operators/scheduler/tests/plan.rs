@@ -37,7 +37,7 @@ fn plans_match_the_golden_cases() {
 
 fn node(name: &str, cpu: &str) -> NodeView {
     decode(
-        json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}}}),
+        &json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}}}),
     )
 }
 
