@@ -14,7 +14,7 @@
 //! - **S5** Compaction is bounded and automatic; files shrink while the store serves.
 //! - **S6** Disk full or an I/O error: writes fail clearly, reads go on, nothing is half applied, and writes work
 //!   again when the disk does.
-//! - **S7** One suite for every store ([`conformance`]); file access passes [`Disk`], so that a test disk can lose,
+//! - **S7** One suite for every store (`conformance`); file access passes [`Disk`], so that a test disk can lose,
 //!   tear and reorder what was not synced.
 
 #[cfg(feature = "conformance")]

@@ -77,8 +77,10 @@ pub struct Local<E: Engine> {
 }
 
 impl<E: Engine> Local<E> {
-    /// Loads everything into `published` and starts the writer thread. It ends with [`Store::close`], or when the
-    /// store is dropped and what was accepted is done.
+    /// Loads everything into `published` and starts the writer thread. Blocks while it reads.
+    ///
+    /// The thread ends with [`Store::close`], or when the store is dropped and what was accepted is done. It holds
+    /// `published`: one that holds the store in turn needs the close.
     pub fn open(
         mut engine: E,
         published: Arc<dyn Published>,

@@ -110,10 +110,10 @@ pub enum CommitError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("{0} is in use by another process")]
+    #[error("{0} is in use by another process; stop that one first")]
     InUse(String),
     /// The files are damaged: not by a crash, which leaves only an incomplete tail.
-    #[error("{file} is damaged at byte {offset}: {what}")]
+    #[error("{file} is damaged at byte {offset}: {what}; restore a backup into an empty directory")]
     Corrupt {
         /// The file's name.
         file: String,
@@ -123,7 +123,9 @@ pub enum OpenError {
         what: String,
     },
     /// The files have a format that this version cannot read.
-    #[error("{file} has format {found}, and this version reads format {known}")]
+    #[error(
+        "{file} has format {found}, and this version reads format {known}; use the version that wrote it"
+    )]
     Format {
         /// The file's name.
         file: String,

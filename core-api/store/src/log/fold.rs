@@ -201,7 +201,7 @@ fn split(path: &Path) -> Result<(Directory, String), OpenError> {
 
 /// Puts a backup into an empty data directory and answers with the revision it continues at. Revisions start `skip`
 /// later than in the backup, so that none that was given out since is given out again; the history before is
-/// compacted, so that every watcher starts anew.
+/// compacted, so that every watcher starts anew. A good `skip` is 1,000,000,000.
 pub fn restore(backup: &Path, directory: &Path, skip: u64) -> Result<Revision, OpenError> {
     let disk = Directory::lock(directory)?;
     let in_use = || failed(format!("cannot restore into {}", directory.display()));
