@@ -24,7 +24,6 @@ release: packages
 
 up: release ## build the release and start a cluster on this machine
 	@target/release/proa up
-	echo "next: export KUBECONFIG=/var/lib/proa/admin.kubeconfig; kubectl get nodes (make tools puts kubectl in target/tools)"
 
 down: ## stop the cluster that `make up` started
 	@if [ -x target/release/proa ]; then target/release/proa down; else echo "nothing to stop: proa was never built"; fi

@@ -34,6 +34,9 @@ operators! {
     "service-account" => proa_operator_service_account,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
+    "daemonset" => proa_operator_daemonset,
+    "job" => proa_operator_job,
+    "scheduler" => proa_operator_scheduler,
 }
 
 /// The operators that are not disabled.
@@ -55,7 +58,8 @@ pub(crate) fn cache_rules(operators: &[Operator]) -> Value {
         Value::Array(rules) => rules,
         _ => Vec::new(),
     });
-    let watched = rules.filter(|rule| rule["verbs"].as_array().is_some_and(|v| v.iter().any(|v| v == "watch")));
+    let watched =
+        rules.filter(|rule| rule["verbs"].as_array().is_some_and(|v| v.iter().any(|v| v == "watch")));
     let read = watched.map(|mut rule| {
         rule["verbs"] = serde_json::json!(["get", "list", "watch"]);
         rule

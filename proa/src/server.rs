@@ -114,7 +114,8 @@ fn core_settings(
 
 /// Resolves when the process is asked to end.
 pub(crate) async fn interrupted() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         // Without handlers the signals end the process at once, which the store survives.
         return std::future::pending().await;
     };

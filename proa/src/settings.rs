@@ -165,7 +165,10 @@ mod tests {
 
     #[test]
     fn networks_and_ports_are_checked() {
-        assert_eq!(Network::parse("10.96.0.0/12").map(|n| n.nth(10)).ok(), Some(Ipv4Addr::new(10, 96, 0, 10)));
+        assert_eq!(
+            Network::parse("10.96.0.0/12").map(|n| n.nth(10)).ok(),
+            Some(Ipv4Addr::new(10, 96, 0, 10))
+        );
         for bad in ["10.96.0.1/12", "10.96.0.0", "x/8", "10.0.0.0/31"] {
             assert!(Network::parse(bad).is_err(), "{bad}");
         }

@@ -139,7 +139,9 @@ mod tests {
 
     fn index() -> Index {
         let network = Ipv4Addr::new(10, 96, 0, 0);
-        Index::new([("ip", Space::Addresses { network, bits: 28 }), ("port", Space::Ports(30000..=30002))].into())
+        Index::new(
+            [("ip", Space::Addresses { network, bits: 28 }), ("port", Space::Ports(30000..=30002))].into(),
+        )
     }
 
     #[test]

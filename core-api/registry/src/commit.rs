@@ -85,13 +85,7 @@ impl Registry {
         Err(ApiError::modified(&kind.def.group_resource(), name))
     }
 
-    fn prepare(
-        &self,
-        kind: &Kind,
-        key: &Key,
-        current: Option<Arc<Entry>>,
-        verdict: Verdict,
-    ) -> Prepared {
+    fn prepare(&self, kind: &Kind, key: &Key, current: Option<Arc<Entry>>, verdict: Verdict) -> Prepared {
         let expect = current.as_ref().map_or(Expect::Absent, |e| Expect::At(e.revision));
         match (verdict, current) {
             (Verdict::Unchanged | Verdict::Remove, None) => Prepared::Nothing(Done::Unchanged(None)),

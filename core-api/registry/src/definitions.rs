@@ -51,7 +51,7 @@ impl Registry {
         }
         if changed > 0 {
             let mut all: Vec<_> = made.values().flat_map(|m| m.kinds.iter().cloned()).collect();
-            all.sort_by(|a, b| a.def.gvr().cmp(&b.def.gvr()));
+            all.sort_by_cached_key(|kind| kind.def.gvr());
             self.serve(all);
         }
     }
@@ -132,10 +132,13 @@ impl Registry {
             others.filter(|k| format!("{}.{}", k.def.resource, k.def.gvk.group) != own).collect();
         let resource_taken = |name: &str| {
             others.iter().any(|k| {
-                k.def.resource == name || k.def.singular == name || k.def.short_names.iter().any(|s| s == name)
+                k.def.resource == name
+                    || k.def.singular == name
+                    || k.def.short_names.iter().any(|s| s == name)
             })
         };
-        let kind_taken = |name: &str| others.iter().any(|k| k.def.gvk.kind == name || k.def.list_kind == name);
+        let kind_taken =
+            |name: &str| others.iter().any(|k| k.def.gvk.kind == name || k.def.list_kind == name);
         let conflict = |reason, name: &str| Some((reason, format!("{name:?} is already in use")));
         if resource_taken(&wanted.plural) {
             return conflict("PluralConflict", &wanted.plural);
@@ -183,7 +186,12 @@ impl Registry {
         }
     }
 
-    async fn write(self: &Arc<Self>, definitions: &Arc<Kind>, object: Value, subresource: &str) -> ApiResult<()> {
+    async fn write(
+        self: &Arc<Self>,
+        definitions: &Arc<Kind>,
+        object: Value,
+        subresource: &str,
+    ) -> ApiResult<()> {
         let target = target(definitions, crate::metadata::text(&object, "name"), subresource);
         let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
         let body = Body { value: object, issues: Vec::new() };

@@ -235,7 +235,11 @@ impl Entry {
     }
     /// Bytes of memory that the object holds, nearly.
     pub fn size(&self) -> usize {
-        self.tail.len() + self.key.len() + self.decoded.labels.len() * size_of::<LabelAt>() + self.decoded.fields.len() + 160
+        self.tail.len()
+            + self.key.len()
+            + self.decoded.labels.len() * size_of::<LabelAt>()
+            + self.decoded.fields.len()
+            + 160
     }
     fn text(&self, (at, len): (u32, u16)) -> &str {
         let at = at as usize;
@@ -325,7 +329,8 @@ mod tests {
                          "labels": {"app": "web", "tier": "front"}},
             "spec": {"nodeName": "n1"}, "status": {}
         });
-        let entry = entry(&object, &[Selectable::new("spec.nodeName"), Selectable::new("status.phase").or("?")]);
+        let entry =
+            entry(&object, &[Selectable::new("spec.nodeName"), Selectable::new("status.phase").or("?")]);
         assert!(entry.tail().starts_with(b",\"annotations\""));
         assert_eq!(entry.labels().collect::<Vec<_>>(), [("app", "web"), ("tier", "front")]);
         assert_eq!((entry.field(0), entry.field(1)), ("n1", "?"));

@@ -45,7 +45,9 @@ pub(crate) fn timestamp(at: Timestamp) -> Value {
 /// What the server decides on create: uid, creation time, generated name, no deletion, no resourceVersion.
 pub(crate) fn fill_create(object: &mut Value, now: Timestamp) {
     let metadata = of(object);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+    for field in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
+    {
         metadata.remove(field);
     }
     metadata.insert("uid".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
@@ -69,7 +71,8 @@ fn generate_name(prefix: &str) -> String {
         end -= 1;
     }
     // Bytes 6 and 8 of a version 4 uuid hold constant bits.
-    let suffix = random.as_bytes()[10..15].iter().map(|&b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()]));
+    let suffix =
+        random.as_bytes()[10..15].iter().map(|&b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()]));
     prefix[..end].chars().chain(suffix).collect()
 }
 

@@ -233,7 +233,8 @@ impl Published for Registry {
                 continue;
             }
             let state = self.state_of(prefix_of(&object.key));
-            if let Some(entry) = load_entry(&object.key, object.revision, &object.bytes, &state.selectable()) {
+            if let Some(entry) = load_entry(&object.key, object.revision, &object.bytes, &state.selectable())
+            {
                 by_prefix.entry(state.prefix().clone()).or_default().push(entry);
             }
         }
@@ -262,7 +263,8 @@ impl Registry {
             return self.claims.publish(&change.key, change.value.as_ref().map(|_| change.revision));
         }
         let state = self.state_of(prefix_of(&change.key));
-        let entry = change.value.as_ref().and_then(|value| entry_of(&change.key, change.revision, value, &state));
+        let entry =
+            change.value.as_ref().and_then(|value| entry_of(&change.key, change.revision, value, &state));
         state.publish(change.revision, &change.key, entry);
     }
 }

@@ -1,8 +1,11 @@
 //! What a verb is asked and what it answers, free of HTTP.
 
 use crate::{entry::Entry, registry::Kind};
-use proa_meta::{ApiResult, User, selector::{FieldSelector, Selector}};
-use proa_schema::json::StrictIssue;
+use proa_meta::{
+    ApiError, ApiResult, User,
+    selector::{FieldSelector, Selector},
+};
+use proa_schema::json::{StrictIssue, strict_text};
 use proa_store::Revision;
 use serde_json::Value;
 use std::sync::Arc;
@@ -54,6 +57,25 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// `force` of an apply.
     pub force: bool,
+}
+
+impl WriteOptions {
+    /// What strict decoding found: dropped silently, told as warnings, or refused by what `refuse` makes of the text.
+    ///
+    /// # Errors
+    /// There are issues and the caller asked to be strict.
+    pub fn strictness(
+        &self,
+        issues: &[StrictIssue],
+        refuse: impl FnOnce(&str) -> ApiError,
+    ) -> ApiResult<Vec<String>> {
+        match self.field_validation {
+            _ if issues.is_empty() => Ok(Vec::new()),
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
+            FieldValidation::Strict => Err(refuse(&strict_text(issues))),
+        }
+    }
 }
 
 /// How a patch body is meant.

@@ -116,7 +116,6 @@ fn field_of(def: &KindDef, name: &str) -> ApiResult<Field> {
         _ => {}
     }
     let at = def.selectable.iter().position(|s| s.field == name);
-    at.map(Field::Selectable).ok_or_else(|| {
-        ApiError::bad_request(format!("field label not supported: {name}"))
-    })
+    at.map(Field::Selectable)
+        .ok_or_else(|| ApiError::bad_request(format!("field label not supported: {name}")))
 }

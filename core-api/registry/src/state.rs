@@ -298,9 +298,8 @@ impl KindState {
             return Ok((Cursor { next, tip: self.tip.subscribe(), bucket: None }, Vec::new()));
         };
         let key: BucketKey = (index, value.into());
-        let touches = |e: &&Arc<Event>| {
-            [&e.old, &e.new].into_iter().flatten().any(|entry| entry.field(index) == value)
-        };
+        let touches =
+            |e: &&Arc<Event>| [&e.old, &e.new].into_iter().flatten().any(|entry| entry.field(index) == value);
         let missed = feed.ring.read(next, usize::MAX).map(|events| events.filter(touches).cloned().collect());
         let bucket = feed.buckets.entry(key.clone()).or_insert_with(|| Bucket {
             ring: Ring::new(revision, 0),
@@ -345,7 +344,9 @@ impl KindState {
         drop(feed);
         for event in later.iter().rev() {
             // An event always has one side at least.
-            let Some(key) = event.old.as_ref().or(event.new.as_ref()).map(|e| e.key.clone()) else { continue };
+            let Some(key) = event.old.as_ref().or(event.new.as_ref()).map(|e| e.key.clone()) else {
+                continue;
+            };
             match &event.old {
                 Some(old) => past.objects.insert(key, old.clone()),
                 None => past.objects.remove(&key),

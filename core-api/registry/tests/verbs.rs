@@ -1,15 +1,18 @@
 //! The verbs on toy kinds and the memory engine.
 
 use futures::StreamExt;
-use proa_meta::{Gvk, Gvr, Reason, User, selector::{FieldSelector, Selector}};
+use proa_meta::{
+    Gvk, Gvr, Reason, User,
+    selector::{FieldSelector, Selector},
+};
 use proa_registry::{
     KindDef, Registry,
-    kind::{Claim, Claims, Generation, Selectable, Strategy},
     claims::Space,
+    kind::{Claim, Claims, Generation, Selectable, Strategy},
     registry::{Config, Plugins},
     request::{
-        Body, ChangeType, DeleteOptions, ListOptions, Object, Patch, PatchType, Selection, Target, WatchEvent,
-        WatchOptions, WriteOptions, Written,
+        Body, ChangeType, DeleteOptions, ListOptions, Object, Patch, PatchType, Selection, Target,
+        WatchEvent, WatchOptions, WriteOptions, Written,
     },
 };
 use proa_schema::{Field, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape};
@@ -41,7 +44,15 @@ fn texts() -> Shape {
 
 fn metadata() -> Shape {
     let text = || field(Shape::String, Omit::Empty);
-    let names = ["name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
+    let names = [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "deletionTimestamp",
+    ];
     let mut fields: Vec<_> = names.into_iter().map(|name| (name, text())).collect();
     fields.push(("generation", field(Shape::Integer { bits: 64 }, Omit::Empty)));
     fields.push(("deletionGracePeriodSeconds", field(Shape::Integer { bits: 64 }, Omit::Null)));
@@ -154,8 +165,12 @@ async fn create_read_update_and_generation() {
     assert_eq!(again.reason(), Reason::AlreadyExists);
 
     let same = cluster.merge("a", json!({"spec": {"node": "n1"}})).await.expect("patched");
-    assert_eq!(same["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"], "a no-op writes nothing");
-    let changed = cluster.merge("a", json!({"spec": {"count": 2}, "status": {"ready": true}})).await.expect("patched");
+    assert_eq!(
+        same["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"],
+        "a no-op writes nothing"
+    );
+    let changed =
+        cluster.merge("a", json!({"spec": {"count": 2}, "status": {"ready": true}})).await.expect("patched");
     assert_eq!((&changed["metadata"]["generation"], &changed["status"]), (&json!(2), &json!({})));
 
     let mut status = cluster.target("toys", "a");
@@ -195,7 +210,9 @@ async fn concurrent_patches_all_count() {
         task.await.expect("no panic").expect("patched");
     }
     let target = cluster.target("toys", "a");
-    let Object::Stored(entry) = cluster.registry.get(&target, None).await.expect("there") else { panic!("stored") };
+    let Object::Stored(entry) = cluster.registry.get(&target, None).await.expect("there") else {
+        panic!("stored")
+    };
     assert_eq!(entry.labels().count(), 41);
 }
 
@@ -204,7 +221,9 @@ async fn claims_are_unique_under_concurrency_and_freed_by_delete() {
     let cluster = Arc::new(cluster());
     let tasks = (0..60).map(|i| {
         let cluster = cluster.clone();
-        tokio::spawn(async move { cluster.create("gates", json!({"metadata": {"name": format!("g{i}")}})).await })
+        tokio::spawn(
+            async move { cluster.create("gates", json!({"metadata": {"name": format!("g{i}")}})).await },
+        )
     });
     let mut ports = std::collections::HashSet::new();
     for task in tasks.collect::<Vec<_>>() {
@@ -253,7 +272,8 @@ async fn watchers_see_objects_come_and_go_through_their_selector() {
         labels: Selector::everything(),
         fields: FieldSelector::parse("spec.node=n1").expect("a selector"),
     };
-    let watch = WatchOptions { selection, send_initial_events: true, bookmarks: true, ..WatchOptions::default() };
+    let watch =
+        WatchOptions { selection, send_initial_events: true, bookmarks: true, ..WatchOptions::default() };
     let mut events = cluster.registry.watch(&target, watch).await.expect("watching");
     cluster.merge("b", json!({"spec": {"node": "n1"}})).await.expect("patched");
     cluster.merge("a", json!({"spec": {"node": "n3"}})).await.expect("patched");
@@ -282,7 +302,8 @@ async fn finalizers_hold_a_deleted_object() {
     let target = cluster.target("toys", "a");
     let written = cluster.registry.delete(&target, &DeleteOptions::default()).await.expect("marked");
     assert!(value(&target, &written)["metadata"]["deletionTimestamp"].is_string());
-    let added = cluster.merge("a", json!({"metadata": {"finalizers": ["x/y", "z/z"]}})).await.expect_err("refused");
+    let added =
+        cluster.merge("a", json!({"metadata": {"finalizers": ["x/y", "z/z"]}})).await.expect_err("refused");
     assert_eq!(added.code(), 422);
     cluster.merge("a", json!({"metadata": {"finalizers": null}})).await.expect("released");
     assert_eq!(cluster.registry.get(&target, None).await.err().map(|e| e.code()), Some(404));

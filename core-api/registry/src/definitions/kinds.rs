@@ -29,7 +29,11 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
     // The names that were accepted count, not the ones that are asked for by now.
     let accepted = &definition["status"]["acceptedNames"];
     let accepted = if accepted.is_object() { accepted } else { &spec["names"] };
-    let gvk = Gvk { group: owned(&spec["group"]), version: owned(&version["name"]), kind: owned(&accepted["kind"]) };
+    let gvk = Gvk {
+        group: owned(&spec["group"]),
+        version: owned(&version["name"]),
+        kind: owned(&accepted["kind"]),
+    };
     let subresources = &version["subresources"];
     let strategy = Strategy {
         generation: Generation::Spec,

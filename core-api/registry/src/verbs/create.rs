@@ -67,7 +67,11 @@ impl Registry {
             let mut issues = body.issues;
             issues.extend(proa_schema::decode::decode(schema, &mut value)?);
             proa_schema::default::default_values(schema, &mut value);
-            warnings = strictness(options, &value, &issues)?;
+            warnings = options.strictness(&issues, |text| {
+                let kind = value["kind"].as_str().unwrap_or_default();
+                let version = value["apiVersion"].as_str().and_then(proa_meta::gvk::split_api_version);
+                proa_schema::decode::cannot_be_handled(kind, version.map_or("", |(_, v)| v), text)
+            })?;
         }
         let request = ActionRequest {
             target: target.clone(),
@@ -81,26 +85,6 @@ impl Registry {
     }
 }
 
-fn strictness(
-    options: &WriteOptions,
-    value: &Value,
-    issues: &[proa_schema::json::StrictIssue],
-) -> ApiResult<Vec<String>> {
-    use crate::request::FieldValidation;
-    match options.field_validation {
-        _ if issues.is_empty() => Ok(Vec::new()),
-        FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
-        FieldValidation::Strict => {
-            let kind = value["kind"].as_str().unwrap_or_default();
-            let version = value["apiVersion"].as_str().and_then(proa_meta::gvk::split_api_version);
-            let version = version.map_or("", |(_, v)| v);
-            let text = proa_schema::json::strict_text(issues);
-            Err(proa_schema::decode::cannot_be_handled(kind, version, &text))
-        }
-    }
-}
-
 impl Stages<'_> {
     /// Stores a decoded and managed object under its own or a generated name.
     pub(super) async fn store_new(&self, object: Value, mut warnings: Vec<String>) -> ApiResult<Written> {
@@ -111,8 +95,7 @@ impl Stages<'_> {
             metadata::fill_create(&mut object, self.registry.now());
             let key = self.key(metadata::text(&object, "name"));
             let mut create = Create { stages: self, object };
-            let done =
-                self.registry.commit(&self.target.kind, &key, self.options.dry_run, &mut create).await;
+            let done = self.registry.commit(&self.target.kind, &key, self.options.dry_run, &mut create).await;
             let taken = matches!(&done, Err(e) if e.reason() == Reason::AlreadyExists);
             if taken && generated && attempt < NAME_ATTEMPTS {
                 attempt += 1;

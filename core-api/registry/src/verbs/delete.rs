@@ -34,8 +34,7 @@ impl Registry {
             return Err(ApiError::method_not_allowed(&resource, "delete"));
         }
         let write = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
-        let stages =
-            Stages { registry: self, target, options: &write, operation: Operation::Delete };
+        let stages = Stages { registry: self, target, options: &write, operation: Operation::Delete };
         let key = stages.key(&target.name);
         let mut delete = Delete { stages: &stages, options, now: self.now() };
         let def = &target.kind.def;
@@ -91,7 +90,8 @@ fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value) ->
     let resource = target.kind.def.group_resource();
     let check = |what: &str, wanted: &Option<String>, found: &str| match wanted {
         Some(wanted) if wanted != found => {
-            let (long, short) = (what, if what == "UID" { "UID in object meta" } else { "ResourceVersion in object meta" });
+            let (long, short) =
+                (what, if what == "UID" { "UID in object meta" } else { "ResourceVersion in object meta" });
             let why = format!("Precondition failed: {long} in precondition: {wanted}, {short}: {found}");
             Err(ApiError::conflict(&resource, &target.name, &why))
         }
@@ -116,7 +116,7 @@ fn plan(def: &KindDef, old: &Value, options: &DeleteOptions, now: Timestamp) -> 
     let mut new = old.clone();
     match grace(def, old, options.grace_period_seconds, now) {
         Grace::Pending => return Verdict::Unchanged,
-        Grace::Until(at, seconds) => mark(&mut new, at, seconds, def),
+        Grace::Until(at, seconds) => mark(&mut new, at, seconds),
         Grace::None => {}
     }
     let finalizers = finalizers(def, old, options.propagation);
@@ -131,7 +131,7 @@ fn plan(def: &KindDef, old: &Value, options: &DeleteOptions, now: Timestamp) -> 
         metadata::of(&mut new).insert("finalizers".to_owned(), json!(finalizers));
     }
     if !metadata::is_deleting(&new) {
-        mark(&mut new, now, 0, def);
+        mark(&mut new, now, 0);
     }
     (def.strategy.mark_deleted)(&mut new);
     Verdict::Put { object: new, guards: Vec::new() }
@@ -156,7 +156,7 @@ fn grace(def: &KindDef, old: &Value, asked: Option<i64>, now: Timestamp) -> Grac
 }
 
 /// Sets the deletion's time. The first time is a change that the object's controllers have to see.
-fn mark(object: &mut Value, at: Timestamp, seconds: i64, _def: &KindDef) {
+fn mark(object: &mut Value, at: Timestamp, seconds: i64) {
     let first = !metadata::is_deleting(object);
     let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
     let metadata = metadata::of(object);
@@ -169,7 +169,8 @@ fn mark(object: &mut Value, at: Timestamp, seconds: i64, _def: &KindDef) {
 
 /// The finalizers after the garbage collector's two are set as the policy asks.
 fn finalizers(def: &KindDef, old: &Value, propagation: Option<Propagation>) -> Vec<String> {
-    let present: Vec<&str> = old["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let present: Vec<&str> =
+        old["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let has = |name: &str| present.contains(&name);
     let policy = propagation.unwrap_or_else(|| match () {
         () if has(ORPHAN) => Propagation::Orphan,
@@ -198,9 +199,9 @@ mod tests {
         def
     }
 
-    fn run(def: &KindDef, metadata: Value, options: DeleteOptions) -> Option<Value> {
+    fn run(def: &KindDef, metadata: &Value, options: &DeleteOptions) -> Option<Value> {
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        match plan(def, &json!({"metadata": metadata}), &options, now) {
+        match plan(def, &json!({"metadata": metadata}), options, now) {
             Verdict::Remove => Some(Value::Null),
             Verdict::Unchanged => None,
             Verdict::Put { object, .. } => Some(object["metadata"].clone()),
@@ -211,13 +212,13 @@ mod tests {
     fn grace_marks_then_shortens_then_removes() {
         let def = pods();
         let asked = |seconds| DeleteOptions { grace_period_seconds: seconds, ..DeleteOptions::default() };
-        let marked = run(&def, json!({"name": "a", "generation": 1}), asked(None)).expect("marked");
+        let marked = run(&def, &json!({"name": "a", "generation": 1}), &asked(None)).expect("marked");
         assert_eq!(marked["deletionTimestamp"], "2026-01-01T00:00:30Z");
         assert_eq!((&marked["deletionGracePeriodSeconds"], &marked["generation"]), (&json!(30), &json!(2)));
-        assert_eq!(run(&def, marked.clone(), asked(None)), None, "pending");
-        let shorter = run(&def, marked.clone(), asked(Some(5))).expect("shortened");
+        assert_eq!(run(&def, &marked, &asked(None)), None, "pending");
+        let shorter = run(&def, &marked, &asked(Some(5))).expect("shortened");
         assert_eq!(shorter["deletionTimestamp"], "2026-01-01T00:00:05Z");
-        assert_eq!(run(&def, marked, asked(Some(0))), Some(Value::Null));
+        assert_eq!(run(&def, &marked, &asked(Some(0))), Some(Value::Null));
     }
 
     #[test]
@@ -225,12 +226,13 @@ mod tests {
         let mut def = pods();
         def.strategy.grace = None;
         let policy = |p| DeleteOptions { propagation: p, ..DeleteOptions::default() };
-        assert_eq!(run(&def, json!({"name": "a"}), policy(None)), Some(Value::Null));
-        let foreground = run(&def, json!({"name": "a"}), policy(Some(Propagation::Foreground))).expect("marked");
+        assert_eq!(run(&def, &json!({"name": "a"}), &policy(None)), Some(Value::Null));
+        let foreground =
+            run(&def, &json!({"name": "a"}), &policy(Some(Propagation::Foreground))).expect("marked");
         assert_eq!(foreground["finalizers"], json!([FOREGROUND]));
         assert_eq!(foreground["deletionGracePeriodSeconds"], 0);
         let orphan = json!({"name": "a", "finalizers": ["x/y", FOREGROUND]});
-        let orphan = run(&def, orphan, policy(Some(Propagation::Orphan))).expect("marked");
+        let orphan = run(&def, &orphan, &policy(Some(Propagation::Orphan))).expect("marked");
         assert_eq!(orphan["finalizers"], json!(["x/y", ORPHAN]));
     }
 }

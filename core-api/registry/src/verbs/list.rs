@@ -105,8 +105,8 @@ fn page(
     }
     let continue_token = more.then(|| continue_after(items.last(), selected.prefix(), revision));
     // Counting would need a scan through selectors; upstream leaves it out then, too.
-    let remaining = (more && selected.is_everything())
-        .then(|| i64::try_from(range.count() + 1).unwrap_or(i64::MAX));
+    let remaining =
+        (more && selected.is_everything()).then(|| i64::try_from(range.count() + 1).unwrap_or(i64::MAX));
     List { revision, items, continue_token, remaining }
 }
 

@@ -3,11 +3,7 @@
 //! Outside of the kind's update rules and of admission: the action has checked both. Managed fields and generation stay
 //! as they are, as with upstream's own stores behind such subresources.
 
-use super::{
-    get::not_found,
-    update::is_finished,
-    write::Stages,
-};
+use super::{get::not_found, update::is_finished, write::Stages};
 use crate::{
     admission::Operation,
     commit::{Decide, Done, Verdict},

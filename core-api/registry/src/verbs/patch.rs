@@ -130,13 +130,7 @@ impl Stages<'_> {
     }
 
     fn patch_warnings(&self, patch: &Patch) -> ApiResult<Vec<String>> {
-        let issues: Vec<StrictIssue> = patch.issues.clone();
-        match self.options.field_validation {
-            _ if issues.is_empty() => Ok(Vec::new()),
-            FieldValidation::Ignore => Ok(Vec::new()),
-            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
-            FieldValidation::Strict => Err(ApiError::bad_request(strict_text(&issues))),
-        }
+        self.options.strictness(&patch.issues, |text| ApiError::bad_request(text))
     }
 }
 
@@ -157,7 +151,10 @@ impl Applied {
                 return Err(ApiError::bad_request(format!("{field} must be set")));
             }
         }
-        if applied["metadata"].get("managedFields").is_some_and(|m| m.as_array().is_some_and(|m| !m.is_empty())) {
+        if applied["metadata"]
+            .get("managedFields")
+            .is_some_and(|m| m.as_array().is_some_and(|m| !m.is_empty()))
+        {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         stages.identify(&mut applied)?;
@@ -192,18 +189,16 @@ impl Stages<'_> {
         let def = self.def();
         self.managing(|manager| manager.check(applied))?;
         if def.custom {
-            issues.extend(proa_schema::prune::prune(&def.schema, applied, proa_schema::prune::Root::Resource));
+            issues.extend(proa_schema::prune::prune(
+                &def.schema,
+                applied,
+                proa_schema::prune::Root::Resource,
+            ));
         } else {
             issues.extend(decode::decode(&def.schema, applied)?);
         }
-        match self.options.field_validation {
-            _ if issues.is_empty() => Ok(Vec::new()),
-            FieldValidation::Ignore => Ok(Vec::new()),
-            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
-            FieldValidation::Strict => {
-                Err(decode::cannot_be_handled(&def.gvk.kind, &def.gvk.version, &strict_text(&issues)))
-            }
-        }
+        let gvk = &def.gvk;
+        self.options.strictness(&issues, |text| decode::cannot_be_handled(&gvk.kind, &gvk.version, text))
     }
 }
 

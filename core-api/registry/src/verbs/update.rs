@@ -211,7 +211,8 @@ impl Stages<'_> {
         let name = &self.target.name;
         let (uid, old_uid) = (metadata::text(new, "uid"), metadata::text(old, "uid"));
         if !uid.is_empty() && uid != old_uid {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
             return Err(ApiError::conflict(&resource, name, &why));
         }
         let given = metadata::text(new, "resourceVersion");

@@ -10,13 +10,13 @@ use crate::{
     kind::{Generation, KindDef},
     metadata,
     registry::Registry,
-    request::{FieldValidation, Object, Target, WriteOptions, Written},
+    request::{Object, Target, WriteOptions, Written},
 };
 use proa_meta::{ApiError, ApiResult, FieldErrors, GroupResource, gvk};
 use proa_schema::{
     apply::{FieldManager, Reset},
     canonical, decode, default,
-    json::{StrictIssue, strict_text},
+    json::StrictIssue,
     prune, validate,
 };
 use proa_store::{Expect, Guard, Key};
@@ -64,8 +64,7 @@ impl<'a> Stages<'a> {
             let message = format!(
                 "{found_kind} in version {:?} cannot be handled as a {}: no kind {found_kind:?} is registered for it \
                  under this resource",
-                def.gvk.version,
-                def.gvk.kind
+                def.gvk.version, def.gvk.kind
             );
             return Err(ApiError::bad_request(message));
         }
@@ -91,17 +90,8 @@ impl<'a> Stages<'a> {
     /// Types, unknown fields and defaults. Returns the warnings.
     pub(super) fn decode(&self, object: &mut Value, mut issues: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
         issues.extend(self.decode_types(object)?);
-        if issues.is_empty() {
-            return Ok(Vec::new());
-        }
-        match self.options.field_validation {
-            FieldValidation::Ignore => Ok(Vec::new()),
-            FieldValidation::Warn => Ok(issues.iter().map(ToString::to_string).collect()),
-            FieldValidation::Strict => {
-                let gvk = &self.def().gvk;
-                Err(decode::cannot_be_handled(&gvk.kind, &gvk.version, &strict_text(&issues)))
-            }
-        }
+        let gvk = &self.def().gvk;
+        self.options.strictness(&issues, |text| decode::cannot_be_handled(&gvk.kind, &gvk.version, text))
     }
 
     /// Types and unknown fields; strictness is the caller's.
@@ -140,9 +130,8 @@ impl<'a> Stages<'a> {
         };
         let namespace = entry.stored_value(entry.revision);
         if metadata::is_deleting(&namespace) {
-            let why = format!(
-                "unable to create new content in namespace {name} because it is being terminated"
-            );
+            let why =
+                format!("unable to create new content in namespace {name} because it is being terminated");
             let cause = proa_meta::status::Cause {
                 reason: "NamespaceTerminating".to_owned(),
                 message: format!("namespace {name} is being terminated"),
@@ -302,7 +291,8 @@ fn reset_fields(def: &KindDef, subresource: &str) -> Reset<'static> {
 
 /// Whether anything but metadata (and status, when it is a subresource) differs.
 fn desired_differs(new: &Value, old: &Value, status_apart: bool) -> bool {
-    let skip = |key: &str| matches!(key, "metadata" | "apiVersion" | "kind") || (status_apart && key == "status");
+    let skip =
+        |key: &str| matches!(key, "metadata" | "apiVersion" | "kind") || (status_apart && key == "status");
     let members = |v: &Value, other: &Value| {
         v.as_object().is_some_and(|m| m.iter().any(|(k, value)| !skip(k) && other.get(k) != Some(value)))
     };
