@@ -292,11 +292,12 @@ pub(super) fn frame_len(head: &[u8]) -> Option<usize> {
 pub(super) fn frame(bytes: &[u8], at: usize, salt: u64, start: u64) -> Option<(&[u8], usize)> {
     let head = bytes.get(at..at + FRAME_HEAD)?;
     let len = u32::from_le_bytes(head[4..].try_into().ok()?) as usize;
-    let body = bytes.get(at + FRAME_HEAD..)?.get(..len)?;
+    let next = at + frame_len(head)?;
+    let body = bytes.get(at + FRAME_HEAD..next)?.get(..len)?;
     let expected = u32::from_le_bytes(head[..4].try_into().ok()?);
     // An empty body is never written: zeros are not a frame.
     let whole = len > 0 && checksum(salt, start + at as u64, body) == expected;
-    whole.then_some((body, at + frame_len(head)?))
+    whole.then_some((body, next))
 }
 
 /// Whether a whole frame starts anywhere after `from`: then what is at `from` was damaged later, for a crash leaves
@@ -353,7 +354,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(frame(&bytes, 0, SALT, 64).is_none(), "bit {bit}");
         }
-        for len in 0..meaningful {
+        for len in 0..next {
             assert!(frame(&frames.bytes()[..len], 0, SALT, 64).is_none(), "{len} bytes");
         }
     }

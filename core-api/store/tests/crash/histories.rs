@@ -25,8 +25,9 @@ struct Promise {
 
 type TheDisk = TestDisk<Promise>;
 
-fn options() -> LogOptions {
-    LogOptions { segment_bytes: 1500, fill_bytes: 700, fold_bytes: 1500, fold_segments: 4, background: false }
+fn options(seed: u64) -> LogOptions {
+    let fill_bytes = [1, 64, 700][seed as usize % 3];
+    LogOptions { segment_bytes: 1500, fill_bytes, fold_bytes: 1500, fold_segments: 4, background: false }
 }
 
 /// A process that writes to a disk.
@@ -43,14 +44,21 @@ struct Process {
 impl Process {
     /// Opens what a crash left, where `truth` with or without the promise's open changes should be. A failing disk
     /// is tried again.
-    fn open(disk: TheDisk, faults: &Faults, truth: &[Change], promise: &Promise, mut luck: Random) -> Self {
+    fn open(
+        disk: TheDisk,
+        seed: u64,
+        faults: &Faults,
+        truth: &[Change],
+        promise: &Promise,
+        mut luck: Random,
+    ) -> Self {
         disk.note(promise.clone());
         disk.set_faults(Faults { space: None, ..faults.clone() });
         for attempt in 0.. {
             if attempt == 3 {
                 disk.set_faults(Faults::default());
             }
-            let mut log = Log::on(Arc::new(disk.clone()), options());
+            let mut log = Log::on(Arc::new(disk.clone()), options(seed));
             let loaded = match log.load() {
                 Ok(loaded) => loaded,
                 Err(OpenError::Io { source, .. }) if attempt < 3 && source.kind() == ErrorKind::Other => {
@@ -195,13 +203,13 @@ fn crash_a_history(seed: u64, crashes: usize, faults: &Faults) -> usize {
     let (mut truth, mut promise) = (Vec::new(), Promise::default());
     let processes = 5;
     for _ in 0..processes {
-        let mut process = Process::open(disk, faults, &truth, &promise, luck.clone());
+        let mut process = Process::open(disk, seed, faults, &truth, &promise, luck.clone());
         let steps = 5 + luck.below(30);
         process.work(steps);
         (disk, truth, promise) = (process.disk, process.truth, process.promise);
         for _ in 0..crashes / processes {
             let (image, promise, point) = crash(&disk, &mut luck);
-            let mut log = Log::on(Arc::new(TheDisk::new(image, 0)), options());
+            let mut log = Log::on(Arc::new(TheDisk::new(image, 0)), options(seed));
             let loaded = log.load().unwrap_or_else(|error| panic!("seed {seed}, point {point}: {error}"));
             check(&loaded, &truth, &promise);
         }
