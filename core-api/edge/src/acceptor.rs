@@ -29,6 +29,8 @@ impl Listener {
         // Without it HTTP/2 answers wait for the client's delayed acknowledgement: 40 ms each.
         .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
+        // A client that closes its side is gone: its watch must end now, not with the next event.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(GRACE.as_secs())
         .disable_signals()
         .on_connect(remember_peer)

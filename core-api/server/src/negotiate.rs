@@ -69,6 +69,13 @@ pub(crate) fn objects(headers: &HeaderMap, query: Option<&str>) -> ApiResult<For
     negotiate(headers, query, Place::Objects)
 }
 
+/// Whether `application/SUBTYPE` is accepted, and before JSON.
+pub(crate) fn prefers(headers: &HeaderMap, subtype: &str) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let known = |c: &Clause<'_>| matches!(c.subtype, "json" | "*") || c.subtype == subtype;
+    clauses(accept).into_iter().find(known).is_some_and(|c| c.subtype == subtype)
+}
+
 /// For watches: only JSON can be framed.
 pub(crate) fn watch(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
     match objects(headers, query) {

@@ -6,6 +6,7 @@
 //! Upstream: kube-openapi `pkg/{handler3,builder3,handler}`.
 
 mod components;
+mod gnostic;
 mod operations;
 mod paths;
 
@@ -159,7 +160,7 @@ fn v3(
         })
     };
     let key = format!("v3/{}", part.path());
-    let mut response = server.openapi.serve(catalogue.generation(), key, request, make)?;
+    let mut response = server.openapi.serve(catalogue.generation(), key, request, || json_bytes(&make()))?;
     if query.text("hash") == Some(&hash) {
         let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
         response.headers.insert(header::CACHE_CONTROL, forever);
@@ -171,8 +172,6 @@ fn v3(
 }
 
 fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Response> {
-    const ONLY: &str = "only the following media types are accepted: application/json";
-    negotiate::plain(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
     let make = || {
         let parts = parts(catalogue);
         let mut all = Map::new();
@@ -191,7 +190,27 @@ fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Re
             "security": [{"BearerToken": []}],
         })
     };
-    server.openapi.serve(catalogue.generation(), "v2".to_owned(), request, make)
+    let generation = catalogue.generation();
+    if negotiate::prefers(&request.headers, PROTOBUF) {
+        let make = || gnostic::encode(&make());
+        let mut response = server.openapi.serve(generation, "v2.pb".to_owned(), request, make)?;
+        let returned = HeaderValue::from_static("application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+        response.headers.insert(header::CONTENT_TYPE, returned);
+        return Ok(response);
+    }
+    const ONLY: &str = "only the following media types are accepted: application/json, \
+                        application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    negotiate::plain(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
+    server.openapi.serve(generation, "v2".to_owned(), request, || json_bytes(&make()))
+}
+
+/// How clients ask for version 2 in protobuf.
+const PROTOBUF: &str = "com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+fn json_bytes(document: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    text::write(document, &mut out);
+    out
 }
 
 fn info() -> Value {
@@ -204,7 +223,7 @@ impl Cache {
         generation: u64,
         key: String,
         request: &Request,
-        make: impl FnOnce() -> Value,
+        make: impl FnOnce() -> Vec<u8>,
     ) -> ApiResult<Response> {
         let compressed = match self.find(generation, &key) {
             Some(bytes) => bytes,
@@ -238,10 +257,9 @@ impl Cache {
     }
 }
 
-fn deflate(document: &Value) -> std::io::Result<Bytes> {
+fn deflate(document: &[u8]) -> std::io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    serde_json::to_writer(&mut encoder, document)?;
-    encoder.flush()?;
+    encoder.write_all(document)?;
     encoder.finish().map(Bytes::from)
 }
 

@@ -99,7 +99,10 @@ async fn openapi_v2(cluster: &Cluster) {
     assert!(document["paths"]["/api/v1/namespaces"]["post"].is_object());
     assert!(document["definitions"]["example.toy.v1.ToyList"].is_object());
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    assert_eq!(cluster.get_as(protobuf, "/openapi/v2").await.status, 406);
+    let binary = cluster.get_as(protobuf, "/openapi/v2").await;
+    assert_eq!(binary.headers["content-type"], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+    assert!(binary.bytes.starts_with(b"\x0a\x032.0\x12"));
+    assert_eq!(cluster.get_as("text/plain", "/openapi/v2").await.status, 406);
 }
 
 fn refers_to(schema: &Value) -> &str {

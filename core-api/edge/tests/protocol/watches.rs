@@ -7,7 +7,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 mod ways {
-    crate::both_ways!(events, streaming_lists, other_shapes, ends, one_object);
+    crate::both_ways!(events, streaming_lists, other_shapes, ends, one_object, clients_that_go);
 }
 
 const TOYS: &str = "/apis/toy.example/v1/namespaces/d/toys";
@@ -131,4 +131,22 @@ async fn stopping_ends_watches() {
     let mut lines = Lines::open(&cluster, &format!("{TOYS}?watch=true"), "application/json").await;
     tokio::task::spawn_blocking(move || cluster.stop()).await.expect("stops");
     assert!(lines.next().await.is_none());
+}
+
+/// A client that goes ends its watch although no event comes.
+async fn clients_that_go(cluster: &Cluster) {
+    cluster.create_toy(json!({"metadata": {"name": "a"}})).await;
+    let mut lines = Lines::open(cluster, &format!("{TOYS}?watch=true"), "application/json").await;
+    assert_eq!(lines.event().await.0, "ADDED");
+    let open = "apiserver_registered_watchers{group=\"toy.example\",version=\"v1\",kind=\"Toy\"} ";
+    let watchers = async || {
+        let metrics = cluster.get("/metrics").await.text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(open)).map(str::to_owned);
+        line.unwrap_or_default()
+    };
+    assert_eq!(watchers().await, "1");
+    drop(lines);
+    while watchers().await != "0" {
+        tokio::task::yield_now().await;
+    }
 }
