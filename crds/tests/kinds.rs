@@ -159,34 +159,48 @@ fn missing(found: &Value, expected: &Value, path: &str, out: &mut Vec<String>) {
     }
 }
 
-fn run(case: &Case) -> Vec<String> {
+/// What came of a case.
+struct Found {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    object: Value,
+    row: Vec<Value>,
+}
+
+fn found(case: &Case) -> Found {
     let def = kind_of(&case.object);
     let mut errors = FieldErrors::default();
     let object = match &case.old {
         None => create(&def, &case.object, &mut errors),
         Some(old) => update(&def, &case.object, &stored(&def, old), case.status, &mut errors),
     };
+    let errors = errors.iter().map(ToString::to_string).collect();
+    let warnings = (def.strategy.warnings)(&object);
+    let mut shown = object.clone();
+    if let (Some(status), None) = (case.object.get("status"), &case.old) {
+        shown["status"] = status.clone();
+    }
+    let row = match &def.table.row {
+        Row::Function(row) => row(&shown, "2026-01-01T01:00:00Z".parse().unwrap()),
+        Row::Paths(_) => Vec::new(),
+    };
+    Found { errors, warnings, object, row }
+}
+
+/// How what was found differs from what the case expects.
+fn problems(case: &Case, found: &Found) -> Vec<String> {
     let mut problems = Vec::new();
-    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    if texts != case.errors {
-        problems.push(format!("errors:\n  found    {texts:#?}\n  expected {:#?}", case.errors));
+    if found.errors != case.errors {
+        problems.push(format!("errors:\n  found    {:#?}\n  expected {:#?}", found.errors, case.errors));
     }
     if let Some(expected) = &case.expect {
-        missing(&object, expected, "", &mut problems);
+        missing(&found.object, expected, "", &mut problems);
     }
-    let warnings = (def.strategy.warnings)(&object);
-    if case.warnings.as_ref().is_some_and(|expected| *expected != warnings) {
-        problems.push(format!("warnings: {warnings:#?}"));
+    if case.warnings.as_ref().is_some_and(|expected| *expected != found.warnings) {
+        problems.push(format!("warnings: {:#?}", found.warnings));
     }
-    if let (Some(expected), Row::Function(row)) = (&case.row, &def.table.row) {
-        let mut shown = object.clone();
-        if let (Some(status), None) = (case.object.get("status"), &case.old) {
-            shown["status"] = status.clone();
-        }
-        let cells = row(&shown, "2026-01-01T01:00:00Z".parse().unwrap());
-        if cells != *expected {
-            problems.push(format!("row: {}", Value::from(cells)));
-        }
+    if case.row.as_ref().is_some_and(|expected| *expected != found.row) {
+        problems.push(format!("row: {}", Value::from(found.row.clone())));
     }
     problems
 }
@@ -196,21 +210,28 @@ fn cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinds");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let (mut count, mut failed) = (0, Vec::new());
+    let (mut count, mut failed, mut all) = (0, Vec::new(), Vec::new());
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let cases: Vec<Case> =
             serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         for case in cases {
             count += 1;
-            let problems = run(&case);
+            let found = found(&case);
+            let problems = problems(&case, &found);
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            all.push(json!({"File": name, "Name": case.name, "Errors": found.errors,
+                "Warnings": found.warnings, "Object": found.object, "Row": found.row}));
             if !problems.is_empty() {
-                let name = file.file_name().unwrap().to_string_lossy().into_owned();
                 failed.push(format!("{name}: {}:\n{}", case.name, problems.join("\n")));
             }
         }
     }
     assert!(count > 0);
+    // For a comparison with what upstream's own code says about the same cases.
+    if let Some(path) = std::env::var_os("PROA_CASES_OUT") {
+        fs::write(path, Value::from(all).to_string()).unwrap();
+    }
     assert!(failed.is_empty(), "{} of {count} cases failed\n{}", failed.len(), failed.join("\n\n"));
 }
 

@@ -136,8 +136,7 @@ fn conversion(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 
 fn stored_versions(list: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if list.is_empty() {
-        let none = Value::Array(Vec::new());
-        return list.with(&none).invalid(errors, "must have at least one stored version");
+        return errors.invalid(list.path(), &Value::Null, "must have at least one stored version");
     }
     let versions = spec.get("versions");
     for version in versions.items().filter(|version| version.get("storage").is_true()) {

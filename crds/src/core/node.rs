@@ -102,8 +102,11 @@ fn taint_list(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
                 problem: proa_meta::field::Problem::Duplicate,
                 field: taint.path().to_string(),
                 body: format!(
-                    "Duplicate value: {}: taints must be unique by key and effect pair",
-                    taint.value()
+                    "Duplicate value: {{\"Key\":{:?},\"Value\":{:?},\"Effect\":{:?},\"TimeAdded\":{}}}: taints must be unique by key and effect pair",
+                    taint.text_of("key"),
+                    taint.text_of("value"),
+                    taint.text_of("effect"),
+                    taint.get("timeAdded").value()
                 ),
             });
         }

@@ -40,6 +40,7 @@ pub(crate) fn kind() -> KindDef {
                 let spec = sub(object, "spec");
                 defaults::pod_spec(spec);
                 defaults::pod_only(spec);
+                status::default(object);
             },
             prepare_create: pod_spec::prepare::create,
             prepare_status,

@@ -13,7 +13,7 @@ pub(crate) fn create(pod: &mut Value) {
         status["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates",
-            "lastProbeTime": null, "lastTransitionTime": null,
+            "lastProbeTime": null, "lastTransitionTime": pod["metadata"]["creationTimestamp"],
         }]);
     }
     set(pod, "status", status);

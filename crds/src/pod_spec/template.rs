@@ -44,9 +44,7 @@ pub(crate) fn selected(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let metadata = template.get("metadata");
     let labels = metadata.get("labels");
     if selector::matches(spec.get("selector").value(), labels.value()) == Some(false) {
-        let none = Value::Object(serde_json::Map::new());
-        let shown = if labels.is_set() { labels } else { labels.with(&none) };
-        shown.invalid(errors, MISMATCH);
+        errors.invalid(labels.path(), labels.value(), MISMATCH);
     }
 }
 

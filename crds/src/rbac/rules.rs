@@ -6,7 +6,7 @@ use crate::{
     fill::{items, sub, zero},
 };
 use proa_meta::{FieldErrors, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `rules` of a role.
 pub(super) fn rules(object: &Value, is_namespaced: bool, errors: &mut FieldErrors) {
@@ -85,6 +85,9 @@ pub(super) fn fixed_role(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let (new, old) = (Cursor::root(new), Cursor::root(old));
     let (role, before) = (new.get("roleRef"), old.get("roleRef"));
     if role.value() != before.value() {
-        role.invalid(errors, "cannot change roleRef");
+        // Upstream shows its own names of the fields.
+        let fields = ["apiGroup", "kind", "name"].map(|field| role.text_of(field));
+        let shown = json!({"APIGroup": fields[0], "Kind": fields[1], "Name": fields[2]});
+        role.with(&shown).invalid(errors, "cannot change roleRef");
     }
 }

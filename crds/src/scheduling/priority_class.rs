@@ -5,7 +5,7 @@
 use crate::{cursor::Cursor, facts, fill::absent, table};
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, Gvk};
-use proa_registry::kind::{Column, KindDef, Strategy};
+use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::Value;
 
 const HIGHEST_FOR_USERS: i64 = 1_000_000_000;
@@ -30,6 +30,7 @@ pub(crate) fn kind() -> KindDef {
             default: |object| absent(object, "preemptionPolicy", "PreemptLowerPriority"),
             validate,
             validate_update,
+            generation: Generation::Spec,
             ..Strategy::default()
         })
 }

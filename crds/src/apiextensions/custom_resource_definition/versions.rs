@@ -45,6 +45,12 @@ pub(super) fn versions(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         at.items().for_each(|one| column(&one, errors));
     });
     shared(spec, "selectableFields", "selectableFields", errors, selectable);
+    let first = spec.get("version");
+    let first = first.with(list.value().get(0).map_or(&Value::Null, |version| &version["name"]));
+    let problems = names::is_dns1035_label(first.text());
+    if first.is_set() && !problems.is_empty() {
+        first.invalid(errors, &problems.join(","));
+    }
     if !is_unique {
         list.invalid(errors, "must contain unique version names");
     }

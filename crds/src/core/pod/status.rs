@@ -5,12 +5,24 @@
 
 use crate::{
     cursor::Cursor,
-    fill::{is_zero, items, keep},
+    fill::{is_zero, items, keep, present, set},
     network,
     pod_spec::update,
 };
 use proa_meta::{FieldErrors, names};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// `podIP` is the first of `podIPs`, and wins when they differ.
+pub(super) fn default(pod: &mut Value) {
+    let Some(status) = present(pod, "status") else { return };
+    let first = status["podIPs"][0]["ip"].as_str().unwrap_or("").to_owned();
+    match status["podIP"].as_str().unwrap_or("").to_owned() {
+        ip if ip.is_empty() && first.is_empty() => {}
+        ip if ip.is_empty() => set(status, "podIP", first),
+        ip if ip != first => set(status, "podIPs", json!([{"ip": ip}])),
+        _ => {}
+    }
+}
 
 /// A status writer that does not know `observedGeneration` keeps what was observed.
 pub(super) fn keep_observed(new: &mut Value, old: &Value) {

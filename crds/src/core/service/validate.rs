@@ -5,7 +5,7 @@
 
 use super::{is_external, is_headless, needs_health_check};
 use crate::{cursor::Cursor, fill::same, network, pod_spec::validate as pod, selector};
-use proa_meta::{FieldErrors, names};
+use proa_meta::{FieldError, FieldErrors, field::Problem, names};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -210,9 +210,15 @@ fn repeated_ports(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     for port in ports.items() {
         let (protocol, number) = (port.text_of("protocol"), port.int_of("port"));
         if !seen.insert((protocol, number)) {
-            // Upstream prints its own port struct with only these two fields set.
-            let shown = json!({"port": number, "protocol": protocol, "targetPort": 0});
-            port.with(&shown).duplicate(errors);
+            // Upstream shows its own names of the fields, and only two of them set.
+            let shown = format!(
+                "{{\"Name\":\"\",\"Protocol\":{protocol:?},\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}"
+            );
+            errors.push(FieldError {
+                problem: Problem::Duplicate,
+                field: port.path().to_string(),
+                body: format!("Duplicate value: {shown}"),
+            });
         }
     }
 }
