@@ -135,9 +135,12 @@ pub(crate) struct Agent {
 pub(crate) struct Operator {
     /// Name of the operator.
     pub(crate) operator: String,
-    /// How to reach the API.
-    #[arg(long, env = "KUBECONFIG")]
-    pub(crate) kubeconfig: PathBuf,
+    /// How to reach the API [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Print the RBAC rules that the operator needs, as JSON, and end.
+    #[arg(long)]
+    pub(crate) print_rules: bool,
     /// Take part in an election: only the holder of the operator's Lease acts.
     #[arg(long)]
     pub(crate) leader_elect: bool,

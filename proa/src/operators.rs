@@ -76,7 +76,13 @@ pub(crate) async fn run_one(args: &cli::Operator) -> Result<()> {
         let names: Vec<_> = all().iter().map(|o| o.name).collect();
         format!("there is no operator {:?}; known are {}", args.operator, names.join(", "))
     })?;
-    let client = crate::kubeconfig::client(&args.kubeconfig).await?;
+    if args.print_rules {
+        return crate::print(serde_json::to_string_pretty(&(operator.rules)())?);
+    }
+    let client = match &args.kubeconfig {
+        Some(path) => crate::kubeconfig::client(path).await?,
+        None => Client::try_default().await.context("find the cluster")?,
+    };
     let mut config = RunConfig::default();
     let shutdown = config.shutdown.clone();
     let identity = format!("{}_{}", operator.name, std::process::id());
@@ -109,5 +115,20 @@ mod tests {
         assert_eq!(enabled(&["job".to_owned()]).map(|o| o.len()).ok(), Some(count - 1));
         assert_eq!(enabled(&["all".to_owned()]).map(|o| o.len()).ok(), Some(0));
         assert!(enabled(&["jobs".to_owned()]).is_err());
+    }
+
+    /// `UPDATE_GOLDEN=1` writes the files.
+    #[test]
+    fn the_chart_gives_each_operator_what_it_declares() {
+        let roles = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/operator/roles");
+        for operator in all() {
+            let file = roles.join(format!("{}.json", operator.name));
+            let rules = serde_json::to_string_pretty(&(operator.rules)()).expect("rules are JSON") + "\n";
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                std::fs::write(&file, &rules).expect("the file can be written");
+            }
+            let committed = std::fs::read_to_string(&file).unwrap_or_default();
+            assert_eq!(committed, rules, "{} is not current", file.display());
+        }
     }
 }
