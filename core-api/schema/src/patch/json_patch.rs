@@ -1,12 +1,12 @@
-//! RFC 6902 JSON patch.
+//! RFC 6902 JSON patch, as upstream's library reads it.
 //!
-//! Owns: decoding of the operations, upstream's limits, and errors in upstream's words. The operations themselves are
-//! the `json-patch` crate's. Differences that are kept from upstream: `value` may be left out (null), a `test` for
-//! null passes on an absent field, negative array indices count from the end.
+//! Owns: decoding of the operations, their effect, upstream's limits and errors. Upstream differs from the RFC, and
+//! clients rely on it: `replace` sets an absent field, a missing `value` is null, a `test` for null passes on an
+//! absent field, `copy` of an absent field gives null, negative array indices count from the end, and the whole
+//! document can be replaced or tested but not added to, copied or moved.
 //! Upstream: apiserver `pkg/endpoints/handlers/patch.go` (`applyJSPatch`), `evanphx/json-patch.v4/patch.go`.
 
 use super::unprocessable;
-use json_patch::PatchOperation;
 use proa_meta::{ApiError, ApiResult};
 use serde_json::{Map, Value};
 
@@ -52,15 +52,7 @@ impl JsonPatch {
     pub fn apply(&self, mut doc: Value) -> ApiResult<Value> {
         let mut copied = 0;
         for operation in &self.operations {
-            if !passes_as_null(&doc, operation) {
-                let operation = typed(&doc, operation).ok_or_else(unprocessable)?;
-                copied += copy_size(&doc, &operation);
-                if copied > MAX_COPY_BYTES {
-                    return Err(unprocessable());
-                }
-                json_patch::patch_unsafe(&mut doc, std::slice::from_ref(&operation))
-                    .map_err(|_| unprocessable())?;
-            }
+            run(&mut doc, operation, &mut copied).ok_or_else(unprocessable)?;
         }
         Ok(doc)
     }
@@ -108,54 +100,117 @@ fn unknown_fields(operations: &[Map<String, Value>]) -> Vec<String> {
     found
 }
 
-/// A `test` that expects null of a field that is absent.
-fn passes_as_null(doc: &Value, operation: &Map<String, Value>) -> bool {
-    let text = |key| operation.get(key).and_then(Value::as_str);
-    let expects_null = operation.get("value").is_none_or(Value::is_null);
-    let Some(path) = text("path") else { return false };
-    let parent = path.rsplit_once('/').map(|(parent, _)| parent);
-    text("op") == Some("test")
-        && expects_null
-        && doc.pointer(path).is_none()
-        && parent.and_then(|parent| doc.pointer(parent)).is_some_and(Value::is_object)
+/// Runs one operation; `None` when it does not fit.
+fn run(doc: &mut Value, operation: &Map<String, Value>, copied: &mut usize) -> Option<()> {
+    let text = |key: &str| operation.get(key)?.as_str();
+    let value = || operation.get("value").cloned().unwrap_or_default();
+    let path = text("path")?;
+    match text("op")? {
+        "add" => Place::find(doc, path)?.add(value()),
+        "remove" => Place::find(doc, path)?.remove(),
+        "replace" => replace(doc, path, value()),
+        "test" => test(doc, path, &value()).then_some(()),
+        "move" => {
+            let mut from = Place::find(doc, text("from")?)?;
+            let value = from.get()?.clone();
+            from.remove()?;
+            Place::find(doc, path)?.add(value)
+        }
+        "copy" => {
+            let value = Place::find(doc, text("from")?)?.get()?.clone();
+            let place = Place::find(doc, path)?;
+            *copied += value.to_string().len();
+            if *copied > MAX_COPY_BYTES {
+                return None;
+            }
+            place.add(value)
+        }
+        _ => None,
+    }
 }
 
-fn typed(doc: &Value, operation: &Map<String, Value>) -> Option<PatchOperation> {
-    let mut operation = operation.clone();
-    operation.entry("value").or_insert(Value::Null);
-    for key in ["path", "from"] {
-        if let Some(Value::String(path)) = operation.get_mut(key) {
-            *path = resolve_negative(doc, path);
-        }
+fn replace(doc: &mut Value, path: &str, value: Value) -> Option<()> {
+    if path.is_empty() {
+        *doc = Some(value).filter(|value| value.is_object() || value.is_array())?;
+        return Some(());
     }
-    serde_json::from_value(Value::Object(operation)).ok()
+    match Place::find(doc, path)? {
+        Place::Field(map, name) => drop(map.insert(name, value)),
+        Place::Element(items, key) => *element(items, &key)? = value,
+    }
+    Some(())
 }
 
-/// Rewrites negative array indices to positive ones; a path that leads nowhere is left for the operation to refuse.
-fn resolve_negative(doc: &Value, path: &str) -> String {
-    if !path.starts_with('/') || !path.contains("/-") {
-        return path.to_owned();
+fn test(doc: &mut Value, path: &str, expected: &Value) -> bool {
+    if path.is_empty() {
+        return doc == expected;
     }
-    let mut out = String::with_capacity(path.len());
-    for token in path.split('/').skip(1) {
-        let len = doc.pointer(&out).and_then(Value::as_array).map(Vec::len);
-        let back = token.strip_prefix('-').and_then(|digits| digits.parse::<usize>().ok());
-        out.push('/');
-        match (len, back) {
-            (Some(len), Some(back)) if (1..=len).contains(&back) => out.push_str(&(len - back).to_string()),
-            _ => out.push_str(token),
-        }
-    }
-    out
+    Place::find(doc, path).is_some_and(|place| place.get() == Some(expected))
 }
 
-fn copy_size(doc: &Value, operation: &PatchOperation) -> usize {
-    match operation {
-        PatchOperation::Copy(copy) => {
-            doc.pointer(copy.from.as_str()).map_or(0, |value| value.to_string().len())
+/// What a path names: a field or an element that may or may not exist, in a container that does.
+enum Place<'d> {
+    Field(&'d mut Map<String, Value>, String),
+    Element(&'d mut Vec<Value>, String),
+}
+
+impl<'d> Place<'d> {
+    fn find(doc: &'d mut Value, path: &str) -> Option<Self> {
+        let (parents, last) = path.rsplit_once('/')?;
+        let mut container = doc;
+        for token in parents.split('/').skip(1) {
+            container = match container {
+                Value::Object(map) => map.get_mut(&decoded(token))?,
+                Value::Array(items) => element(items, token)?,
+                _ => return None,
+            };
         }
-        _ => 0,
+        match container {
+            Value::Object(map) => Some(Self::Field(map, decoded(last))),
+            Value::Array(items) => Some(Self::Element(items, decoded(last))),
+            _ => None,
+        }
     }
+
+    /// The value; null for an absent field, nothing for an absent element.
+    fn get(&self) -> Option<&Value> {
+        match self {
+            Self::Field(map, name) => Some(map.get(name).unwrap_or(&Value::Null)),
+            Self::Element(items, key) => items.get(index(key, items.len())?),
+        }
+    }
+
+    fn add(self, value: Value) -> Option<()> {
+        match self {
+            Self::Field(map, name) => drop(map.insert(name, value)),
+            Self::Element(items, key) if key == "-" => items.push(value),
+            Self::Element(items, key) => items.insert(index(&key, items.len() + 1)?, value),
+        }
+        Some(())
+    }
+
+    fn remove(&mut self) -> Option<()> {
+        match self {
+            Self::Field(map, name) => map.remove(name).map(drop),
+            Self::Element(items, key) => index(key, items.len()).map(|at| drop(items.remove(at))),
+        }
+    }
+}
+
+fn decoded(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}
+
+fn element<'d>(items: &'d mut [Value], key: &str) -> Option<&'d mut Value> {
+    let at = index(key, items.len())?;
+    items.get_mut(at)
+}
+
+/// A position below `len`; negative ones count from the end.
+fn index(text: &str, len: usize) -> Option<usize> {
+    let at: i64 = text.parse().ok()?;
+    let at = if at < 0 { at.checked_add(i64::try_from(len).ok()?)? } else { at };
+    usize::try_from(at).ok().filter(|at| *at < len)
 }
 
 #[cfg(test)]
@@ -177,10 +232,15 @@ mod tests {
             {"op": "add", "path": "/a/-", "value": 3},
             {"op": "remove", "path": "/a/-1"},
             {"op": "replace", "path": "/b/c", "value": "y"},
+            {"op": "replace", "path": "/new", "value": "n"},
+            {"op": "copy", "from": "/absent", "path": "/null"},
             {"op": "copy", "from": "/b", "path": "/d"},
             {"op": "move", "from": "/a", "path": "/e~1f"},
         ]);
-        assert_eq!(run(doc, ops), Ok(json!({"b": {"c": "y"}, "d": {"c": "y"}, "e/f": [1, 2]})));
+        assert_eq!(
+            run(doc, ops),
+            Ok(json!({"b": {"c": "y"}, "d": {"c": "y"}, "e/f": [1, 2], "new": "n", "null": null}))
+        );
     }
 
     #[test]
@@ -188,7 +248,9 @@ mod tests {
         let misfits = [
             json!([{"op": "test", "path": "/a", "value": 2}]),
             json!([{"op": "remove", "path": "/b"}]),
-            json!([{"op": "replace", "path": "/b", "value": 1}]),
+            json!([{"op": "replace", "path": "", "value": 1}]),
+            json!([{"op": "add", "path": "", "value": {}}]),
+            json!([{"op": "move", "from": "/a", "path": "/a/b"}]),
             json!([{"op": "add", "path": "/b/c", "value": 1}]),
             json!([{"op": "frob", "path": "/a"}]),
             json!([{"path": "/a"}]),
