@@ -13,11 +13,12 @@ use crate::{
     operator::Plan,
     queue::Queue,
     rbac::{Read, Write},
+    reader::Reader,
     run::{RunConfig, await_access, first_error, supervise, work},
     views::View,
     watch::{Watch, WatchOf, Wiring},
 };
-use futures::FutureExt as _;
+use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
 use kube::Client;
 use parking_lot::Mutex;
@@ -55,6 +56,11 @@ pub trait Decider: Send + Sync + 'static {
     ) {
         let _ = (item, index, results, wake);
     }
+    /// What runs beside the decisions: watches of kinds found at run time, reads that a plan asked for. It must not end.
+    fn attend(&self, reader: Reader, feed: Feed<Self::Index, Self::Item>) -> BoxFuture<'static, ()> {
+        drop((reader, feed));
+        std::future::pending().boxed()
+    }
     /// Whether an item waits for the caches to show its writes before it is looked at again (K3). A decider whose index
     /// assumes its own writes need not.
     fn catches_up(&self) -> bool {
@@ -71,6 +77,13 @@ pub struct Feed<I, K> {
 impl<I, K> Clone for Feed<I, K> {
     fn clone(&self) -> Self {
         Self { index: self.index.clone(), queue: self.queue.clone() }
+    }
+}
+
+impl<I, K> Feed<I, K> {
+    /// Changes the index, marking items.
+    pub fn take_in<R>(&self, with: impl FnOnce(&mut I, &Queue<K>) -> R) -> R {
+        with(&mut self.index.lock(), &self.queue)
     }
 }
 
@@ -99,15 +112,19 @@ async fn decide_loop<D: Decider>(decider: Arc<D>, client: Client, config: RunCon
     let to = Feed { index: Arc::new(Mutex::new(decider.index())), queue: Queue::default() };
     let wiring = Wiring::connect(&caches, &feeds, &to);
     wiring.ready().await;
+    let attending = decider.attend(Reader::new(client.clone(), caches.clone()), to.clone());
     let writer = Writer::start(client, D::NAME, decider.writes(), &config.identity, config.clock.clone());
     let counters = config.metrics.of(D::NAME);
     let deciding = Deciding { decider, to: to.clone(), writer, wiring, config: config.clone() };
     let deciding = Arc::new(deciding);
-    work(&to.queue, config.workers, &counters, move |item| {
+    let working = work(&to.queue, config.workers, &counters, move |item| {
         let deciding = deciding.clone();
         async move { deciding.decide(item).await }.boxed()
-    })
-    .await;
+    });
+    tokio::select! {
+        () = working => {}
+        () = attending => {}
+    }
 }
 
 struct Deciding<D: Decider> {
