@@ -168,6 +168,7 @@ impl<C: Change> Update<'_, C> {
             stages.claim(&mut new, Some(&old), &mut errors);
         }
         stages.canonical(&mut new);
+        proa_schema::apply::keep_unchanged_times(&old, &mut new);
         stages.generation(&mut new, &old);
         metadata::validate_update(&new, &old, &mut errors);
         if stages.target.subresource == "status" && !def.custom {
