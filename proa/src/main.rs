@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The API level that is served and this program's own version.
-pub(crate) const VERSION: &str = concat!("v1.37.2+proa.", env!("CARGO_PKG_VERSION"));
+pub(crate) const VERSION: &str = proa_assembly::VERSION;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

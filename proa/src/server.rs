@@ -40,8 +40,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
         client_ca: pki.client_ca_der(),
         api: core.api.clone(),
         workers: 2,
-    })
-    .with_context(|| format!("listen on {}:{}", settings.listen, settings.port))?;
+    })?;
     pki.write_admin_kubeconfig(&dir.join("admin.kubeconfig"), &settings.url(), &settings.name)?;
     let shutdown = tokio_util::sync::CancellationToken::new();
     let mut tasks = JoinSet::new();

@@ -22,6 +22,9 @@ use std::{
 };
 use tokio::{runtime::Handle, task::JoinHandle};
 
+/// What `/version` says: the API level, and this program's own version behind it.
+pub use proa_server::version::GIT_VERSION as VERSION;
+
 mod authentication;
 mod docs;
 mod wire;
