@@ -27,7 +27,7 @@ use proa_registry::registry::{Catalogue, Kind};
 use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     sync::Arc,
 };
 
@@ -145,22 +145,15 @@ fn v3(
 ) -> ApiResult<Response> {
     negotiate::plain(&request.headers, None)?;
     let hash = hash(server, part);
-    let make = || {
-        json!({
-            "openapi": "3.0.0",
-            "info": info(),
-            "paths": paths::of(part, OpenApi::V3),
-            "components": {
-                "schemas": components::of(server, &[part], OpenApi::V3),
-                "securitySchemes": {"BearerToken": {
-                    "type": "apiKey", "description": "Bearer Token authentication",
-                    "name": "authorization", "in": "header",
-                }},
-            },
-        })
+    let write = |out: &mut Packed| {
+        write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{},\"paths\":{{", info())?;
+        members(out, |emit| paths::each(part, OpenApi::V3, emit))?;
+        write!(out, "}},\"components\":{{\"securitySchemes\":{},\"schemas\":{{", security())?;
+        members(out, |emit| components::each(server, &[part], OpenApi::V3, emit))?;
+        out.write_all(b"}}}")
     };
     let key = format!("v3/{}", part.path());
-    let mut response = server.openapi.serve(catalogue.generation(), key, request, || json_bytes(&make()))?;
+    let mut response = server.openapi.serve(catalogue.generation(), key, request, write)?;
     if query.text("hash") == Some(&hash) {
         let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
         response.headers.insert(header::CACHE_CONTROL, forever);
@@ -172,28 +165,14 @@ fn v3(
 }
 
 fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Response> {
-    let make = || {
-        let parts = parts(catalogue);
-        let mut all = Map::new();
-        for part in &parts {
-            if let Value::Object(paths) = paths::of(part, OpenApi::V2) {
-                all.extend(paths);
-            }
-        }
-        json!({
-            "swagger": "2.0", "info": info(), "paths": all,
-            "definitions": components::of(server, &parts.iter().collect::<Vec<_>>(), OpenApi::V2),
-            "securityDefinitions": {"BearerToken": {
-                "description": "Bearer Token authentication", "type": "apiKey",
-                "name": "authorization", "in": "header",
-            }},
-            "security": [{"BearerToken": []}],
-        })
-    };
+    let parts = parts(catalogue);
+    let each_path = |emit: &mut Emit<'_>| parts.iter().try_for_each(|p| paths::each(p, OpenApi::V2, emit));
+    let all: Vec<&Part<'_>> = parts.iter().collect();
+    let each_definition = |emit: &mut Emit<'_>| components::each(server, &all, OpenApi::V2, emit);
     let generation = catalogue.generation();
     if negotiate::prefers(&request.headers, PROTOBUF) {
-        let make = || gnostic::encode(&make());
-        let mut response = server.openapi.serve(generation, "v2.pb".to_owned(), request, make)?;
+        let write = |out: &mut Packed| gnostic::write(out, &info(), each_path, each_definition);
+        let mut response = server.openapi.serve(generation, "v2.pb".to_owned(), request, write)?;
         let returned = HeaderValue::from_static("application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
         response.headers.insert(header::CONTENT_TYPE, returned);
         return Ok(response);
@@ -201,16 +180,41 @@ fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Re
     const ONLY: &str = "only the following media types are accepted: application/json, \
                         application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     negotiate::plain(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
-    server.openapi.serve(generation, "v2".to_owned(), request, || json_bytes(&make()))
+    server.openapi.serve(generation, "v2".to_owned(), request, |out| {
+        write!(out, "{{\"swagger\":\"2.0\",\"info\":{},\"paths\":{{", info())?;
+        members(out, each_path)?;
+        out.write_all(b"},\"definitions\":{")?;
+        members(out, each_definition)?;
+        write!(out, "}},\"securityDefinitions\":{},\"security\":[{{\"BearerToken\":[]}}]}}", security())
+    })
 }
 
 /// How clients ask for version 2 in protobuf.
 const PROTOBUF: &str = "com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
-fn json_bytes(document: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    text::write(document, &mut out);
-    out
+/// A document being written: compressed at once, for it is large and rarely read uncompressed.
+type Packed = GzEncoder<Vec<u8>>;
+
+/// Takes one named path or schema after the other.
+type Emit<'a> = dyn FnMut(&str, &Value) -> io::Result<()> + 'a;
+
+/// Writes `"name":value` for all that `each` emits.
+fn members(out: &mut Packed, each: impl FnOnce(&mut Emit<'_>) -> io::Result<()>) -> io::Result<()> {
+    let mut first = true;
+    each(&mut |name, value| {
+        if !std::mem::take(&mut first) {
+            out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *out, name)?;
+        out.write_all(b":")?;
+        Ok(serde_json::to_writer(&mut *out, value)?)
+    })
+}
+
+fn security() -> Value {
+    json!({"BearerToken": {
+        "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
+    }})
 }
 
 fn info() -> Value {
@@ -223,12 +227,12 @@ impl Cache {
         generation: u64,
         key: String,
         request: &Request,
-        make: impl FnOnce() -> Vec<u8>,
+        write: impl FnOnce(&mut Packed) -> io::Result<()>,
     ) -> ApiResult<Response> {
         let compressed = match self.find(generation, &key) {
             Some(bytes) => bytes,
             None => {
-                let bytes = deflate(&make()).map_err(ApiError::internal)?;
+                let bytes = deflate(write).map_err(ApiError::internal)?;
                 self.keep(generation, key, &bytes);
                 bytes
             }
@@ -257,13 +261,13 @@ impl Cache {
     }
 }
 
-fn deflate(document: &[u8]) -> std::io::Result<Bytes> {
+fn deflate(write: impl FnOnce(&mut Packed) -> io::Result<()>) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(document)?;
+    write(&mut encoder)?;
     encoder.finish().map(Bytes::from)
 }
 
-fn inflate(bytes: &[u8]) -> std::io::Result<Bytes> {
+fn inflate(bytes: &[u8]) -> io::Result<Bytes> {
     let mut out = Vec::new();
     GzDecoder::new(bytes).read_to_end(&mut out)?;
     Ok(Bytes::from(out))

@@ -3,8 +3,8 @@
 use super::{OpenApi, Part};
 use crate::api::Server;
 use proa_registry::KindDef;
-use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, io};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
@@ -45,17 +45,24 @@ pub(super) fn list_name_of(def: &KindDef) -> String {
     }
 }
 
-/// All schemas of these parts.
-pub(super) fn of(server: &Server, parts: &[&Part<'_>], version: OpenApi) -> Map<String, Value> {
-    let mut schemas = Map::new();
+/// Calls `emit` with every schema of these parts, each once; none is kept.
+pub(super) fn each(
+    server: &Server,
+    parts: &[&Part<'_>],
+    version: OpenApi,
+    emit: &mut super::Emit<'_>,
+) -> io::Result<()> {
+    let mut done = BTreeSet::new();
     let mut wanted: BTreeSet<String> = [STATUS, PATCH, DELETE_OPTIONS].map(str::to_owned).into();
     for kind in parts.iter().flat_map(|p| &p.kinds) {
         let def = &kind.def;
         if def.custom || def.schema.type_name().is_none() {
             let schema = own_schema(def, version);
             references(&schema, version, &mut wanted);
-            schemas.insert(name_of(def), schema);
-            schemas.insert(list_name_of(def), list_schema(def, version));
+            for (name, schema) in [(name_of(def), schema), (list_name_of(def), list_schema(def, version))] {
+                emit(&name, &schema)?;
+                done.insert(name);
+            }
             wanted.insert(format!("{META}.ListMeta"));
         } else {
             wanted.extend([name_of(def), list_name_of(def)]);
@@ -63,20 +70,18 @@ pub(super) fn of(server: &Server, parts: &[&Part<'_>], version: OpenApi) -> Map<
         wanted.extend(def.subresources.iter().filter_map(|s| s.schema.type_name()).map(str::to_owned));
         wanted.extend(def.scale.iter().map(|_| SCALE.to_owned()));
     }
+    wanted.retain(|name| !done.contains(name));
     while let Some(name) = wanted.pop_first() {
-        if schemas.contains_key(&name) {
-            continue;
-        }
         let schema = match server.config.docs.component(&name, version) {
             Value::Null => unknown(&name, parts, version),
             schema => schema,
         };
-        let mut found = BTreeSet::new();
-        references(&schema, version, &mut found);
-        schemas.insert(name, schema);
-        wanted.extend(found.into_iter().filter(|name| !schemas.contains_key(name)));
+        emit(&name, &schema)?;
+        done.insert(name);
+        references(&schema, version, &mut wanted);
+        wanted.retain(|name| !done.contains(name));
     }
-    schemas
+    Ok(())
 }
 
 /// A type whose texts nobody knows: an open object, or a list of its kind.

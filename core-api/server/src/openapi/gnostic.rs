@@ -4,6 +4,7 @@
 //! definitions. Upstream: gnostic-models `openapiv2/OpenAPIv2.proto`.
 
 use serde_json::{Map, Value};
+use std::io;
 
 /// A message being written.
 #[derive(Default)]
@@ -66,25 +67,36 @@ fn any(value: &Value) -> Message {
     message
 }
 
-/// The document.
-pub(super) fn encode(document: &Value) -> Vec<u8> {
-    let mut out = Message::default();
-    out.text(1, &document["swagger"]);
+/// The document. Parts of one message may come one after the other: readers merge them.
+pub(super) fn write(
+    out: &mut impl io::Write,
+    info_json: &Value,
+    each_path: impl FnOnce(&mut super::Emit<'_>) -> io::Result<()>,
+    each_definition: impl FnOnce(&mut super::Emit<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut start = Message::default();
+    start.bytes(1, b"2.0");
     let mut info = Message::default();
-    info.text(1, &document["info"]["title"]);
-    info.text(2, &document["info"]["version"]);
-    out.message(2, &info);
-    let mut paths = Message::default();
-    for (path, item) in members(&document["paths"]) {
+    info.text(1, &info_json["title"]);
+    info.text(2, &info_json["version"]);
+    start.message(2, &info);
+    out.write_all(&start.0)?;
+    each_path(&mut |path, item| {
+        let mut paths = Message::default();
         paths.named(2, path, &path_item(item));
-    }
-    out.message(8, &paths);
-    let mut definitions = Message::default();
-    for (name, definition) in members(&document["definitions"]) {
+        write_part(out, 8, &paths)
+    })?;
+    each_definition(&mut |name, definition| {
+        let mut definitions = Message::default();
         definitions.named(1, name, &schema(definition));
-    }
-    out.message(9, &definitions);
-    out.0
+        write_part(out, 9, &definitions)
+    })
+}
+
+fn write_part(out: &mut impl io::Write, tag: u64, part: &Message) -> io::Result<()> {
+    let mut whole = Message::default();
+    whole.message(tag, part);
+    out.write_all(&whole.0)
 }
 
 fn path_item(item: &Value) -> Message {
@@ -175,9 +187,9 @@ fn schema(schema_json: &Value) -> Message {
         additional => {
             let mut item = Message::default();
             if additional.is_object() {
-                item.message(1, &schema(additional))
+                item.message(1, &schema(additional));
             } else {
-                item.flag(2, additional)
+                item.flag(2, additional);
             }
             out.message(21, &item);
         }
@@ -210,14 +222,13 @@ mod tests {
 
     #[test]
     fn messages_are_nested_as_the_definition_says() {
-        let document = json!({
-            "swagger": "2.0", "info": {"title": "T", "version": "v"},
-            "definitions": {"A": {"type": "object", "x-k": {"a": 1}}},
-        });
+        let info = json!({"title": "T", "version": "v"});
+        let definition = json!({"type": "object", "x-k": {"a": 1}});
+        let mut out = Vec::new();
+        write(&mut out, &info, |_| Ok(()), |emit| emit("A", &definition)).unwrap();
         let mut want = Message::default();
         want.bytes(1, b"2.0");
         want.bytes(2, b"\x0a\x01T\x12\x01v");
-        want.bytes(8, b"");
         let named_any = b"\x0a\x03x-k\x12\x09\x12\x07{\"a\":1}";
         let mut schema = Message::default();
         schema.bytes(22, b"\x0a\x06object");
@@ -225,7 +236,7 @@ mod tests {
         let mut definitions = Message::default();
         definitions.named(1, "A", &schema);
         want.message(9, &definitions);
-        assert_eq!(encode(&document), want.0);
+        assert_eq!(out, want.0);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use super::{
 };
 use proa_registry::{KindDef, kind::Behaviour};
 use serde_json::{Map, Value};
+use std::io;
 
-/// All paths of a part.
-pub(super) fn of(part: &Part<'_>, version: OpenApi) -> Value {
-    let mut paths = Map::new();
+/// Calls `emit` with every path of a part.
+pub(super) fn each(part: &Part<'_>, version: OpenApi, emit: &mut super::Emit<'_>) -> io::Result<()> {
     let prefix = format!("/{}", part.path());
     for kind in &part.kinds {
         let def = &kind.def;
@@ -20,32 +20,32 @@ pub(super) fn of(part: &Part<'_>, version: OpenApi) -> Value {
             false => everywhere.clone(),
         };
         let item = format!("{collection}/{{name}}");
-        put(&mut paths, &collection, &collection_operations(def), def, version);
+        put(emit, &collection, &collection_operations(def), def, version)?;
         if def.behaviour == Behaviour::Stored {
             if def.is_namespaced() {
                 let all = Operation { across: true, ..list(def) };
-                put(&mut paths, &everywhere, &[all], def, version);
+                put(emit, &everywhere, &[all], def, version)?;
             }
-            put(&mut paths, &item, &item_operations(def, "", &name_of(def)), def, version);
+            put(emit, &item, &item_operations(def, "", &name_of(def)), def, version)?;
         }
         for (subresource, operations) in subresource_operations(def) {
-            put(&mut paths, &format!("{item}/{subresource}"), &operations, def, version);
+            put(emit, &format!("{item}/{subresource}"), &operations, def, version)?;
         }
     }
-    Value::Object(paths)
+    Ok(())
 }
 
 fn put(
-    paths: &mut Map<String, Value>,
+    emit: &mut super::Emit<'_>,
     path: &str,
     operations: &[Operation],
     def: &KindDef,
     version: OpenApi,
-) {
+) -> io::Result<()> {
     let mut value: Map<String, Value> =
         operations.iter().map(|o| (o.method.to_owned(), o.write(def, version))).collect();
     value.insert("parameters".to_owned(), item_parameters(path, version));
-    paths.insert(path.to_owned(), Value::Object(value));
+    emit(path, &Value::Object(value))
 }
 
 fn list(def: &KindDef) -> Operation {

@@ -17,7 +17,7 @@ pub(super) fn envelope(
     bytes: &[u8],
 ) -> Result<Value, String> {
     let meta = wire::bytes(bytes, 1)?.unwrap_or_default();
-    let text = |field| Ok::<_, String>(scalars::text(wire::bytes(meta, field)?.unwrap_or_default())?);
+    let text = |field| scalars::text(wire::bytes(meta, field)?.unwrap_or_default());
     let (found_version, found_kind) = (text(1)?, text(2)?);
     let mut object = Map::new();
     // An object of another kind is not read with this kind's fields; its names alone tell the handler.
