@@ -30,7 +30,7 @@ impl Samples {
     }
 
     fn of<T: Clone>(&mut self, values: &[T]) -> T {
-        let at = usize::try_from(self.next() % values.len() as u64).unwrap();
+        let at = usize::try_from(self.next() % values.len() as u64).expect("less than a length");
         values[at].clone()
     }
 
@@ -79,9 +79,10 @@ impl Samples {
     }
 
     fn any(&mut self, wire: &Wire, depth: usize) -> Value {
-        let whole = self.next() % 2 == 0;
+        let whole = self.next().is_multiple_of(2);
         match wire {
-            Wire::Plain | Wire::Wrapped => panic!("a field with a number has a protobuf form"),
+            // Such a field would have no protobuf form; its text does not read back, so that the test fails.
+            Wire::Plain | Wire::Wrapped => json!("no protobuf form"),
             Wire::Raw => self.of(&[json!({"a": [1, null, "x"], "b": {"c": true}}), json!({})]),
             Wire::SchemaOrBool(_) if whole => self.of(&[json!(true), json!(false)]),
             Wire::SchemaOrArray(schema) if whole => json!([self.canonical(schema, depth)]),
