@@ -32,6 +32,7 @@ macro_rules! operators {
 
 operators! {
     "service-account" => proa_operator_service_account,
+    "namespace" => proa_operator_namespace,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
     "daemonset" => proa_operator_daemonset,

@@ -122,9 +122,10 @@ fn only_the_edge_names_actix_and_the_core_knows_no_client() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Files that an operator of each shape is made of; folders of the same names hold what outgrew them.
+/// Files that an operator of each shape is made of: those it must have, and those that are left out when they would be
+/// empty. Folders of the same names hold what outgrew them. `node` is what an agent says of its node itself.
 const SHAPES: [(&str, &[&str], &[&str]); 3] = [
-    ("reconciler", &["lib", "observe", "plan", "status"], &["build"]),
+    ("reconciler", &["lib", "observe", "plan"], &["build", "status"]),
     ("projector", &["lib", "index", "render", "sink"], &["status"]),
     ("decider", &["lib", "index", "plan"], &["status", "node"]),
 ];
