@@ -7,6 +7,7 @@
 //! Upstream: apiserver `pkg/endpoints/handlers/patch.go` (`applyJSPatch`), `evanphx/json-patch.v4/patch.go`.
 
 use super::unprocessable;
+use crate::json::MAX_DEPTH;
 use proa_meta::{ApiError, ApiResult};
 use serde_json::{Map, Value};
 
@@ -106,18 +107,16 @@ fn run(doc: &mut Value, operation: &Map<String, Value>, copied: &mut usize) -> O
     let value = || operation.get("value").cloned().unwrap_or_default();
     let path = text("path")?;
     match text("op")? {
-        "add" => Place::find(doc, path)?.add(value()),
-        "remove" => Place::find(doc, path)?.remove(),
-        "replace" => replace(doc, path, value()),
+        "add" => Place::find(doc, path)?.add(fitting(path, value())?),
+        "remove" => Place::find(doc, path)?.remove().map(drop),
+        "replace" => replace(doc, path, fitting(path, value())?),
         "test" => test(doc, path, &value()).then_some(()),
         "move" => {
-            let mut from = Place::find(doc, text("from")?)?;
-            let value = from.get()?.clone();
-            from.remove()?;
-            Place::find(doc, path)?.add(value)
+            let value = Place::find(doc, text("from")?)?.remove()?;
+            Place::find(doc, path)?.add(fitting(path, value)?)
         }
         "copy" => {
-            let value = Place::find(doc, text("from")?)?.get()?.clone();
+            let value = fitting(path, Place::find(doc, text("from")?)?.get()?.clone())?;
             let place = Place::find(doc, path)?;
             *copied += value.to_string().len();
             if *copied > MAX_COPY_BYTES {
@@ -126,6 +125,20 @@ fn run(doc: &mut Value, operation: &Map<String, Value>, copied: &mut usize) -> O
             place.add(value)
         }
         _ => None,
+    }
+}
+
+/// The value, unless the document would nest deeper at this path than any body may.
+fn fitting(path: &str, value: Value) -> Option<Value> {
+    let above = path.bytes().filter(|&byte| byte == b'/').count();
+    (above + nesting(&value) <= MAX_DEPTH).then_some(value)
+}
+
+fn nesting(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(nesting).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -189,10 +202,10 @@ impl<'d> Place<'d> {
         Some(())
     }
 
-    fn remove(&mut self) -> Option<()> {
+    fn remove(self) -> Option<Value> {
         match self {
-            Self::Field(map, name) => map.remove(name).map(drop),
-            Self::Element(items, key) => index(key, items.len()).map(|at| drop(items.remove(at))),
+            Self::Field(map, name) => map.remove(&name),
+            Self::Element(items, key) => index(&key, items.len()).map(|at| items.remove(at)),
         }
     }
 }
@@ -277,6 +290,17 @@ mod tests {
         assert_eq!(run(json!({"a": 1}), Value::Array(many)), Err(413));
         let doubling = vec![json!({"op": "copy", "from": "/a", "path": "/a/-"}); 40];
         assert_eq!(run(json!({"a": ["xxxxxxxxxxxxxxxx"]}), Value::Array(doubling)), Err(422));
+    }
+
+    #[test]
+    fn copies_cannot_nest_without_end() {
+        let into_itself =
+            |n: usize| json!([{"op": "copy", "from": "/a", "path": format!("/a{}", "/a".repeat(n))}]);
+        let mut doc = json!({"a": {"a": {}}});
+        for n in [2, 4, 8, 16, 32] {
+            doc = run(doc, into_itself(n)).unwrap();
+        }
+        assert_eq!(run(doc, into_itself(64)), Err(422));
     }
 
     #[test]
