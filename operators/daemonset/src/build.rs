@@ -1,6 +1,6 @@
 //! A daemon's pod for one node.
 
-use crate::nodes::tolerations;
+use crate::plan::nodes::tolerations;
 use proa_kit::{
     ObjectRef,
     template::{Template, set_label},

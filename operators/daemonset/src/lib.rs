@@ -6,14 +6,12 @@
 //! Upstream: pkg/controller/daemon/{daemon_controller,update}.go, pkg/controller/daemon/util/daemonset_util.go.
 
 pub mod build;
-pub mod history;
-pub mod nodes;
 pub mod observe;
 pub mod plan;
 pub mod status;
 
-use nodes::Fit;
 use observe::{FailureBackoff, Observed};
+use plan::nodes::Fit;
 use proa_kit::{
     Change, Error, Index, Key, Operator, Plan, Read, Reader, Timestamp, Typed, View, Watch, Write,
     views::{ControllerRevisionView, DaemonSetView, NodeView, PodView},
@@ -90,8 +88,8 @@ fn concerned(change: &Change<NodeView>, reader: &Reader, wake: &mut dyn FnMut(Ke
         return;
     }
     for set in reader.cache::<DaemonSetView>().list() {
-        let Some(spec) = nodes::daemon_spec(&set) else { continue };
-        let fits: Vec<Fit> = change.both().map(|node| nodes::fit(&spec, node)).collect();
+        let Some(spec) = plan::nodes::daemon_spec(&set) else { continue };
+        let fits: Vec<Fit> = change.both().map(|node| plan::nodes::fit(&spec, node)).collect();
         // With one state only, the node came or went; with two equal ones nothing changes for this set.
         if fits.len() == 1 || fits.first() != fits.last() || set.status.number_misscheduled > 0 {
             wake(set.key());

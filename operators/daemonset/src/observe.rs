@@ -1,6 +1,6 @@
 //! What a decision about a daemon set needs: nodes, its pods, its revisions, and how long failed pods must wait.
 
-use crate::{history, nodes::node_of};
+use crate::plan::{history, nodes::node_of};
 use parking_lot::Mutex;
 use proa_kit::{
     Error, Index, Reader, Typed,

@@ -1,12 +1,13 @@
 //! The decision: which nodes get a pod, which pods go, and what the history needs.
 
+pub mod history;
+pub mod nodes;
 mod rolling;
 
 use crate::{
     build::{HASH, PodTemplate, is_updated, pod_template},
-    history,
-    nodes::{Fit, daemon_spec, fit, node_of},
     observe::Observed,
+    plan::nodes::{Fit, daemon_spec, fit, node_of},
     status,
 };
 use proa_kit::{

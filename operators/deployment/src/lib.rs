@@ -9,7 +9,6 @@
 pub mod build;
 pub mod observe;
 pub mod plan;
-pub mod sets;
 pub mod status;
 
 use observe::Observed;

@@ -3,11 +3,12 @@
 mod recreate;
 mod rolling;
 mod scale;
+pub mod sets;
 
 use crate::{
     build::{self, DESIRED_REPLICAS},
     observe::Observed,
-    sets::Sets,
+    plan::sets::Sets,
     status::{self, Progress},
 };
 use proa_kit::{

@@ -1,6 +1,6 @@
 //! The status of a deployment: counts of its replica sets, availability, progress.
 
-use crate::sets::{Sets, max_unavailable};
+use crate::plan::sets::{Sets, max_unavailable};
 use proa_kit::{
     Action, Error, Plan, Results, Timestamp,
     clock::elapsed,

@@ -1,6 +1,6 @@
 //! A job's pod, and the patch that ends its tracking.
 
-use crate::indexes::{FAILURES, IGNORED_FAILURES, INDEX};
+use crate::plan::indexes::{FAILURES, IGNORED_FAILURES, INDEX};
 use proa_kit::{
     Action, ObjectRef, Typed,
     template::set_label,

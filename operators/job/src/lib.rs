@@ -8,12 +8,9 @@
 //! Deliberately absent: generated selectors and labels (the API server's), pod groups of gang scheduling.
 //! Upstream: pkg/controller/job/*.go, pkg/controller/ttlafterfinished.
 
-pub mod backoff;
 pub mod build;
-pub mod indexes;
 pub mod observe;
 pub mod plan;
-pub mod policy;
 pub mod status;
 
 use build::TRACKING;

@@ -1,9 +1,12 @@
 //! The decision: count what ended, judge the job, create and delete pods.
 
+pub mod backoff;
 mod counting;
+pub mod indexes;
 mod judging;
 mod managing;
 mod pods;
+pub mod policy;
 
 use crate::{observe::Observed, status};
 use pods::Pods;

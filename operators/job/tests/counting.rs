@@ -121,7 +121,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn every_pod_is_counted_once_whatever_is_interrupted(
         completions in 1..6i64,

@@ -1,7 +1,10 @@
 //! Rolling: new pods up to the surge, unhealthy old pods away, then healthy ones as far as availability allows.
+//!
+//! Stricter than upstream, which trusts the status of a replica set that was scaled a moment ago, and so can fall below
+//! the bound when templates change quickly.
 
 use super::{Collision, Draft, Step};
-use crate::sets::{max_surge, max_unavailable};
+use crate::plan::sets::{max_surge, max_unavailable};
 
 impl Draft<'_> {
     pub(super) fn roll(&mut self) -> Result<Step, Collision> {
@@ -32,7 +35,7 @@ impl Draft<'_> {
         }
         let least = self.deployment.spec.replicas() - max_unavailable(self.deployment);
         let set = &self.sets.list[new];
-        let coming = set.replicas - set.view.status.available_replicas;
+        let coming = set.replicas - set.certainly_available();
         let spare = self.sets.total() - least - coming;
         if spare <= 0 {
             return false;
@@ -45,9 +48,7 @@ impl Draft<'_> {
     fn shrink_unhealthy(&mut self, old: &[usize], most: i32) -> i32 {
         let mut gone = 0;
         for &at in old {
-            let set = &self.sets.list[at];
-            let unhealthy = (set.replicas - set.view.status.available_replicas).max(0);
-            let going = unhealthy.min(most - gone);
+            let going = self.sets.list[at].certainly_unhealthy().min(most - gone);
             if going > 0 {
                 self.sets.scale(at, self.sets.list[at].replicas - going);
                 gone += going;

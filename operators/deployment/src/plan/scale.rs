@@ -3,7 +3,7 @@
 use super::Draft;
 use crate::{
     build::{DESIRED_REPLICAS, MAX_REPLICAS},
-    sets::{Set, max_surge},
+    plan::sets::{Set, max_surge},
 };
 
 impl Draft<'_> {

@@ -7,9 +7,11 @@
     reason = "a failed test says where"
 )]
 
+mod caches;
 mod daemon_sets;
 mod deployments;
 mod jobs;
+mod leaders;
 mod nodes;
 
 use futures::FutureExt;

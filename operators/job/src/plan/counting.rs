@@ -6,7 +6,7 @@
 use super::Draft;
 use crate::{
     build,
-    indexes::{Indexes, index_of},
+    plan::indexes::{Indexes, index_of},
     status::{COMPLETE, FAILED, FAILURE_TARGET, SUCCESS_CRITERIA_MET, condition, ensure, true_condition},
 };
 use proa_kit::{Action, views::PodView};

@@ -2,8 +2,8 @@
 
 use super::{Draft, number};
 use crate::{
-    indexes::Indexes,
-    policy::{self, Verdict},
+    plan::indexes::Indexes,
+    plan::policy::{self, Verdict},
     status::{FAILED, FAILURE_TARGET, SUCCESS_CRITERIA_MET, condition, true_condition},
 };
 use proa_kit::{clock::elapsed, conditions::Condition, views::PodView};

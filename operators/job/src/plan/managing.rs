@@ -2,9 +2,9 @@
 
 use super::{Draft, number};
 use crate::{
-    backoff,
     build::{self, IndexFailures},
-    indexes::{failures_before, ignored_before, index_of},
+    plan::backoff,
+    plan::indexes::{failures_before, ignored_before, index_of},
     status::{SUCCESS_CRITERIA_MET, SUSPENDED, condition, ensure},
 };
 use proa_kit::{

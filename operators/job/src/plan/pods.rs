@@ -1,11 +1,11 @@
 //! A job's pods, sorted by what they mean to it.
 
 use crate::{
-    backoff,
     build::TRACKING,
-    indexes::{Indexes, failures_before, ignored_before, index_of},
     observe::Observed,
-    policy::{FailurePolicy, Verdict},
+    plan::backoff,
+    plan::indexes::{Indexes, failures_before, ignored_before, index_of},
+    plan::policy::{FailurePolicy, Verdict},
 };
 use proa_kit::{
     ObjectRef, Plan, Typed,

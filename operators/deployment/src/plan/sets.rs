@@ -48,6 +48,19 @@ impl<'a> Set<'a> {
             .and_then(|text| text.parse().ok())
             .unwrap_or(0)
     }
+    /// Whether its status is about its present size. Until then nothing is certain about its pods.
+    fn is_reported(&self) -> bool {
+        self.view.status.observed_generation >= self.view.metadata.generation && !self.created
+    }
+    /// Pods that are available for certain: a set that was scaled since its report may have lost any of them, and one that
+    /// is still shrinking reports pods that it was told to delete.
+    pub fn certainly_available(&self) -> i32 {
+        if self.is_reported() { self.view.status.available_replicas.min(self.replicas) } else { 0 }
+    }
+    /// Pods that are certainly not available, so that no one misses them.
+    pub fn certainly_unhealthy(&self) -> i32 {
+        if self.is_reported() { (self.replicas - self.view.status.available_replicas).max(0) } else { 0 }
+    }
     fn is_touched(&self) -> bool {
         self.created
             || !self.annotations.is_empty()
@@ -97,9 +110,9 @@ impl<'a> Sets<'a> {
     pub fn available(&self) -> i32 {
         self.list.iter().map(|set| set.view.status.available_replicas).sum()
     }
-    /// Pods that will be available as far as is certain: a set that is still shrinking reports pods it was told to delete.
+    /// Pods of all sets that are available for certain.
     pub fn certainly_available(&self) -> i32 {
-        self.list.iter().map(|set| set.view.status.available_replicas.min(set.replicas)).sum()
+        self.list.iter().map(Set::certainly_available).sum()
     }
     /// Highest revision of the other sets.
     pub fn highest_old_revision(&self) -> i64 {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/controller/job/backoff_utils.go, which remembers counts in memory instead.
 
-use crate::indexes::{failures_before, ignored_before};
+use crate::plan::indexes::{failures_before, ignored_before};
 use proa_kit::{Timestamp, clock::elapsed, views::PodView};
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/controller/job/{pod_failure_policy,success_policy}.go.
 
-use crate::indexes::Indexes;
+use crate::plan::indexes::Indexes;
 use proa_kit::views::{JobView, PodView, pod::ContainerStatus};
 use serde::Deserialize;
 
