@@ -1,6 +1,7 @@
 //! OpenAPI components of built-in types, from the facts table.
 
-use proa_crds::facts::{OpenApiVersion, openapi_component};
+use proa_crds::facts::{OpenApiVersion, find_schema, openapi_component};
+use proa_schema::SchemaRef;
 use proa_server::openapi::{OpenApi, SchemaDocs};
 use serde_json::Value;
 
@@ -14,5 +15,8 @@ impl SchemaDocs for Catalogue {
             OpenApi::V3 => OpenApiVersion::V3,
         };
         openapi_component(type_name, version)
+    }
+    fn schema(&self, type_name: &str) -> Option<SchemaRef> {
+        find_schema(type_name)
     }
 }

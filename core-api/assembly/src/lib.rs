@@ -27,7 +27,6 @@ pub use proa_server::version::GIT_VERSION as VERSION;
 
 mod authentication;
 mod docs;
-mod wire;
 
 /// What a cluster's core has to know.
 pub struct Settings {
@@ -105,7 +104,6 @@ impl Core {
         let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
         config.authenticators = authenticators;
         config.docs = Arc::new(docs::Catalogue);
-        config.wire = Arc::new(wire::Messages);
         config.public_address =
             SocketAddr::new(settings.bootstrap.advertise, settings.bootstrap.port).to_string();
         config.documents = authentication::documents(&settings, &config.public_address);

@@ -15,7 +15,6 @@ use crate::{
     health::Health,
     metrics::Metrics,
     openapi::{self, SchemaDocs},
-    protobuf::{self, WireTypes},
     version::VersionInfo,
 };
 use bytes::Bytes;
@@ -171,10 +170,8 @@ pub struct ApiConfig {
     pub runtime: tokio::runtime::Handle,
     /// What `/version` says.
     pub version: VersionInfo,
-    /// Descriptions of built-in types.
+    /// Schemas and descriptions of built-in types.
     pub docs: Arc<dyn SchemaDocs>,
-    /// Protobuf messages of built-in types.
-    pub wire: Arc<dyn WireTypes>,
     /// Bounds.
     pub limits: Limits,
     /// Subresources that answer with streams or other content than objects (logs, proxies).
@@ -205,7 +202,6 @@ impl ApiConfig {
             runtime,
             version: VersionInfo::default(),
             docs: Arc::new(openapi::NoDocs),
-            wire: Arc::new(protobuf::NoTypes),
             limits: Limits::default(),
             connectors: Connectors::default(),
             health: Health::default(),

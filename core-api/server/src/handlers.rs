@@ -1,6 +1,6 @@
 //! What answers a request that the filters let pass: resources, or plain paths.
 
-mod body;
+pub(crate) mod body;
 mod documents;
 mod read;
 mod resource;

@@ -24,6 +24,7 @@ use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use proa_meta::{ApiError, ApiResult, Reason};
 use proa_registry::registry::{Catalogue, Kind};
+use proa_schema::SchemaRef;
 use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
@@ -40,11 +41,15 @@ pub enum OpenApi {
     V3,
 }
 
-/// Knows the components of built-in types.
+/// Knows built-in types by their OpenAPI names.
 pub trait SchemaDocs: Send + Sync {
     /// The component of a type such as `io.k8s.api.core.v1.Pod`, with references to other components; null when
     /// there is no such type.
     fn component(&self, type_name: &str, version: OpenApi) -> Value;
+    /// The schema of a type that is no kind of its own, such as `DeleteOptions`.
+    fn schema(&self, _type_name: &str) -> Option<SchemaRef> {
+        None
+    }
     /// Changes when any component does.
     fn fingerprint(&self) -> u64 {
         0

@@ -8,7 +8,11 @@ use proa_registry::{
     registry::{Config, Plugins},
     request::{Action, ActionRequest, Object, Written},
 };
-use proa_schema::{Field, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape};
+use proa_schema::{
+    Field, ObjectShape, Omit, Schema, SchemaRef, Shape,
+    protobuf::{Message, Part},
+    schema::MapShape,
+};
 use proa_store::{Local, Memory, Options};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,9 +30,11 @@ fn field(shape: Shape, omit: Omit) -> Field {
     }
 }
 
-fn object(fields: Vec<(&str, Field)>) -> Shape {
+/// Fields are numbered in their order.
+fn object(fields: Vec<(&'static str, Field)>) -> Shape {
+    let parts = fields.iter().zip(1..).map(|((name, _), number)| (number, Part::Field(name))).collect();
     let fields = fields.into_iter().map(|(name, field)| (name.into(), field)).collect();
-    Shape::Object(ObjectShape { fields, ..ObjectShape::default() })
+    Shape::Object(ObjectShape { fields, message: Some(Message::new(parts)), ..ObjectShape::default() })
 }
 
 fn texts() -> Shape {
@@ -70,13 +76,18 @@ fn schema(spec: Shape) -> SchemaRef {
     ])))
 }
 
-fn toys() -> KindDef {
+/// A toy's schema.
+pub(crate) fn toy() -> SchemaRef {
     let spec = object(vec![
         ("node", field(Shape::String, Omit::Empty)),
         ("text", field(Shape::String, Omit::Empty)),
         ("count", field(Shape::Integer { bits: 32 }, Omit::Empty)),
     ]);
-    KindDef::namespaced(Gvk::new("toy.example", "v1", "Toy"), "toys", schema(spec))
+    schema(spec)
+}
+
+fn toys() -> KindDef {
+    KindDef::namespaced(Gvk::new("toy.example", "v1", "Toy"), "toys", toy())
         .short(&["ty"])
         .categories(&["all"])
         .with_status()

@@ -4,7 +4,7 @@ use crate::support::{Cluster, send};
 use serde_json::json;
 
 mod ways {
-    crate::both_ways!(creates, updates, patches, applies, deletes, actions);
+    crate::both_ways!(creates, creates_from_protobuf, updates, patches, applies, deletes, actions);
 }
 
 const TOYS: &str = "/apis/toy.example/v1/namespaces/d/toys";
@@ -33,6 +33,34 @@ async fn creates(cluster: &Cluster) {
         cluster.get("/apis/toy.example/v1/boxes").await.headers["warning"],
         "299 - \"toy.example/v1 Box is deprecated; use a bag\""
     );
+}
+
+async fn creates_from_protobuf(cluster: &Cluster) {
+    let toy = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"node": "n1", "count": 7}});
+    let body = |kind: &str, version: &str| {
+        let mut body = Vec::new();
+        let message = |out: &mut Vec<u8>| proa_schema::protobuf::encode(&crate::toys::toy(), &toy, out);
+        proa_schema::protobuf::write_envelope(version, kind, &mut body, message);
+        body
+    };
+    let protobuf = [
+        ("content-type", "application/vnd.kubernetes.protobuf"),
+        ("accept", "application/vnd.kubernetes.protobuf, */*"),
+    ];
+    let made = cluster.send("POST", TOYS, &protobuf, body("Toy", "toy.example/v1")).await;
+    assert_eq!(
+        (made.status.as_u16(), &made.headers["content-type"]),
+        (201, &"application/json".parse().unwrap())
+    );
+    assert_eq!(made.json()["spec"], toy["spec"]);
+    assert_eq!(made.json()["metadata"]["labels"], toy["metadata"]["labels"]);
+    let other = cluster.send("POST", TOYS, &protobuf, body("Box", "toy.example/v1")).await;
+    assert_eq!(other.status, 400, "another kind is not read as this one: {}", other.text());
+    let other = cluster.send("POST", TOYS, &protobuf, body("Toy", "v1")).await;
+    assert!(other.message().1.starts_with("the API version in the data (v1) does not match"));
+    let custom =
+        cluster.send("POST", "/apis/toy.example/v1/boxes", &protobuf, body("Box", "toy.example/v1")).await;
+    assert_eq!(custom.status, 415, "custom kinds have no protobuf form");
 }
 
 async fn updates(cluster: &Cluster) {

@@ -1,15 +1,16 @@
 //! Request bodies as values. Large ones are parsed off the calling thread, which others' watches share.
 
 use super::resource::Call;
-use crate::{
-    negotiate::{self, BodyForm, Wire},
-    protobuf,
-};
+use crate::negotiate::{self, BodyForm, Wire};
 use bytes::Bytes;
 use proa_meta::{ApiError, ApiResult};
 use proa_registry::request::{Body, Patch, PatchType};
-use proa_schema::json::{self, ParseError, Parsed};
-use std::sync::Arc;
+use proa_schema::{
+    SchemaRef,
+    json::{self, ParseError, Parsed},
+    protobuf::{Envelope, is_message},
+};
+use serde_json::Value;
 
 /// Bodies above this are parsed elsewhere.
 const LARGE: usize = 256 << 10;
@@ -19,14 +20,13 @@ impl Call<'_> {
     pub(super) async fn body(&mut self) -> ApiResult<Body> {
         let form = negotiate::body(&self.request.headers, self.kind.def.custom)?;
         let bytes = std::mem::take(&mut self.request.body);
-        let (kind, type_name) = self.body_type();
+        let (kind, schema) = self.body_type();
         let wire = match form {
             BodyForm::Json => Wire::Json,
             BodyForm::Yaml => Wire::Yaml,
             BodyForm::Protobuf => {
-                let types = Arc::clone(&self.server.config.wire);
-                let kind = kind.to_owned();
-                let work = move || protobuf::decode(&*types, type_name.unwrap_or_default(), &kind, &bytes);
+                let (kind, schema) = (kind.to_owned(), schema);
+                let work = move || from_protobuf(schema.as_ref(), &kind, &bytes);
                 return Ok(Body { value: self.off_thread(work).await??, issues: Vec::new() });
             }
         };
@@ -34,14 +34,14 @@ impl Call<'_> {
         Ok(Body { value: parsed.value, issues: parsed.issues })
     }
 
-    /// Kind and type of the body.
-    fn body_type(&self) -> (&str, Option<&'static str>) {
+    /// Kind and schema of the body.
+    fn body_type(&self) -> (&str, Option<SchemaRef>) {
         let def = &self.kind.def;
         match self.info.subresource.as_str() {
-            "scale" => ("Scale", Some("io.k8s.api.autoscaling.v1.Scale")),
+            "scale" => ("Scale", self.server.config.docs.schema("io.k8s.api.autoscaling.v1.Scale")),
             other => match def.subresources.iter().find(|s| s.name == other) {
-                Some(subresource) => (&subresource.gvk.kind, subresource.schema.type_name()),
-                None => (&def.gvk.kind, def.schema.type_name()),
+                Some(subresource) => (&subresource.gvk.kind, Some(subresource.schema.clone())),
+                None => (&def.gvk.kind, Some(def.schema.clone())),
             },
         }
     }
@@ -78,5 +78,19 @@ impl Call<'_> {
             return Ok(work());
         }
         self.server.config.runtime.spawn_blocking(work).await.map_err(ApiError::internal)
+    }
+}
+
+/// The object of a body in protobuf. One of another kind is not read with this kind's fields: its names alone tell
+/// the verb.
+pub(crate) fn from_protobuf(schema: Option<&SchemaRef>, kind: &str, body: &[u8]) -> ApiResult<Value> {
+    let refused = |why: &str| json::unrecognized(kind, why, body);
+    let envelope = Envelope::open(body).map_err(|e| refused(&e.to_string()))?;
+    if !envelope.kind.is_empty() && envelope.kind != kind {
+        return Ok(envelope.head());
+    }
+    match schema.filter(|schema| is_message(schema)) {
+        Some(schema) => envelope.object(schema).map_err(|e| refused(&e.to_string())),
+        None => Err(negotiate::unsupported_media_type("application/json, application/yaml")),
     }
 }

@@ -53,7 +53,7 @@ impl Call<'_> {
     pub(super) async fn delete(self) -> ApiResult<Response> {
         let encoder = self.object_encoder()?;
         let body = std::mem::take(&mut self.request.body);
-        let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.wire)?;
+        let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.docs)?;
         let written = self.server.config.registry.delete(&self.target(), &options).await?;
         self.written(&encoder, written)
     }
@@ -62,7 +62,7 @@ impl Call<'_> {
         let encoder = self.object_encoder()?;
         let selection = collection_selection(self.query, &self.info, &self.kind.def)?;
         let body = std::mem::take(&mut self.request.body);
-        let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.wire)?;
+        let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.docs)?;
         let deleted =
             self.server.config.registry.delete_collection(&self.target(), &selection, &options).await?;
         encoder.list(deleted, &self.request.headers)

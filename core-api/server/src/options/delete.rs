@@ -2,8 +2,9 @@
 
 use super::{dry_run, refuse};
 use crate::{
+    handlers::body::from_protobuf,
     negotiate::{self, BodyForm},
-    protobuf::{self, WireTypes},
+    openapi::SchemaDocs,
     query::Query,
 };
 use http::HeaderMap;
@@ -38,9 +39,9 @@ pub(crate) fn delete_options(
     query: &Query<'_>,
     headers: &HeaderMap,
     body: &[u8],
-    types: &dyn WireTypes,
+    docs: &dyn SchemaDocs,
 ) -> ApiResult<DeleteOptions> {
-    let given = if body.is_empty() { of_query(query)? } else { of_body(headers, body, types)? };
+    let given = if body.is_empty() { of_query(query)? } else { of_body(headers, body, docs)? };
     let mut errors = FieldErrors::default();
     let propagation = propagation(&given, &mut errors);
     let values: Vec<&str> = given.dry_run.iter().flatten().map(String::as_str).collect();
@@ -73,13 +74,13 @@ fn of_query(query: &Query<'_>) -> ApiResult<Given> {
     })
 }
 
-fn of_body(headers: &HeaderMap, body: &[u8], types: &dyn WireTypes) -> ApiResult<Given> {
+fn of_body(headers: &HeaderMap, body: &[u8], docs: &dyn SchemaDocs) -> ApiResult<Given> {
     const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
     let parsed = match negotiate::body(headers, false)? {
         BodyForm::Json => proa_schema::json::parse(body),
         BodyForm::Yaml => proa_schema::json::parse_yaml(body),
         BodyForm::Protobuf => {
-            let value = protobuf::decode(types, TYPE, "DeleteOptions", body)?;
+            let value = from_protobuf(docs.schema(TYPE).as_ref(), "DeleteOptions", body)?;
             Ok(Parsed { value, issues: Vec::new() })
         }
     };
@@ -132,7 +133,12 @@ mod tests {
     use super::*;
 
     fn options(query: &str, body: &str) -> ApiResult<DeleteOptions> {
-        delete_options(&Query::parse(Some(query)), &HeaderMap::new(), body.as_bytes(), &protobuf::NoTypes)
+        delete_options(
+            &Query::parse(Some(query)),
+            &HeaderMap::new(),
+            body.as_bytes(),
+            &crate::openapi::NoDocs,
+        )
     }
 
     #[test]
