@@ -5,11 +5,13 @@
 //! revision exists, equal for every backend and served version, and shared by map, window, lists and watchers.
 //! Invariant: `metadata` comes first and has at least a name, so a tail always starts with a comma.
 
+mod extract;
+
 use crate::kind::{KindDef, Selectable};
 use bytes::Bytes;
 use proa_store::{Key, Revision};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// An immutable stored object at one revision.
@@ -31,7 +33,7 @@ struct LabelAt {
 }
 
 /// Separates the selectable fields' values in `Entry::fields`.
-const SEPARATOR: char = '\u{1}';
+const SEPARATOR: &str = "\u{1}";
 
 /// What has to be known of an object besides its bytes, made while its `Value` is at hand or when bytes are loaded.
 #[derive(Debug)]
@@ -88,9 +90,18 @@ fn offset(n: usize) -> u32 {
 /// # Errors
 /// The bytes are not a tail: the store is damaged.
 pub fn decode_tail(tail: &Bytes, selectable: &[Selectable]) -> Result<Decoded, serde_json::Error> {
-    let object: Value = parse_tail(tail, "", "", Revision(0))?;
-    let metadata_end = metadata_end(tail).unwrap_or(0);
-    Ok(decode_keys(tail, metadata_end, &object, selectable))
+    let mut json = Vec::with_capacity(tail.len() + 64);
+    write_head(&mut json, "", "", Revision(0));
+    json.extend_from_slice(tail);
+    let paths: Vec<&str> = selectable.iter().map(|s| &*s.field).collect();
+    let found = extract::extract(&json, &paths)?;
+    let labels = found.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    let fields = found.fields.iter().zip(selectable).map(|(text, s)| text.as_deref().unwrap_or(s.absent));
+    Ok(Decoded {
+        metadata_end: metadata_end(tail).unwrap_or(0),
+        labels: find_labels(tail, labels),
+        fields: fields.collect::<Vec<_>>().join(SEPARATOR).into_boxed_str(),
+    })
 }
 
 /// Position just behind the metadata's closing brace.
@@ -115,27 +126,27 @@ fn metadata_end(tail: &[u8]) -> Option<u32> {
 }
 
 fn decode_keys(tail: &Bytes, metadata_end: u32, object: &Value, selectable: &[Selectable]) -> Decoded {
-    let labels = object["metadata"]["labels"].as_object().map(|l| find_labels(tail, l)).unwrap_or_default();
+    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    let labels = find_labels(tail, labels.map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())));
     let mut fields = String::new();
     for (i, field) in selectable.iter().enumerate() {
         if i > 0 {
-            fields.push(SEPARATOR);
+            fields.push_str(SEPARATOR);
         }
         push_field(&mut fields, object, field);
     }
     Decoded { metadata_end, labels, fields: fields.into_boxed_str() }
 }
 
-/// Finds the labels' texts in the tail: the `labels` member is written in map order.
-fn find_labels(tail: &Bytes, labels: &Map<String, Value>) -> Box<[LabelAt]> {
+/// Finds the labels' texts in the tail, where they stand in the given order.
+fn find_labels<'a>(tail: &Bytes, labels: impl Iterator<Item = (&'a str, &'a str)>) -> Box<[LabelAt]> {
     const NEEDLE: &[u8] = b",\"labels\":{";
     // The first match is the metadata's own: keys are sorted, so only annotations, a deletion timestamp, finalizers
     // and the like come before, and a quote inside their texts is escaped.
     let Some(start) = tail.windows(NEEDLE.len()).position(|w| w == NEEDLE) else { return Box::default() };
     let mut at = start + NEEDLE.len();
-    let mut found = Vec::with_capacity(labels.len());
+    let mut found = Vec::with_capacity(labels.size_hint().0);
     for (key, value) in labels {
-        let value = value.as_str().unwrap_or_default();
         let key_at = at + 1;
         let value_at = key_at + key.len() + 3;
         found.push(LabelAt {
