@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: fields of the Pod itself, such as status and deletion (`core/pod.rs`).
 
+mod alpha;
 pub(crate) mod defaults;
 pub(crate) mod prepare;
 pub(crate) mod qos;

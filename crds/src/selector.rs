@@ -45,10 +45,27 @@ pub(crate) fn is_empty(selector: &Value) -> bool {
     requirements(selector).next().is_none() && pairs(selector).next().is_none()
 }
 
+/// Whether every key and value is well formed.
+fn is_well_formed(selector: &Value) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let pair = |key: &str, value: &Value| {
+        names::is_qualified_name(key).is_empty() && names::is_label_value(&text(value)).is_empty()
+    };
+    pairs(selector).all(|(key, value)| pair(key, value))
+        && requirements(selector).all(|requirement| {
+            let key = text(&requirement["key"]);
+            let mut values = requirement["values"].as_array().into_iter().flatten();
+            pair(&key, &Value::Null) && values.all(|value| pair(&key, value))
+        })
+}
+
 /// Whether labels fit; `None` when the selector is malformed.
 pub(crate) fn matches(selector: &Value, labels: &Value) -> Option<bool> {
     if selector.is_null() {
         return Some(false);
+    }
+    if !is_well_formed(selector) {
+        return None;
     }
     let mut all = pairs(selector).all(|(key, value)| labels.get(key) == Some(value));
     for requirement in requirements(selector) {

@@ -103,14 +103,14 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
 fn resource_names(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let label = |at: &Cursor<'_, '_>, text: &str, prefix: &str, errors: &mut FieldErrors| {
         let problems = names::is_dns1035_label(text);
-        if !text.is_empty() && !problems.is_empty() {
+        if !problems.is_empty() {
             at.invalid(errors, &format!("{prefix}{}", problems.join(",")));
         }
     };
-    for field in ["plural", "singular"] {
+    for field in ["plural", "singular"].into_iter().filter(|field| !at.get(field).is_empty()) {
         label(&at.get(field), at.text_of(field), "", errors);
     }
-    for field in ["kind", "listKind"] {
+    for field in ["kind", "listKind"].into_iter().filter(|field| !at.get(field).is_empty()) {
         let prefix = "may have mixed case, but should otherwise match: ";
         label(&at.get(field), &at.text_of(field).to_lowercase(), prefix, errors);
     }
@@ -128,9 +128,13 @@ fn conversion(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         let text =
             "Webhook conversion is not supported by this server yet; use None and versions of equal schema";
         strategy.invalid(errors, text);
-    } else if at.get("webhook").is_set() {
-        let text = "should not be set when strategy is not set to Webhook";
-        at.get("webhookClientConfig").forbidden(errors, text);
+        return;
+    }
+    let webhook = at.get("webhook");
+    let parts =
+        [("clientConfig", "webhookClientConfig"), ("conversionReviewVersions", "conversionReviewVersions")];
+    for (_, shown) in parts.into_iter().filter(|(part, _)| webhook.get(part).is_set()) {
+        at.get(shown).forbidden(errors, "should not be set when strategy is not set to Webhook");
     }
 }
 

@@ -8,7 +8,7 @@ mod status;
 
 use crate::{
     facts,
-    fill::{absent, fields, is_empty, items, present, set, sub, zero},
+    fill::{absent, fields, is_empty, items, present, remove, set, sub, zero},
     pod_spec::{defaults, template},
     table,
 };
@@ -53,6 +53,8 @@ pub(crate) fn kind() -> KindDef {
 
 fn default(object: &mut Value) {
     let spec = sub(object, "spec");
+    // Its feature, like those in `pod_spec::alpha`, is off.
+    remove(spec, "scheduling");
     if spec["completions"].is_null() && spec["parallelism"].is_null() {
         set(spec, "completions", 1);
     }

@@ -2,7 +2,14 @@
 //!
 //! Upstream: `pkg/registry/core/node/strategy.go`, `ValidateNode`, `ValidateNodeUpdate`.
 
-use crate::{core::cluster, cursor::Cursor, fill::absent, network, pod_spec::validate as pod, table};
+use crate::{
+    core::cluster,
+    cursor::Cursor,
+    fill::{absent, present, remove, set, sub},
+    network,
+    pod_spec::validate as pod,
+    table,
+};
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, names};
 use proa_registry::kind::{Column, KindDef, Selectable, Strategy};
@@ -11,6 +18,8 @@ use std::collections::BTreeSet;
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 const ROLE: &str = "kubernetes.io/role";
+
+const UNUSED: &str = "this field is deprecated, and is unused by Kubernetes";
 
 /// The kind.
 pub(crate) fn kind() -> KindDef {
@@ -35,29 +44,43 @@ pub(crate) fn kind() -> KindDef {
             default,
             // Kubelets register themselves with their status.
             status_on_create: true,
+            // What dynamic kubelet configuration has left behind.
+            prepare_create: |object| {
+                remove(sub(object, "spec"), "configSource");
+                remove(sub(object, "status"), "config");
+            },
+            prepare_update: |new, old| {
+                if old["spec"]["configSource"].is_null() {
+                    remove(sub(new, "spec"), "configSource");
+                }
+            },
+            warnings: |object| {
+                let used = !crate::fill::is_empty(&object["spec"]["externalID"]);
+                used.then(|| format!("spec.externalID: {UNUSED}")).into_iter().collect()
+            },
             validate,
-            validate_create: |object, errors| cidrs(&Cursor::root(object).get("spec"), errors),
             validate_update,
             validate_status: |new, old, errors| {
-                validate(new, errors);
+                taints_and_amounts(new, errors);
                 validate_update(new, old, errors);
             },
             ..Strategy::default()
         })
 }
 
-/// `podCIDR` is the first of `podCIDRs`.
+/// `podCIDR` is the first of `podCIDRs`, and wins when they differ.
 fn default(object: &mut Value) {
-    let spec = crate::fill::sub(object, "spec");
-    match spec["podCIDRs"].as_array().and_then(|list| list.first()).cloned() {
-        Some(first) => crate::fill::zero(spec, "podCIDR", first),
-        None => {
-            if let Some(one) = spec["podCIDR"].as_str().filter(|one| !one.is_empty()).map(str::to_owned) {
-                crate::fill::set(spec, "podCIDRs", Value::from(vec![one]));
-            }
-        }
+    let spec = sub(object, "spec");
+    // Its feature, like those in `pod_spec::alpha`, is off.
+    remove(spec, "podPreemptionPolicy");
+    let first = spec["podCIDRs"][0].as_str().unwrap_or("").to_owned();
+    match spec["podCIDR"].as_str().unwrap_or("").to_owned() {
+        one if one.is_empty() && first.is_empty() => {}
+        one if one.is_empty() => set(spec, "podCIDR", first),
+        one if one != first => set(spec, "podCIDRs", vec![one]),
+        _ => {}
     }
-    if let Some(status) = crate::fill::present(object, "status")
+    if let Some(status) = present(object, "status")
         && status["capacity"].is_object()
     {
         let capacity = status["capacity"].clone();
@@ -66,6 +89,11 @@ fn default(object: &mut Value) {
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {
+    taints_and_amounts(object, errors);
+    cidrs(&Cursor::root(object).get("spec"), errors);
+}
+
+fn taints_and_amounts(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let (metadata, spec, status) = (root.get("metadata"), root.get("spec"), root.get("status"));
     // Upstream's path.

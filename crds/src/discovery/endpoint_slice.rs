@@ -83,7 +83,7 @@ fn ports(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         if !seen.insert(name.text()) {
             name.duplicate(errors);
         }
-        port.get("protocol").one_of(errors, &["SCTP", "TCP", "UDP"]);
+        port.get("protocol").enumeration(errors, &["SCTP", "TCP", "UDP"]);
         if let Some(protocol) = port.present("appProtocol") {
             protocol.named(errors, names::is_qualified_name);
         }

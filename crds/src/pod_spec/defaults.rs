@@ -3,7 +3,7 @@
 //! Upstream: `pkg/apis/core/v1/{defaults,conversion}.go`. What only a Pod gets, and a template does not, is in
 //! [`pod_only`].
 
-use super::{CONTAINER_LISTS, resources};
+use super::{CONTAINER_LISTS, alpha, resources};
 use crate::fill::{absent, is_empty, items, present, remove, set, sub, zero};
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ const FILE_MODE: i32 = 0o644;
 
 /// Defaults of a pod spec.
 pub(crate) fn pod_spec(spec: &mut Value) {
+    alpha::drop_disabled(spec);
     zero(spec, "restartPolicy", "Always");
     zero(spec, "dnsPolicy", "ClusterFirst");
     zero(spec, "schedulerName", "default-scheduler");
@@ -38,6 +39,10 @@ pub(crate) fn template(owner_spec: &mut Value) {
 /// Defaults that a Pod gets and a template does not.
 pub(crate) fn pod_only(spec: &mut Value) {
     absent(spec, "enableServiceLinks", true);
+    let grace = "terminationGracePeriodSeconds";
+    if spec[grace].as_i64().is_some_and(|seconds| seconds < 0) {
+        set(spec, grace, 1);
+    }
     for list in ["containers", "initContainers"] {
         items(spec, list).for_each(resources::requests_from_limits);
     }
@@ -96,16 +101,39 @@ fn resource_requirements(requirements: &mut Value) {
     }
 }
 
-/// `Always` for images without a tag or digest and for the tag `latest`.
+/// `Always` for images without a tag or digest and for the tag `latest`; not for what is no image name at all.
 fn pull_policy(image: &str) -> &'static str {
     let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
-    let last = name.rsplit('/').next().unwrap_or(name);
-    match last.split_once(':') {
-        _ if image.is_empty() => "IfNotPresent",
-        Some((_, "latest")) => "Always",
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    let (name, tag) = match name[last..].find(':') {
+        Some(colon) => (&name[..last + colon], Some(&name[last + colon + 1..])),
+        None => (name, None),
+    };
+    match tag {
+        _ if !is_repository(name) => "IfNotPresent",
+        Some("latest") => "Always",
         None if !digest => "Always",
         _ => "IfNotPresent",
     }
+}
+
+/// `[registry/]path/of/repository`.
+fn is_repository(name: &str) -> bool {
+    let path = match name.split_once('/') {
+        Some((host, path)) if is_registry(host) => path,
+        _ => name,
+    };
+    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        let inner = |b: &u8| edge(Some(b)) || matches!(b, b'.' | b'_' | b'-');
+        edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
+    };
+    path.split('/').all(part)
+}
+
+fn is_registry(host: &str) -> bool {
+    host.contains(['.', ':']) || host == "localhost" || host.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn probe(probe: &mut Value) {
@@ -184,6 +212,9 @@ mod tests {
             ("registry:5000/nginx:1", "IfNotPresent"),
             ("nginx@sha256:abc", "IfNotPresent"),
             ("", "IfNotPresent"),
+            ("Nginx", "IfNotPresent"),
+            ("a//b", "IfNotPresent"),
+            ("Registry/nginx", "Always"),
         ] {
             assert_eq!(pull_policy(image), policy, "{image}");
         }

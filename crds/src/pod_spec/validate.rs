@@ -30,7 +30,7 @@ pub(crate) use security::annotations as security_annotations;
 use super::each_container;
 use crate::{cursor::Cursor, network, selector};
 use proa_meta::{FieldErrors, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What parts of a pod spec need to know of the rest.
@@ -194,13 +194,17 @@ fn claims(spec: &Cursor<'_, '_>, metadata: &Value, errors: &mut FieldErrors) {
 
 fn claim_source(claim: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let (name, template) = (claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName"));
+    // Upstream shows its own names of the fields.
+    let shown = json!({"Name": claim.text_of("name"), "ResourceClaimName": name.value(),
+        "ResourceClaimTemplateName": template.value()});
+    let shown = claim.with(&shown);
     match (name.is_set(), template.is_set()) {
-        (true, true) => claim.invalid(
+        (true, true) => shown.invalid(
             errors,
             "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
         ),
         (false, false) => {
-            claim.invalid(errors, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+            shown.invalid(errors, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
         }
         _ => {}
     }

@@ -24,7 +24,7 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     for one in list.items() {
         selector::validate(&one, errors);
         if selector::matches(one.value(), &Value::Null).is_none() {
-            one.invalid(errors, "invalid label selector.");
+            errors.invalid(one.path(), &Value::Null, "invalid label selector.");
         }
     }
 }

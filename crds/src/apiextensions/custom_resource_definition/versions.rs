@@ -15,14 +15,14 @@ use std::collections::BTreeSet;
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] =
     ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+/// Upstream's words, although the second says the opposite of what it means.
+const HOISTED_SCHEMA: &str = "may only be set when validations.schema is included";
+const VERSION_SCHEMA: &str = "may only be set when `version.schema.openAPIV3Schema` is not included";
 const MAX_SELECTABLE: usize = 8;
 
 /// `spec.versions`.
 pub(super) fn versions(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let list = spec.get("versions");
-    if list.is_empty() {
-        list.required(errors, "must have at least one version");
-    }
     let mut unique = BTreeSet::new();
     let mut is_unique = true;
     for version in list.items() {
@@ -48,7 +48,7 @@ pub(super) fn versions(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let first = spec.get("version");
     let first = first.with(list.value().get(0).map_or(&Value::Null, |version| &version["name"]));
     let problems = names::is_dns1035_label(first.text());
-    if first.is_set() && !problems.is_empty() {
+    if !first.is_empty() && !problems.is_empty() {
         first.invalid(errors, &problems.join(","));
     }
     if !is_unique {
@@ -164,6 +164,11 @@ fn column(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 fn selectable(at: &Cursor<'_, '_>, version: &Value, errors: &mut FieldErrors) {
     if at.is_empty() {
         return;
+    }
+    if version["schema"]["openAPIV3Schema"].is_null() {
+        let hoisted = !at.path().to_string().contains('[');
+        let needed = if hoisted { HOISTED_SCHEMA } else { VERSION_SCHEMA };
+        return at.with(&"".into()).invalid(errors, needed);
     }
     let Ok(schema) = crd::schema_of(&version["schema"]["openAPIV3Schema"]) else { return };
     let mut seen = BTreeSet::new();

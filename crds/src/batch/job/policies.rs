@@ -88,7 +88,7 @@ fn exit_codes(at: &Cursor<'_, '_>, containers: &BTreeSet<&str>, errors: &mut Fie
         container.invalid(errors, text);
     }
     if values.is_empty() {
-        values.with(&Value::Array(Vec::new())).invalid(errors, "at least one value is required");
+        errors.invalid(values.path(), &Value::Null, "at least one value is required");
     }
     at_most(&values, 255, errors);
     let mut seen = BTreeSet::new();

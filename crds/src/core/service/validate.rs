@@ -280,7 +280,7 @@ fn traffic(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         ),
     }
     let internal = spec.get("internalTrafficPolicy");
-    if !internal.is_set() && spec.text_of("type") != "ExternalName" {
+    if !internal.is_set() && matches!(spec.text_of("type"), "ClusterIP" | "NodePort" | "LoadBalancer") {
         internal.required(errors, "");
     }
     internal.opt_one_of(errors, &["Cluster", "Local"]);

@@ -96,19 +96,20 @@ fn ephemeral(spec: &Cursor<'_, '_>, context: &Context<'_>, errors: &mut FieldErr
 fn ephemeral_fields(container: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const FORBIDDEN: [&str; 8] = [
         "ports",
-        "resources",
         "resizePolicy",
         "restartPolicy",
+        "restartPolicyRules",
         "livenessProbe",
         "readinessProbe",
         "startupProbe",
         "lifecycle",
     ];
     const TEXT: &str = "cannot be set for an Ephemeral Container";
-    for field in FORBIDDEN {
-        if !container.get(field).is_empty() {
-            container.get(field).forbidden(errors, TEXT);
-        }
+    for field in FORBIDDEN.into_iter().filter(|field| container.get(field).is_set()) {
+        container.get(field).forbidden(errors, TEXT);
+    }
+    if !container.get("resources").is_empty() {
+        container.get("resources").forbidden(errors, TEXT);
     }
     for mount in container.get("volumeMounts").items() {
         for field in ["subPath", "subPathExpr"] {
