@@ -55,6 +55,8 @@ enum Place {
     Plain,
     /// Objects and lists.
     Objects,
+    /// Objects that are only ever answers.
+    Answers,
     /// `/api` and `/apis`.
     Discovery,
 }
@@ -67,6 +69,11 @@ pub(crate) fn plain(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form>
 /// For objects and lists.
 pub(crate) fn objects(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
     negotiate(headers, query, Place::Objects)
+}
+
+/// For answers of kinds that nobody lists (access reviews): they have no table.
+pub(crate) fn answers(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Answers)
 }
 
 /// Whether `application/SUBTYPE` is accepted, and before JSON.
@@ -171,7 +178,11 @@ impl<'a> Clause<'a> {
                 "g" => group = value,
                 "v" => version = value,
                 "stream" if !value.is_empty() && (*value != "watch" || wire != Wire::Json) => return None,
-                "sv" if !value.is_empty() && (place != Place::Objects || *value != "v1") => return None,
+                "sv" if !value.is_empty()
+                    && (matches!(place, Place::Plain | Place::Discovery) || *value != "v1") =>
+                {
+                    return None;
+                }
                 "pretty" => form.pretty = *value == "1",
                 _ => {}
             }
@@ -187,8 +198,8 @@ impl<'a> Clause<'a> {
 
 fn shape(kind: &str, group: &str, version: &str, place: Place) -> Option<Shape> {
     match (place, group, version) {
-        (Place::Objects, "meta.k8s.io", "v1" | "v1beta1") => match kind {
-            "Table" => Some(Shape::Table),
+        (Place::Objects | Place::Answers, "meta.k8s.io", "v1" | "v1beta1") => match kind {
+            "Table" if place == Place::Objects => Some(Shape::Table),
             "PartialObjectMetadata" => Some(Shape::Partial),
             "PartialObjectMetadataList" => Some(Shape::PartialList),
             _ => None,

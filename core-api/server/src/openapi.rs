@@ -157,16 +157,32 @@ fn v3(
         members(out, |emit| components::each(server, &[part], OpenApi::V3, emit))?;
         out.write_all(b"}}}")
     };
+    if is_known(request, &hash) {
+        return Ok(tagged(
+            respond::with_value(StatusCode::NOT_MODIFIED, respond::JSON, Body::empty()),
+            &hash,
+        ));
+    }
     let key = format!("v3/{}", part.path());
     let mut response = server.openapi.serve(catalogue.generation(), key, request, write)?;
     if query.text("hash") == Some(&hash) {
         let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
         response.headers.insert(header::CACHE_CONTROL, forever);
     }
+    Ok(tagged(response, &hash))
+}
+
+/// Whether the client holds this very document.
+fn is_known(request: &Request, hash: &str) -> bool {
+    let held = request.headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    held.is_some_and(|held| held.trim_matches('"') == hash)
+}
+
+fn tagged(mut response: Response, hash: &str) -> Response {
     if let Ok(etag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
         response.headers.insert(header::ETAG, etag);
     }
-    Ok(response)
+    response
 }
 
 fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Response> {

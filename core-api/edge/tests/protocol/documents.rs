@@ -71,6 +71,9 @@ async fn openapi_v3(cluster: &Cluster) {
     assert!(url.starts_with("/openapi/v3/apis/toy.example/v1?hash="));
     let answer = cluster.get(&url).await;
     assert_eq!(answer.headers["cache-control"], "public, immutable, max-age=31536000");
+    let etag = answer.headers["etag"].to_str().unwrap().to_owned();
+    let again = cluster.send("GET", "/openapi/v3/apis/toy.example/v1", &[("if-none-match", &etag)], "").await;
+    assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
     let document = answer.json();
     assert_eq!(document["openapi"], "3.0.0");
     let item = &document["paths"]["/apis/toy.example/v1/namespaces/{namespace}/toys/{name}"];

@@ -81,6 +81,9 @@ async fn tables(cluster: &Cluster) {
     assert_eq!((&row["kind"], row.get("spec")), (&json!("PartialObjectMetadata"), None));
     let one = cluster.get_as(accept, &format!("{TOYS}/a?includeObject=Object")).await.json();
     assert_eq!(one["rows"][0]["object"]["spec"]["node"], "n1");
+    let scale = cluster.get_as(accept, &format!("{TOYS}/a/scale")).await.json();
+    assert_eq!(scale["columnDefinitions"][1]["name"], "Desired");
+    assert_eq!(scale["rows"][0]["cells"], json!(["a", 3, 0, "0s"]));
     let none = cluster.get_as(accept, &format!("{TOYS}?includeObject=None")).await.json();
     assert_eq!(none["rows"][0]["object"], Value::Null);
     let wrong = cluster.get_as(accept, &format!("{TOYS}?includeObject=Some")).await;

@@ -172,6 +172,9 @@ async fn actions(cluster: &Cluster) {
     assert_eq!(answer.json()["status"]["by"], "tester");
     assert_eq!(answer.json()["status"]["groups"], json!(["testers", "system:authenticated"]));
     assert_eq!(answer.headers["warning"], "299 - \"mind \\\"this\\\"\"");
+    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let refused = cluster.send("POST", "/apis/toy.example/v1/reviews", &table, "{}").await;
+    assert_eq!(refused.status, 406, "answers have no table");
     cluster.create_toy(json!({"metadata": {"name": "a"}})).await;
     let answer = cluster.send("POST", &format!("{TOYS}/a/echo"), &[], r#"{"spec":2}"#).await;
     assert_eq!(answer.json()["status"]["asked"], 2);

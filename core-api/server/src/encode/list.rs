@@ -38,7 +38,7 @@ impl Pieces {
         write_list_metadata(&self.list, out);
         if self.encoder.form.shape == Shape::Table {
             out.extend_from_slice(b",\"columnDefinitions\":");
-            table::write_columns(&self.encoder.kind.def, out);
+            super::text::write(&table::columns(&self.encoder.kind.def), out);
             out.extend_from_slice(b",\"rows\":[");
         } else {
             out.extend_from_slice(b",\"items\":[");

@@ -40,7 +40,7 @@ impl Include {
 /// A whole table of these entries.
 pub(super) fn of_entries(encoder: &Encoder, entries: &[Arc<Entry>], out: &mut Vec<u8>) {
     let revision = entries.first().map(|e| e.revision).unwrap_or_default();
-    open(encoder, revision, true, out);
+    open(encoder, revision, Some(&columns(&encoder.kind.def)), out);
     for (i, entry) in entries.iter().enumerate() {
         if i > 0 {
             out.push(b',');
@@ -50,37 +50,39 @@ pub(super) fn of_entries(encoder: &Encoder, entries: &[Arc<Entry>], out: &mut Ve
     out.extend_from_slice(b"]}");
 }
 
-/// A whole table of one object that was made for this answer.
+/// A whole table of one object that was made for this answer; a scale has columns of its own.
 pub(super) fn of_value(encoder: &Encoder, value: &Value, out: &mut Vec<u8>) {
     let revision = value["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).map(Revision);
-    open(encoder, revision.unwrap_or_default(), true, out);
+    let is_scale = value["kind"] == "Scale" && encoder.kind.def.gvk.kind != "Scale";
+    let (columns, cells) = if is_scale {
+        (SCALE.iter().map(column).collect(), scale_cells(encoder, value))
+    } else {
+        (columns(&encoder.kind.def), cells(encoder, value))
+    };
+    open(encoder, revision.unwrap_or_default(), Some(&columns), out);
     let object = match encoder.include {
         Include::None => Value::Null,
         Include::Metadata => encoder.partial_value(value),
         Include::Object => value.clone(),
     };
-    let row = json!({"cells": cells(encoder, value), "object": object});
+    let row = json!({"cells": cells, "object": object});
     text::write(&row, out);
     out.extend_from_slice(b"]}");
 }
 
 /// Up to and including the opening bracket of `rows`.
-pub(super) fn open(encoder: &Encoder, revision: Revision, columns: bool, out: &mut Vec<u8>) {
+pub(super) fn open(encoder: &Encoder, revision: Revision, columns: Option<&Vec<Value>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"");
     out.extend_from_slice(encoder.form.meta_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":{\"resourceVersion\":\"");
     out.extend_from_slice(revision.to_string().as_bytes());
     out.extend_from_slice(b"\"},\"columnDefinitions\":");
-    if columns {
-        write_columns(&encoder.kind.def, out);
-    } else {
-        out.extend_from_slice(b"null");
-    }
+    text::write(&columns, out);
     out.extend_from_slice(b",\"rows\":[");
 }
 
-/// The list of column definitions.
-pub(super) fn write_columns(def: &KindDef, out: &mut Vec<u8>) {
+/// The column definitions of a kind.
+pub(super) fn columns(def: &KindDef) -> Vec<Value> {
     let mut columns: Vec<Value> = def.table.columns.iter().map(column).collect();
     if let Row::Paths(paths) = &def.table.row {
         for (column, path) in columns.iter_mut().zip(paths.iter()).filter(|(c, _)| c["description"] == "") {
@@ -89,7 +91,18 @@ pub(super) fn write_columns(def: &KindDef, out: &mut Vec<u8>) {
         }
         columns.insert(0, column(&Column::name()));
     }
-    text::write(&columns, out);
+    columns
+}
+
+const SCALE: [Column; 4] =
+    [Column::name(), Column::of("Desired", "integer"), Column::of("Available", "integer"), Column::age()];
+
+/// Upstream: `printScale` of `pkg/printers/internalversion`.
+fn scale_cells(encoder: &Encoder, scale: &Value) -> Vec<Value> {
+    let created = scale["metadata"]["creationTimestamp"].as_str().unwrap_or_default();
+    let number = |part: &str| json!(scale[part]["replicas"].as_i64().unwrap_or(0));
+    let age = proa_schema::table::since(created, encoder.now);
+    vec![scale["metadata"]["name"].clone(), number("spec"), number("status"), json!(age)]
 }
 
 fn column(column: &Column) -> Value {

@@ -104,8 +104,9 @@ impl Frames {
 
     fn table(&mut self, change: ChangeType, entry: &Entry, revision: Revision, out: &mut Vec<u8>) {
         open(change, out);
-        table::open(&self.encoder, revision, !self.columns_sent, out);
-        self.columns_sent = true;
+        let first = !std::mem::replace(&mut self.columns_sent, true);
+        let columns = first.then(|| table::columns(&self.encoder.kind.def));
+        table::open(&self.encoder, revision, columns.as_ref(), out);
         table::write_row(&self.encoder, entry, revision, out);
         out.extend_from_slice(b"]}}\n");
     }
@@ -116,7 +117,7 @@ impl Frames {
         let meta = self.encoder.form.meta_version();
         let is_table = self.encoder.form.shape == Shape::Table;
         if is_table {
-            table::open(&self.encoder, revision, false, out);
+            table::open(&self.encoder, revision, None, out);
             out.extend_from_slice(b"{\"cells\":[],\"object\":");
         }
         let (kind, version) = match self.encoder.form.shape {

@@ -9,7 +9,10 @@ use crate::{
 };
 use http::StatusCode;
 use proa_meta::ApiResult;
-use proa_registry::request::{PatchType, Written};
+use proa_registry::{
+    kind::Behaviour,
+    request::{PatchType, Written},
+};
 
 const PATCHES: [(&str, PatchType); 4] = [
     ("application/json-patch+json", PatchType::Json),
@@ -69,7 +72,11 @@ impl Call<'_> {
     }
 
     fn object_encoder(&self) -> ApiResult<Encoder> {
-        self.encoder(negotiate::objects(&self.request.headers, self.request.uri.query())?)
+        let (headers, query) = (&self.request.headers, self.request.uri.query());
+        self.encoder(match self.kind.def.behaviour {
+            Behaviour::Stored => negotiate::objects(headers, query)?,
+            Behaviour::Virtual => negotiate::answers(headers, query)?,
+        })
     }
 
     /// Whether there is no such object now; the verb itself decides again.
