@@ -59,11 +59,15 @@ fn counts(status: &Cursor<'_, '_>, fields: &[&str], errors: &mut FieldErrors) {
 
 /// Some of the replicas are not more than all of them.
 fn parts_of_replicas(status: &Cursor<'_, '_>, parts: &[&str], errors: &mut FieldErrors) {
-    for part in parts.iter().filter(|part| status.int_of(part) > status.int_of("replicas")) {
-        status.get(part).invalid(errors, "cannot be greater than status.replicas");
+    let number = |field: &str| status.int_of(field);
+    for part in parts.iter().filter(|part| number(part) > number("replicas")) {
+        let shown = number(part).into();
+        status.get(part).with(&shown).invalid(errors, "cannot be greater than status.replicas");
     }
-    if status.int_of("availableReplicas") > status.int_of("readyReplicas") {
-        status.get("availableReplicas").invalid(errors, "cannot be greater than readyReplicas");
+    if number("availableReplicas") > number("readyReplicas") {
+        let shown = number("availableReplicas").into();
+        let at = status.get("availableReplicas");
+        at.with(&shown).invalid(errors, "cannot be greater than readyReplicas");
     }
 }
 

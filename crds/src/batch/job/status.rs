@@ -7,6 +7,7 @@ use crate::{cursor::Cursor, fill::same, table};
 use jiff::Timestamp;
 use proa_meta::{FieldError, FieldErrors, field::Problem};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// `Invalid value` without a value.
 pub(super) fn wrong(at: &Cursor<'_, '_>, text: &str, errors: &mut FieldErrors) {
@@ -59,19 +60,20 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     times(&change, &status, &old_status, errors);
     finished(&change, &status, errors);
     indexes(&change, &status, errors);
-    if change.of(&["ready", "active"]) && status.int_of("ready") > status.int_of("active") {
-        status.get("ready").invalid(errors, "cannot set more ready pods than active");
+    let ready = status.get("ready");
+    if change.of(&["ready", "active"]) && ready.is_set() && ready.int() > status.int_of("active") {
+        ready.invalid(errors, "cannot set more ready pods than active");
     }
     counters(&change, &status, &old_status, errors);
 }
 
 fn uncounted(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let mut seen = BTreeSet::new();
     for list in ["succeeded", "failed"] {
-        let list = at.get(list);
-        for (i, uid) in list.items().enumerate() {
+        for uid in at.get(list).items() {
             if uid.text().is_empty() {
                 uid.invalid(errors, "must not be empty");
-            } else if list.list()[..i].contains(uid.value()) {
+            } else if !seen.insert(uid.text()) {
                 uid.duplicate(errors);
             }
         }

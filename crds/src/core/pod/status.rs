@@ -52,6 +52,19 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     status.get("qosClass").immutable(&before.get("qosClass"), errors);
     transitions(&status, &before, old.value(), errors);
     addresses(&status, errors);
+    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+        status.get(list).items().for_each(|container| user(&container, errors));
+    }
+}
+
+/// Who a container's first process runs as.
+fn user(container: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let user = container.get("user");
+    let linux = user.get("linux");
+    for id in ["uid", "gid"] {
+        linux.get(id).number(errors, names::is_valid_user_id);
+    }
+    linux.get("supplementalGroups").items().for_each(|id| id.number(errors, names::is_valid_user_id));
 }
 
 fn conditions(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
