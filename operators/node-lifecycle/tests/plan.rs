@@ -1,0 +1,109 @@
+//! Golden cases of the node lifecycle operator, and what passes with time.
+
+use proa_kit::{
+    Change, Key, Plan, Timestamp,
+    decide::Decider,
+    queue::Queue,
+    testing::golden::{self, Case},
+    views::{LeaseView, NodeView, PodView},
+};
+use proa_operator_node_lifecycle::{
+    NodeLifecycle,
+    index::{Item, Nodes},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+struct World {
+    nodes: Nodes,
+    wake: Queue<Item>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { nodes: Nodes::default(), wake: Queue::default() }
+    }
+    fn node(&mut self, old: Option<NodeView>, new: Option<NodeView>) {
+        let change = Change { old: old.map(Arc::new), new: new.map(Arc::new) };
+        self.nodes.node(&change, &self.wake);
+    }
+    fn pod(&mut self, new: PodView) {
+        self.nodes.pod(&Change { old: None, new: Some(Arc::new(new)) }, &self.wake);
+    }
+    fn plan(&mut self, item: &Item, now: Timestamp) -> Plan {
+        NodeLifecycle.plan(item, &mut self.nodes, now)
+    }
+    fn woken(&self) -> Vec<Item> {
+        let woken: Vec<Item> = std::iter::from_fn(|| self.wake.try_next()).collect();
+        woken.iter().for_each(|item| self.wake.done(item));
+        woken
+    }
+}
+
+fn decode<V: serde::de::DeserializeOwned>(value: &Value) -> V {
+    serde_json::from_str(&value.to_string()).expect("well-formed")
+}
+
+/// A case is about a node or a pod; `after` seconds earlier it was seen for the first time.
+#[test]
+fn plans_match_the_golden_cases() {
+    golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case: &Case| {
+        let mut world = World::new();
+        case.observed::<Vec<NodeView>>("nodes").into_iter().for_each(|node| world.node(None, Some(node)));
+        let (name, is_pod) = (&case.object["metadata"]["name"], case.object["kind"] == "Pod");
+        let name = name.as_str().expect("a name");
+        let item = if is_pod { Item::Pod(Key::new("shop", name)) } else { Item::Node(name.into()) };
+        match is_pod {
+            true => world.pod(case.object()),
+            false => world.node(None, Some(case.object())),
+        }
+        if let Some(after) = case.observed["after"].as_i64() {
+            world.plan(&item, case.now - jiff::SignedDuration::from_secs(after));
+        }
+        world.plan(&item, case.now)
+    });
+}
+
+fn node(ready: &str) -> NodeView {
+    decode(
+        &json!({"metadata": {"name": "n1", "uid": "n1"}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}),
+    )
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
+#[test]
+fn a_renewed_lease_keeps_a_node() {
+    let mut world = World::new();
+    world.node(None, Some(node("True")));
+    let item = Item::Node("n1".into());
+    assert_eq!(world.plan(&item, at(0)).requeue_after.map(|after| after.as_secs()), Some(50));
+    let lease: LeaseView =
+        decode(&json!({"metadata": {"name": "n1"}, "spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}));
+    world.woken();
+    world.nodes.lease(&Change { old: None, new: Some(Arc::new(lease.clone())) }, &world.wake);
+    assert_eq!(world.woken(), [item.clone()]);
+    assert!(world.plan(&item, at(40)).actions.is_empty());
+    world.nodes.lease(&Change { old: None, new: Some(Arc::new(lease)) }, &world.wake);
+    assert!(world.woken().is_empty(), "the same renewal says nothing new");
+    assert!(world.plan(&item, at(89)).actions.is_empty());
+    assert!(!world.plan(&item, at(90)).actions.is_empty());
+}
+
+#[test]
+fn pods_are_woken_when_their_node_changes_for_them() {
+    let mut world = World::new();
+    let pod: PodView = decode(
+        &json!({"metadata": {"name": "a", "namespace": "shop", "uid": "a"}, "spec": {"nodeName": "n1"}}),
+    );
+    world.node(None, Some(node("True")));
+    world.woken();
+    world.pod(pod);
+    assert!(world.woken().is_empty());
+    world.node(Some(node("True")), Some(node("True")));
+    assert_eq!(world.woken(), [Item::Node("n1".into())]);
+    world.node(Some(node("True")), None);
+    assert_eq!(world.woken(), [Item::Pod(Key::new("shop", "a"))]);
+}
