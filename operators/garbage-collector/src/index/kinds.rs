@@ -30,7 +30,7 @@ pub(crate) async fn watch(reader: Reader, feed: Feed<Graph, Uid>, changed: Arc<N
     for (cache, _) in watches.values() {
         cache.ready().await;
     }
-    feed.take_in(|graph, wake| graph.complete(wake));
+    feed.take_in(Graph::complete);
     loop {
         changed.notified().await;
         for look in LOOKS {
@@ -64,10 +64,7 @@ async fn refresh(reader: &Reader, feed: &Feed<Graph, Uid>, watches: &mut Watches
         stays
     });
     for kind in wanted {
-        if !watches.contains_key(&kind) {
-            let watch = start(reader, feed, &kind);
-            watches.insert(kind, watch);
-        }
+        watches.entry(kind).or_insert_with_key(|kind| start(reader, feed, kind));
     }
     feed.take_in(Graph::retry_unresolved);
     true

@@ -1,0 +1,24 @@
+//! Golden cases of the service operator.
+
+use proa_kit::{
+    testing::golden::{self, Case},
+    views::{EndpointSliceView, PodView},
+};
+use proa_operator_service::{
+    observe::{EndpointsView, Observed},
+    plan::plan,
+};
+
+fn observed(case: &Case) -> Observed {
+    Observed {
+        pods: case.observed::<Vec<PodView>>("pods").into_iter().map(Into::into).collect(),
+        zones: case.observed("zones"),
+        slices: case.observed::<Vec<EndpointSliceView>>("slices").into_iter().map(Into::into).collect(),
+        endpoints: case.observed.get("endpoints").map(|_| case.observed::<EndpointsView>("endpoints").into()),
+    }
+}
+
+#[test]
+fn plans_match_the_golden_cases() {
+    golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case| plan(&case.object(), &observed(case)));
+}
