@@ -92,9 +92,14 @@ impl Encoder {
         Ok(compress::large(response, headers))
     }
 
-    /// A watch.
-    pub(crate) fn watch(self, events: WatchStream, sent: impl Fn(usize) + Send + 'static) -> Response {
-        let frames = watch::frames(self, events, sent);
+    /// A watch; `now` is asked again for every batch, for a watch is long.
+    pub(crate) fn watch(
+        self,
+        events: WatchStream,
+        now: impl Fn() -> Option<Timestamp> + Send + 'static,
+        sent: impl Fn(usize) + Send + 'static,
+    ) -> Response {
+        let frames = watch::frames(self, events, now, sent);
         respond::with_value(StatusCode::OK, respond::JSON, Body::Stream(frames))
     }
 

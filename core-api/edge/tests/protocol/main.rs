@@ -11,5 +11,6 @@ mod reads;
 mod refusals;
 mod support;
 mod toys;
+mod typed;
 mod watches;
 mod writes;

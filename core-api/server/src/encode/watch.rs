@@ -7,6 +7,7 @@ use super::{Encoder, table, text};
 use crate::negotiate::Shape;
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
+use jiff::Timestamp;
 use proa_meta::ApiError;
 use proa_registry::{
     Entry,
@@ -20,12 +21,14 @@ const PIECE: usize = 64 << 10;
 pub(super) fn frames(
     encoder: Encoder,
     events: WatchStream,
+    now: impl Fn() -> Option<Timestamp> + Send + 'static,
     sent: impl Fn(usize) + Send + 'static,
 ) -> BoxStream<'static, Result<Bytes, ApiError>> {
     let version = fingerprint(&encoder.kind.def.gvk.api_version());
     let mut frames = Frames { encoder, version, columns_sent: false };
     let pieces = events.map(move |batch| {
         sent(batch.len());
+        frames.encoder.now = now().unwrap_or(frames.encoder.now);
         futures::stream::iter(frames.batch(&batch).into_iter().map(Ok))
     });
     pieces.flatten().boxed()

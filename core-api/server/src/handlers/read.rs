@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use proa_meta::{ApiError, ApiResult, Reason};
 use proa_registry::request::{WatchEvent, WatchStream};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 impl Call<'_> {
     pub(super) async fn get(self) -> ApiResult<Response> {
@@ -60,7 +60,10 @@ impl Call<'_> {
             let _ = &open;
             sent.inc_by(events as u64);
         };
-        Ok(encoder.watch(events, count))
+        // The stream must not keep a stopped server's objects alive.
+        let clock = Arc::downgrade(registry);
+        let now = move || clock.upgrade().map(|registry| registry.now());
+        Ok(encoder.watch(events, now, count))
     }
 }
 
