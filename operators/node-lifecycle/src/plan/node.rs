@@ -43,25 +43,32 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// The plan for one node.
 pub fn plan(name: &str, nodes: &mut Nodes, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let counts = nodes.counts();
+    let mut counts = nodes.counts();
     let tainted = nodes.tainted;
     let Some(health) = nodes.get_mut(name) else { return plan };
     health.missing = None;
     let Some(node) = health.view.clone() else { return plan };
     let silent = silent_for(health, &node, now);
     let limit = if ready(&node.status.conditions).is_some() { SILENCE } else { STARTUP };
+    let was_ready = health.is_ready();
     let mut list = node.status.conditions.to_vec();
     if silent < limit {
         plan.look_again(limit - silent);
     } else if let Some(actions) = silence(&node, &mut list, now) {
         plan.actions.extend(actions);
+        // The watch will count it later.
+        counts.0 += usize::from(was_ready);
     }
     let (taints, wait) = taints(&node, &list, tainted, counts, now);
     if let Some(wait) = wait {
         plan.look_again(wait);
     }
     if let Some(taints) = taints {
-        if taints.iter().any(|taint| &*taint.effect == "NoExecute" && !node.spec.taints.contains(taint)) {
+        let evicts =
+            |key: &str| node.spec.taints.iter().any(|own| &*own.key == key && &*own.effect == "NoExecute");
+        let is_new =
+            |taint: &Value| taint["effect"] == "NoExecute" && !taint["key"].as_str().is_some_and(evicts);
+        if taints.iter().any(is_new) {
             nodes.tainted = Some(now);
         }
         let target = node.reference().at(node.metadata.resource_version);
