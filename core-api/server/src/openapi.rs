@@ -65,9 +65,28 @@ impl SchemaDocs for NoDocs {
     }
 }
 
-/// Compressed documents by path, of one catalogue generation.
+/// Documents of one catalogue generation.
 #[derive(Default)]
-pub(crate) struct Cache(Mutex<(u64, HashMap<String, Bytes>)>);
+pub(crate) struct Cache(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    generation: u64,
+    /// Compressed documents by path.
+    documents: HashMap<String, Bytes>,
+    /// Hashes of documents by path: known before the documents are made.
+    hashes: HashMap<String, Arc<str>>,
+}
+
+impl Kept {
+    /// Forgets everything that is of another generation.
+    fn at(&mut self, generation: u64) -> &mut Self {
+        if self.generation != generation {
+            *self = Self { generation, ..Self::default() };
+        }
+        self
+    }
+}
 
 /// A group and version that has a document.
 struct Part<'a> {
@@ -115,7 +134,8 @@ fn index(server: &Server, request: &Request, catalogue: &Catalogue) -> Response 
     let paths: Map<String, Value> = parts(catalogue)
         .iter()
         .map(|part| {
-            let url = format!("/openapi/v3/{}?hash={}", part.path(), hash(server, part));
+            let hash = server.openapi.hash(server, catalogue.generation(), part);
+            let url = format!("/openapi/v3/{}?hash={hash}", part.path());
             (part.path(), json!({"serverRelativeURL": url}))
         })
         .collect();
@@ -149,7 +169,7 @@ fn v3(
     query: &Query<'_>,
 ) -> ApiResult<Response> {
     negotiate::plain(&request.headers, None)?;
-    let hash = hash(server, part);
+    let hash = server.openapi.hash(server, catalogue.generation(), part);
     let write = |out: &mut Packed| {
         write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{},\"paths\":{{", info())?;
         members(out, |emit| paths::each(part, OpenApi::V3, emit))?;
@@ -165,7 +185,7 @@ fn v3(
     }
     let key = format!("v3/{}", part.path());
     let mut response = server.openapi.serve(catalogue.generation(), key, request, write)?;
-    if query.text("hash") == Some(&hash) {
+    if query.text("hash") == Some(&*hash) {
         let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
         response.headers.insert(header::CACHE_CONTROL, forever);
     }
@@ -269,16 +289,21 @@ impl Cache {
     }
 
     fn find(&self, generation: u64, key: &str) -> Option<Bytes> {
-        let kept = self.0.lock();
-        (kept.0 == generation).then(|| kept.1.get(key).cloned()).flatten()
+        self.0.lock().at(generation).documents.get(key).cloned()
     }
 
     fn keep(&self, generation: u64, key: String, bytes: &Bytes) {
-        let mut kept = self.0.lock();
-        if kept.0 != generation {
-            *kept = (generation, HashMap::new());
+        self.0.lock().at(generation).documents.insert(key, bytes.clone());
+    }
+
+    fn hash(&self, server: &Server, generation: u64, part: &Part<'_>) -> Arc<str> {
+        let path = part.path();
+        if let Some(known) = self.0.lock().at(generation).hashes.get(&path) {
+            return Arc::clone(known);
         }
-        kept.1.insert(key, bytes.clone());
+        let hash: Arc<str> = hash(server, part).into();
+        self.0.lock().at(generation).hashes.insert(path, Arc::clone(&hash));
+        hash
     }
 }
 
