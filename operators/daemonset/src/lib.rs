@@ -34,7 +34,8 @@ impl Operator for DaemonSetOperator {
         vec![
             Watch::primary::<DaemonSetView>().index(Index::NAMESPACE).into(),
             Watch::owned::<PodView, DaemonSetView>().index(Index::ORPHANS).also(adopters).into(),
-            Watch::owned::<ControllerRevisionView, DaemonSetView>().index(Index::ORPHANS).into(),
+            // As upstream, a revision wakes no one: what others do to revisions stays until there is something to do.
+            Watch::read::<ControllerRevisionView>().index(Index::CONTROLLER).index(Index::ORPHANS).into(),
             Watch::mapped::<NodeView>(concerned).into(),
         ]
     }

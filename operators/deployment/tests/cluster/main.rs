@@ -13,6 +13,7 @@ mod deployments;
 mod jobs;
 mod leaders;
 mod nodes;
+mod projectors;
 
 use futures::FutureExt;
 use kube::{
