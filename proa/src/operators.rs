@@ -38,6 +38,7 @@ operators! {
     "daemonset" => proa_operator_daemonset,
     "job" => proa_operator_job,
     "scheduler" => proa_operator_scheduler,
+    "node-lifecycle" => proa_operator_node_lifecycle,
 }
 
 /// The operators that are not disabled.
