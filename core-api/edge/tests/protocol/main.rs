@@ -6,6 +6,7 @@
     reason = "a test that finds nothing where something must be fails here"
 )]
 
+mod anything;
 mod documents;
 mod reads;
 mod refusals;
