@@ -33,7 +33,7 @@ pub(crate) fn up(args: &cli::Up) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let wait = Duration::from_secs(args.wait);
-    let ready = runtime.block_on(tokio::time::timeout(wait, nodes_ready(&dir, args.nodes)));
+    let ready = runtime.block_on(async { tokio::time::timeout(wait, nodes_ready(&dir, args.nodes)).await });
     match ready {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(error.context(last_words(&dir))),

@@ -33,10 +33,12 @@ macro_rules! operators {
 operators! {
     "service-account" => proa_operator_service_account,
     "namespace" => proa_operator_namespace,
+    "garbage-collector" => proa_operator_garbage_collector,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
     "daemonset" => proa_operator_daemonset,
     "job" => proa_operator_job,
+    "service" => proa_operator_service,
     "scheduler" => proa_operator_scheduler,
     "node-lifecycle" => proa_operator_node_lifecycle,
 }

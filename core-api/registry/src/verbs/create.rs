@@ -73,6 +73,13 @@ impl Registry {
                 proa_schema::decode::cannot_be_handled(kind, version.map_or("", |(_, v)| v), text)
             })?;
         }
+        if def.behaviour == Behaviour::Virtual {
+            let mut errors = FieldErrors::default();
+            (def.strategy.validate)(&value, &mut errors);
+            if !errors.is_empty() {
+                return Err(ApiError::invalid(&def.group_kind(), metadata::text(&value, "name"), &errors));
+            }
+        }
         let request = ActionRequest {
             target: target.clone(),
             body: value,

@@ -73,6 +73,7 @@ impl Registry {
             catalogue: self.catalogue_changed(),
             registry: Arc::downgrade(self),
             gvr: target.kind.def.gvr(),
+            unserved: false,
             ended: false,
         };
         Ok(stream::unfold(watcher, Watcher::next).boxed())
@@ -93,6 +94,8 @@ struct Watcher {
     catalogue: watch::Receiver<u64>,
     registry: std::sync::Weak<Registry>,
     gvr: proa_meta::Gvr,
+    /// The resource is no longer served; what happened before is still told.
+    unserved: bool,
     ended: bool,
 }
 
@@ -127,6 +130,7 @@ impl Watcher {
                     }
                     continue;
                 }
+                Ok(_) if self.unserved => return None,
                 Ok(_) => {
                     self.position = self.position.max(published);
                     if bookmark_due {
@@ -147,7 +151,8 @@ impl Watcher {
                     bookmark_due = true;
                 }
                 Wake::Catalogue if self.is_served() => {}
-                Wake::Catalogue | Wake::End => return None,
+                Wake::Catalogue => self.unserved = true,
+                Wake::End => return None,
             }
         }
     }
