@@ -19,6 +19,7 @@ pub mod object;
 pub mod pod;
 pub mod pod_spec;
 pub mod replica_set;
+pub mod replication_controller;
 pub mod service;
 pub mod service_account;
 
@@ -35,6 +36,7 @@ pub use node::NodeView;
 pub use object::ObjectView;
 pub use pod::PodView;
 pub use replica_set::ReplicaSetView;
+pub use replication_controller::ReplicationControllerView;
 pub use service::ServiceView;
 pub use service_account::ServiceAccountView;
 

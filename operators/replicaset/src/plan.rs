@@ -1,11 +1,11 @@
 //! The decision: which pods to adopt, let go, create and delete.
 
-use crate::{observe::Observed, status};
+use crate::{PodSet, observe::Observed, status};
 use proa_kit::{
     Action, Announce, ObjectRef, Plan, Timestamp, Typed,
     owner::{self, Claim, claim},
     pods::{Candidate, DELETION_COST, sort_for_deletion},
-    views::{PodView, ReplicaSetView},
+    views::PodView,
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,10 +23,10 @@ pub(crate) struct Claimed<'a> {
 }
 
 /// Sorts the observed pods.
-pub(crate) fn claimed<'a>(set: &ReplicaSetView, observed: &'a Observed) -> Claimed<'a> {
+pub(crate) fn claimed<'a>(set: &impl PodSet, observed: &'a Observed) -> Claimed<'a> {
     let mut all = Claimed { active: Vec::new(), terminating: 0, adopted: Vec::new(), released: Vec::new() };
     for pod in &observed.pods {
-        let claim = claim(&set.metadata, &set.spec.selector, &pod.metadata);
+        let claim = claim(set.meta(), &set.spec().selector, &pod.metadata);
         if !pod.is_active() {
             all.terminating += usize::from(claim == Claim::Owned && pod.is_terminating());
             continue;
@@ -45,38 +45,38 @@ pub(crate) fn claimed<'a>(set: &ReplicaSetView, observed: &'a Observed) -> Claim
 }
 
 /// Number of claims at the start of a plan: what follows are creations or deletions.
-pub(crate) fn claims(set: &ReplicaSetView, observed: &Observed) -> usize {
+pub(crate) fn claims(set: &impl PodSet, observed: &Observed) -> usize {
     let claimed = claimed(set, observed);
     claimed.adopted.len() + claimed.released.len()
 }
 
 /// The plan for one replica set.
-pub fn plan(set: &ReplicaSetView, observed: &Observed, now: Timestamp) -> Plan {
+pub fn plan(set: &impl PodSet, observed: &Observed, now: Timestamp) -> Plan {
     let owner = Arc::new(set.reference());
     let claimed = claimed(set, observed);
     let mut plan = Plan::default();
     plan.actions.extend(claimed.adopted.iter().map(|pod| owner::adopt(&owner, &pod.reference())));
     plan.actions.extend(claimed.released.iter().map(|pod| owner::release(&owner, &pod.reference(), &[])));
-    if !set.metadata.is_deleting() {
+    if !set.meta().is_deleting() {
         plan.actions.extend(manage(set, &owner, &claimed.active, &observed.related, now));
     }
     plan.status = status::changed(set, &claimed, None, now);
-    if set.spec.min_ready_seconds > 0 {
+    if set.spec().min_ready_seconds > 0 {
         for pod in &claimed.active {
-            plan.look_again(pod.available_in(set.spec.min_ready_seconds, now));
+            plan.look_again(pod.available_in(set.spec().min_ready_seconds, now));
         }
     }
     plan
 }
 
 fn manage(
-    set: &ReplicaSetView,
+    set: &impl PodSet,
     owner: &Arc<ObjectRef>,
     active: &[&PodView],
     related: &[Arc<PodView>],
     now: Timestamp,
 ) -> Option<Action> {
-    let wanted = usize::try_from(set.spec.replicas()).unwrap_or(0);
+    let wanted = usize::try_from(set.spec().replicas()).unwrap_or(0);
     if active.len() < wanted {
         let missing = (wanted - active.len()).min(BURST);
         let create = create(set, owner);
@@ -90,8 +90,8 @@ fn manage(
     Some(Action::parallel(deletions.collect()))
 }
 
-fn create(set: &ReplicaSetView, owner: &Arc<ObjectRef>) -> Action {
-    Action::create(PodView::KIND, &set.metadata.namespace, set.spec.template.pod(owner)).announced(
+fn create(set: &impl PodSet, owner: &Arc<ObjectRef>) -> Action {
+    Action::create(PodView::KIND, &set.meta().namespace, set.spec().template.pod(owner)).announced(
         Announce::about(owner)
             .success("SuccessfulCreate", "Created pod: {name}")
             .failure("FailedCreate", "Error creating: {error}"),

@@ -1,13 +1,14 @@
 //! The status of a replica set: counts of its pods, and whether pods cannot be created or deleted.
 
 use crate::{
+    PodSet,
     observe::Observed,
     plan::{Claimed, claimed, claims},
 };
 use proa_kit::{
     Error, Plan, Results, Timestamp,
     conditions::{self, Condition},
-    views::{PodView, ReplicaSetView, replica_set::ReplicaSetStatus},
+    views::{PodView, replica_set::ReplicaSetStatus},
 };
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ const REPLICA_FAILURE: &str = "ReplicaFailure";
 
 /// The status after the writes: as planned, unless pods could not be created or deleted.
 pub(crate) fn settle(
-    set: &ReplicaSetView,
+    set: &impl PodSet,
     observed: &Observed,
     plan: &Plan,
     results: &Results,
@@ -33,31 +34,31 @@ pub(crate) fn settle(
 
 /// The new status, if it differs from the old one.
 pub(crate) fn changed(
-    set: &ReplicaSetView,
+    set: &impl PodSet,
     claimed: &Claimed<'_>,
     failure: Option<&str>,
     now: Timestamp,
 ) -> Option<Value> {
     let new = status(set, claimed, failure, now);
-    (new != set.status).then(|| value(&new))
+    (new != *set.status()).then(|| value(&new))
 }
 
 fn status(
-    set: &ReplicaSetView,
+    set: &impl PodSet,
     claimed: &Claimed<'_>,
     failure: Option<&str>,
     now: Timestamp,
 ) -> ReplicaSetStatus {
-    let labels = set.spec.template.labels();
+    let labels = set.spec().template.labels();
     let count =
         |counts: &dyn Fn(&PodView) -> bool| number(claimed.active.iter().filter(|pod| counts(pod)).count());
     ReplicaSetStatus {
         replicas: number(claimed.active.len()),
         fully_labeled_replicas: count(&|pod| labels.is_subset_of(&pod.metadata.labels)),
         ready_replicas: count(&PodView::is_ready),
-        available_replicas: count(&|pod| pod.is_available(set.spec.min_ready_seconds, now)),
-        terminating_replicas: Some(number(claimed.terminating)),
-        observed_generation: set.metadata.generation,
+        available_replicas: count(&|pod| pod.is_available(set.spec().min_ready_seconds, now)),
+        terminating_replicas: set.counts_terminating().then(|| number(claimed.terminating)),
+        observed_generation: set.meta().generation,
         conditions: failure_condition(set, claimed, failure, now),
     }
 }
@@ -68,16 +69,16 @@ fn number(count: usize) -> i32 {
 
 /// Set at the first failure and kept as it is until the first pass without one.
 fn failure_condition(
-    set: &ReplicaSetView,
+    set: &impl PodSet,
     claimed: &Claimed<'_>,
     failure: Option<&str>,
     now: Timestamp,
 ) -> Box<[Condition]> {
-    let mut list = set.status.conditions.to_vec();
+    let mut list = set.status().conditions.to_vec();
     match failure {
         None => conditions::remove(&mut list, REPLICA_FAILURE),
         Some(message) if conditions::find(&list, REPLICA_FAILURE).is_none() => {
-            let few = number(claimed.active.len()) < set.spec.replicas();
+            let few = number(claimed.active.len()) < set.spec().replicas();
             let reason = if few { "FailedCreate" } else { "FailedDelete" };
             conditions::set_by_reason(
                 &mut list,

@@ -52,13 +52,13 @@ fn a_refused_creation_shows_as_a_condition_until_one_succeeds() {
     let (set, observed) = (set(&json!({})), Observed::default());
     let plan = plan(&set, &observed, now);
     let results = Results(vec![Err(refused(403, "exceeded quota: q")), Err(Error::Skipped)]);
-    let status = ReplicaSetOperator.settle(&set, &observed, &plan, &results, now).unwrap();
+    let status = ReplicaSetOperator::default().settle(&set, &observed, &plan, &results, now).unwrap();
     let condition = &status["conditions"][0];
     assert_eq!(
         (&condition["type"], &condition["reason"], &condition["message"]),
         (&json!("ReplicaFailure"), &json!("FailedCreate"), &json!("exceeded quota: q"))
     );
     let failed = self::set(&status);
-    let status = ReplicaSetOperator.plan(&failed, &observed, now).status.unwrap();
+    let status = ReplicaSetOperator::default().plan(&failed, &observed, now).status.unwrap();
     assert!(status.get("conditions").is_none(), "{status}");
 }
