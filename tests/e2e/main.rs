@@ -1,0 +1,27 @@
+//! The binary as users run it, driven by unmodified kubectl and by kube-rs over TLS.
+//!
+//! One file per topic. Every test has servers of its own: a free port, a name, a data directory, all gone afterwards.
+//! Nothing sleeps: tests wait with kubectl or on a watch. The target belongs to the package `proa`, so that cargo
+//! builds the binary under test with it and never twice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a failed test says where"
+)]
+
+mod access;
+mod background;
+mod client;
+mod custom;
+mod deleting;
+mod durability;
+mod kubectl;
+mod operators;
+mod reading;
+mod refusals;
+mod rollouts;
+mod server;
+mod workloads;
+mod writing;
