@@ -40,7 +40,8 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
         size += decoded_len(entry.text());
     }
     if size > MAX_BYTES {
-        errors.too_long(root.path(), MAX_BYTES);
+        // Upstream prints the nameless root as a subscript here.
+        errors.too_long(&root.path().key(""), MAX_BYTES);
     }
 }
 
