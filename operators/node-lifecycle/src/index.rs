@@ -5,7 +5,7 @@
 //! something is new.
 
 use proa_kit::{
-    Change, Key, Timestamp, View, conditions,
+    Change, Key, ObjectRef, Timestamp, Typed, View, conditions,
     queue::Queue,
     views::{LeaseView, NodeView, PodView, node::Taint},
 };
@@ -13,6 +13,9 @@ use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
+
+/// Taint of nodes that are off.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// What is decided about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +37,8 @@ pub struct Health {
     pub is_fresh: bool,
     /// When it was first missing, as noted by a plan.
     pub missing: Option<Timestamp>,
+    /// Whether its arrival was announced.
+    pub is_registered: bool,
     renewed: Option<Timestamp>,
     pods: HashSet<Key>,
 }
@@ -42,6 +47,16 @@ impl Health {
     /// Whether its condition `Ready` is true.
     pub fn is_ready(&self) -> bool {
         self.view.as_ref().is_some_and(|node| conditions::is_true(&node.status.conditions, "Ready"))
+    }
+    /// Whether its kubelet is silent.
+    pub fn is_lost(&self) -> bool {
+        let ready = self.view.as_ref().and_then(|node| conditions::find(&node.status.conditions, "Ready"));
+        ready.is_some_and(|ready| &*ready.status == "Unknown")
+    }
+    /// Whether an administrator says that it is off: what still runs there never ends by itself.
+    pub fn is_out_of_service(&self) -> bool {
+        let mut taints = self.view.iter().flat_map(|node| &node.spec.taints);
+        !self.is_ready() && taints.any(|taint| &*taint.key == OUT_OF_SERVICE)
     }
     /// Its taints that evict.
     pub fn evicting(&self) -> impl Iterator<Item = &Taint> {
@@ -56,6 +71,8 @@ pub struct Nodes {
     pods: HashMap<Key, Arc<PodView>>,
     unready: HashSet<Arc<str>>,
     existing: usize,
+    /// Nodes whose departure was not announced yet.
+    gone: HashMap<Arc<str>, ObjectRef>,
     /// When a node was tainted for eviction last.
     pub(crate) tainted: Option<Timestamp>,
     /// Since when pods that tolerate a while are being evicted.
@@ -69,6 +86,10 @@ impl Nodes {
     }
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Health> {
         self.nodes.get_mut(name)
+    }
+    /// A node that is gone, once.
+    pub(crate) fn take_gone(&mut self, name: &str) -> Option<ObjectRef> {
+        self.gone.remove(name)
     }
     /// A pod.
     pub fn pod_by(&self, key: &Key) -> Option<&Arc<PodView>> {
@@ -88,21 +109,27 @@ impl Nodes {
                 .and_then(|node| conditions::find(&node.status.conditions, "Ready")?.last_heartbeat_time)
         };
         let (was_ready, taints) = (health.is_ready(), health.evicting().cloned().collect::<Vec<_>>());
-        let had = health.view.is_some();
+        let (had, was_off) = (health.view.is_some(), health.is_out_of_service());
         health.is_fresh |= change.new.is_some() && heartbeat(&health.view) != heartbeat(&change.new);
         health.view.clone_from(&change.new);
         let has = change.new.is_some();
-        let concerned = had != has || was_ready != health.is_ready() || !health.evicting().eq(&taints);
+        let concerned = had != has
+            || was_ready != health.is_ready()
+            || was_off != health.is_out_of_service()
+            || !health.evicting().eq(&taints);
+        health.is_registered &= has;
         let pods: Vec<Key> = if concerned { health.pods.iter().cloned().collect() } else { Vec::new() };
         let (is_ready, is_empty) = (health.is_ready(), health.pods.is_empty());
         self.existing = self.existing + usize::from(has) - usize::from(had);
         pods.into_iter().for_each(|pod| wake.mark(Item::Pod(pod)));
         self.count(&name, has && !is_ready, wake);
-        if has {
-            wake.mark(Item::Node(name));
-        } else if is_empty {
-            self.nodes.remove(&name);
+        if !has {
+            self.gone.insert(name.clone(), latest.reference());
+            if is_empty {
+                self.nodes.remove(&name);
+            }
         }
+        wake.mark(Item::Node(name));
     }
     /// A different number of failing nodes changes how fast they are tainted.
     fn count(&mut self, name: &Arc<str>, is_unready: bool, wake: &Queue<Item>) {

@@ -5,7 +5,10 @@
 //! renewing its lease or posting its status; when it did is taken from this process's clock, so that clocks may differ.
 //! Guarantees: a timer exists only while a deadline does; nodes are tainted for eviction one by one, more slowly when
 //! many fail at once, and not at all when all do, for then it is likely the control plane that is cut off.
-//! Deliberately absent: addresses of pods by node (`podCIDR`), zones (all nodes count as one).
+//! Deliberately absent: zones (all nodes count as one); the limit on the number of ended pods
+//! (terminated-pod-gc-threshold); copying `kubernetes.io/{os,arch}` into their beta labels. A node that is missing from
+//! the watch for the whole quarantine is believed gone, without asking the server again. Silence is measured by this
+//! machine's clock, so a clock that is set forward by more than the grace period counts as silence.
 //! Upstream: pkg/controller/{nodelifecycle,tainteviction,podgc}.
 
 pub mod index;
@@ -39,7 +42,7 @@ impl Decider for NodeLifecycle {
         let leases = Filter { namespace: LEASES.into(), ..Filter::default() };
         vec![
             decide::feed(NodeView::KIND, |nodes: &mut Nodes, change: &Change<NodeView>, wake| {
-                nodes.node(change, wake)
+                nodes.node(change, wake);
             })
             .into(),
             decide::feed(LeaseView::KIND, |nodes: &mut Nodes, change: &Change<LeaseView>, wake| {
@@ -48,7 +51,7 @@ impl Decider for NodeLifecycle {
             .only(leases)
             .into(),
             decide::feed(PodView::KIND, |nodes: &mut Nodes, change: &Change<PodView>, wake| {
-                nodes.pod(change, wake)
+                nodes.pod(change, wake);
             })
             .into(),
         ]

@@ -1,7 +1,7 @@
 //! Golden cases of the node lifecycle operator, and what passes with time.
 
 use proa_kit::{
-    Change, Key, Plan, Timestamp,
+    Action, Change, Key, Plan, Timestamp,
     decide::Decider,
     queue::Queue,
     testing::golden::{self, Case},
@@ -84,7 +84,7 @@ fn a_renewed_lease_keeps_a_node() {
         decode(&json!({"metadata": {"name": "n1"}, "spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}));
     world.woken();
     world.nodes.lease(&Change { old: None, new: Some(Arc::new(lease.clone())) }, &world.wake);
-    assert_eq!(world.woken(), [item.clone()]);
+    assert_eq!(world.woken(), std::slice::from_ref(&item));
     assert!(world.plan(&item, at(40)).actions.is_empty());
     world.nodes.lease(&Change { old: None, new: Some(Arc::new(lease)) }, &world.wake);
     assert!(world.woken().is_empty(), "the same renewal says nothing new");
@@ -105,5 +105,79 @@ fn pods_are_woken_when_their_node_changes_for_them() {
     world.node(Some(node("True")), Some(node("True")));
     assert_eq!(world.woken(), [Item::Node("n1".into())]);
     world.node(Some(node("True")), None);
-    assert_eq!(world.woken(), [Item::Pod(Key::new("shop", "a"))]);
+    assert_eq!(world.woken(), [Item::Pod(Key::new("shop", "a")), Item::Node("n1".into())]);
+}
+
+fn reasons(plan: &Plan) -> Vec<&str> {
+    let events = plan.actions.iter().filter_map(|action| match action {
+        Action::Event(event) => Some(&*event.reason),
+        _ => None,
+    });
+    events.collect()
+}
+
+#[test]
+fn arrival_and_departure_are_announced_once() {
+    let mut world = World::new();
+    let item = Item::Node("n1".into());
+    world.node(None, Some(node("True")));
+    assert_eq!(reasons(&world.plan(&item, at(0))), ["RegisteredNode"]);
+    assert!(world.plan(&item, at(1)).actions.is_empty());
+    world.node(Some(node("True")), None);
+    assert_eq!(reasons(&world.plan(&item, at(2))), ["RemovingNode"]);
+    assert!(world.plan(&item, at(3)).actions.is_empty());
+    world.node(None, Some(node("True")));
+    assert_eq!(reasons(&world.plan(&item, at(4))), ["RegisteredNode"]);
+}
+
+/// The taints that a plan leaves on a node, or none if it leaves them alone.
+fn taints(plan: &Plan) -> Option<Value> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::Patch(patch) => patch.patch.pointer("/spec/taints").cloned(),
+        _ => None,
+    })
+}
+
+#[test]
+fn no_node_evicts_when_all_fail() {
+    let mut failing = node("Unknown");
+    failing.spec.taints = decode(&json!([{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"},
+            {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]));
+    let mut other = node("True");
+    other.metadata.name = "n2".into();
+    let item = Item::Node("n1".into());
+    for (others, left) in [(vec![other], None), (vec![], Some(1))] {
+        let mut world = World::new();
+        others.into_iter().for_each(|other| world.node(None, Some(other)));
+        world.node(None, Some(failing.clone()));
+        let taints = taints(&world.plan(&item, at(0)));
+        assert_eq!(taints.and_then(|taints| taints.as_array().map(Vec::len)), left);
+    }
+}
+
+#[test]
+fn pods_of_a_node_that_is_off_end_at_once() {
+    let mut off = node("Unknown");
+    off.spec.taints = decode(&json!([{"key": "node.kubernetes.io/out-of-service", "effect": "NoSchedule"}]));
+    for (grace, writes) in [(30, 2), (0, 0)] {
+        let mut world = World::new();
+        world.node(None, Some(off.clone()));
+        world.pod(decode(&json!({"metadata": {"name": "a", "namespace": "shop", "uid": "a",
+            "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace},
+            "spec": {"nodeName": "n1"}})));
+        let plan = world.plan(&Item::Pod(Key::new("shop", "a")), at(0));
+        assert_eq!(plan.actions.len(), writes, "{plan:?}");
+    }
+}
+
+#[test]
+fn a_kubelet_that_answers_speaks_for_its_pods() {
+    for (ready, writes) in [("False", false), ("Unknown", true)] {
+        let mut world = World::new();
+        world.node(None, Some(node(ready)));
+        world.pod(decode(&json!({"metadata": {"name": "a", "namespace": "shop", "uid": "a"},
+            "spec": {"nodeName": "n1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})));
+        let plan = world.plan(&Item::Pod(Key::new("shop", "a")), at(0));
+        assert_eq!(!plan.actions.is_empty(), writes);
+    }
 }

@@ -43,11 +43,19 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// The plan for one node.
 pub fn plan(name: &str, nodes: &mut Nodes, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
+    if let Some(gone) = nodes.take_gone(name) {
+        let note = format!("Node {name} event: Removing Node {name} from Controller");
+        plan.push(Action::normal(&Arc::new(gone), "RemovingNode", note));
+    }
     let mut counts = nodes.counts();
     let tainted = nodes.tainted;
     let Some(health) = nodes.get_mut(name) else { return plan };
     health.missing = None;
     let Some(node) = health.view.clone() else { return plan };
+    if !std::mem::replace(&mut health.is_registered, true) {
+        let note = format!("Node {name} event: Registered Node {name} in Controller");
+        plan.push(Action::normal(&Arc::new(node.reference()), "RegisteredNode", note));
+    }
     let silent = silent_for(health, &node, now);
     let limit = if ready(&node.status.conditions).is_some() { SILENCE } else { STARTUP };
     let was_ready = health.is_ready();
@@ -209,6 +217,9 @@ fn evicting(
         Some("Unknown") => UNREACHABLE,
         _ => return (None, None),
     };
+    if all_fail(counts) {
+        return (None, None);
+    }
     let has = |key: &str| own.iter().any(|taint| &*taint.key == key && &*taint.effect == "NoExecute");
     if has(NOT_READY) || has(UNREACHABLE) {
         return (Some(wanted), None);
@@ -218,9 +229,14 @@ fn evicting(
     if due <= now { (Some(wanted), None) } else { (None, Some(elapsed(now, due))) }
 }
 
+/// It is likelier that the control plane is cut off: taints that evict go, too.
+fn all_fail((unready, all): (usize, usize)) -> bool {
+    unready >= all
+}
+
 /// Time between two nodes that are tainted; `None` while none shall be.
 fn pace((unready, all): (usize, usize)) -> Option<Duration> {
-    if unready >= all {
+    if all_fail((unready, all)) {
         return None;
     }
     if unready > 2 && unready * 100 >= all * MUCH {

@@ -26,7 +26,12 @@ pub fn plan(key: &Key, nodes: &mut Nodes, now: Timestamp) -> Plan {
         orphaned(&pod, health, now, &mut plan);
         return plan;
     }
-    if !health.is_ready() && pod.is_ready() && !pod.is_terminal() {
+    if pod.metadata.is_deleting() && health.is_out_of_service() {
+        plan.actions.extend(forced(&pod));
+        return plan;
+    }
+    // A kubelet that says itself that its node is not ready still speaks for its pods.
+    if health.is_lost() && pod.is_ready() && !pod.is_terminal() {
         plan.actions.extend(not_ready(&pod, now));
     }
     let taints: Vec<Taint> = health.evicting().cloned().collect();
@@ -47,6 +52,16 @@ fn orphaned(pod: &PodView, health: &mut Health, now: Timestamp, plan: &mut Plan)
         plan.push(Action::merge_status(pod.reference(), status));
     }
     plan.push(Action::delete(pod.reference()).within(0));
+}
+
+/// Ends a pod that no kubelet will end, unless that was done.
+fn forced(pod: &PodView) -> Vec<Action> {
+    if pod.metadata.deletion_grace_period_seconds == Some(0) {
+        return Vec::new();
+    }
+    let fail = Action::merge_status(pod.reference(), json!({"phase": "Failed"}));
+    let delete = Action::delete(pod.reference()).within(0);
+    if pod.is_terminal() { vec![delete] } else { vec![fail, delete] }
 }
 
 fn not_ready(pod: &PodView, now: Timestamp) -> [Action; 2] {
