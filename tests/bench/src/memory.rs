@@ -19,7 +19,9 @@ fn pod(n: u64) -> Call {
     let node = format!("node-{}", n % NODES);
     let name = format!("web-5d8f7c9b6d-{n:06}");
     let env: Vec<_> = (0..8)
-        .map(|i| serde_json::json!({"name": format!("SETTING_{i}"), "value": format!("value of setting {i}")}))
+        .map(
+            |i| serde_json::json!({"name": format!("SETTING_{i}"), "value": format!("value of setting {i}")}),
+        )
         .collect();
     let resources = serde_json::json!({"cpu": "100m", "memory": "128Mi"});
     let container = |name: &str| {
@@ -48,9 +50,13 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
     let seconds = load(&client).await?;
     let rate = u32::try_from(PODS).map_or(f64::INFINITY, f64::from) / seconds;
     row("150,000 pods created, 64 writers, per second", &format!("{rate:.0}"))?;
-    let size = Call::get(format!("/api/v1/namespaces/default/pods/web-5d8f7c9b6d-{:06}", 7)).send(&client).await?;
+    let size =
+        Call::get(format!("/api/v1/namespaces/default/pods/web-5d8f7c9b6d-{:06}", 7)).send(&client).await?;
     row("bytes of one such pod as JSON", &size.to_string())?;
-    row("memory, empty / after loading, no operators", &format!("{empty:.0} / {:.0} MiB", server.memory_mib()?))?;
+    row(
+        "memory, empty / after loading, no operators",
+        &format!("{empty:.0} / {:.0} MiB", server.memory_mib()?),
+    )?;
     drop(client);
     server.stop()?;
 

@@ -18,6 +18,9 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 /// Objects that are read and updated in turn.
 const OBJECTS: u64 = 500;
 
+/// Makes the nth request.
+type Make = fn(u64) -> Call;
+
 fn body(name: &str) -> String {
     let data = "x".repeat(1024);
     serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": data}})
@@ -51,7 +54,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
             Call::post(public, body(&format!("o{n}"))).send(&client).await?;
         }
     }
-    let kinds: [(&str, fn(u64) -> Call); 4] = [
+    let kinds: [(&str, Make); 4] = [
         ("get (1 KiB ConfigMap)", get),
         ("create", create),
         ("update (merge patch)", update),

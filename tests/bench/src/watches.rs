@@ -61,7 +61,8 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
 
 /// Reads events until `WRITES` have come; their delays in microseconds.
 async fn watch(client: kube::Client, delivered: Arc<AtomicU64>, opened: Arc<Semaphore>) -> Result<Vec<u64>> {
-    let request = http::Request::get(format!("{MAPS}?watch=true&fieldSelector=metadata.name=w")).body(Vec::new())?;
+    let request =
+        http::Request::get(format!("{MAPS}?watch=true&fieldSelector=metadata.name=w")).body(Vec::new())?;
     let mut lines = client.request_stream(request).await?.lines();
     let mut late = Vec::new();
     let mut first = true;

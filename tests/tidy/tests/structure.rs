@@ -68,7 +68,7 @@ fn sources() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    fs::read_to_string(root().join(path)).expect("a listed source can be read")
 }
 
 fn metadata() -> Value {
