@@ -27,3 +27,35 @@ pub fn remove(object: ObjectRef, meta: &Meta, finalizer: &str) -> Option<Action>
 fn replace(object: ObjectRef, meta: &Meta, list: &[&str]) -> Action {
     Action::merge(object.at(meta.resource_version), json!({"metadata": {"finalizers": list}}))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::{PodView, Typed};
+
+    fn meta(finalizers: &[&str], deleting: bool) -> Meta {
+        Meta {
+            resource_version: 7,
+            finalizers: finalizers.iter().map(|f| (*f).into()).collect(),
+            deletion_timestamp: deleting.then_some(jiff::Timestamp::UNIX_EPOCH),
+            ..Meta::default()
+        }
+    }
+
+    #[test]
+    fn lists_are_written_whole_and_pinned() {
+        let pod = || ObjectRef::new(PodView::KIND, "ns", "a");
+        let list = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
+        assert_eq!(
+            add(pod(), &meta(&["a"], false), "b"),
+            Some(Action::merge(pod().at(7), list(&["a", "b"])))
+        );
+        assert_eq!(add(pod(), &meta(&["b"], false), "b"), None);
+        assert_eq!(add(pod(), &meta(&[], true), "b"), None);
+        assert_eq!(
+            remove(pod(), &meta(&["a", "b"], true), "b"),
+            Some(Action::merge(pod().at(7), list(&["a"])))
+        );
+        assert_eq!(remove(pod(), &meta(&["a"], true), "b"), None);
+    }
+}
