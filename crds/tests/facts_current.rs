@@ -19,7 +19,11 @@ fn the_facts_table_is_current() {
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("facts-gen");
     let binary = binary.to_str().expect("the target folder has a readable name");
     match go(&generator, &["build", "-o", binary, "."]) {
-        None => return println!("skipped: no Go was found, so the facts table was not compared with its sources"),
+        None => {
+            return println!(
+                "skipped: no Go was found, so the facts table was not compared with its sources"
+            );
+        }
         Some(built) if !built.status.success() => {
             let why = String::from_utf8_lossy(&built.stderr);
             return println!("skipped: the generator of the facts table cannot be built here: {why}");
