@@ -1,7 +1,7 @@
 //! Owners and their dependents.
 
 use crate::Cluster;
-use kube::api::{DynamicObject, PropagationPolicy};
+use kube::api::{DynamicObject, ListParams, PropagationPolicy};
 use serde_json::{Value, json};
 
 const MAP: &str = "v1/ConfigMap";
@@ -78,6 +78,13 @@ async fn kinds_of_new_definitions_are_collected_too() {
     };
     cluster.until("", kind, "boats.example.com", established).await;
     let boat = "example.com/v1/Boat";
+    let served = async {
+        // Established is said a moment before the kind is served, as upstream does.
+        while cluster.api("default", boat).list(&ListParams::default()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::PATIENCE, served).await.expect("an established kind is served");
     let owner = cluster.create("default", boat, json!({"metadata": {"name": "proa"}})).await;
     map(&cluster, "cargo", Some((boat, &owner))).await;
     let mut outrigger = json!({"metadata": {"name": "outrigger", "ownerReferences": [{"apiVersion": "example.com/v1",
