@@ -181,3 +181,20 @@ fn a_kubelet_that_answers_speaks_for_its_pods() {
         assert_eq!(!plan.actions.is_empty(), writes);
     }
 }
+
+#[test]
+fn a_pod_whose_node_goes_follows_after_the_quarantine() {
+    let mut world = World::new();
+    world.node(None, Some(node("True")));
+    world.pod(decode(
+        &json!({"metadata": {"name": "a", "namespace": "shop", "uid": "a"}, "spec": {"nodeName": "n1"}}),
+    ));
+    world.plan(&Item::Node("n1".into()), at(0));
+    world.node(Some(node("True")), None);
+    let pod = Item::Pod(Key::new("shop", "a"));
+    assert_eq!(world.plan(&pod, at(1)).requeue_after.map(|after| after.as_secs()), Some(40));
+    // The departure itself, and timers that are left from before it, change nothing about that.
+    world.plan(&Item::Node("n1".into()), at(2));
+    assert!(world.plan(&pod, at(40)).actions.is_empty());
+    assert_eq!(world.plan(&pod, at(41)).actions.len(), 2);
+}

@@ -50,8 +50,8 @@ pub fn plan(name: &str, nodes: &mut Nodes, now: Timestamp) -> Plan {
     let mut counts = nodes.counts();
     let tainted = nodes.tainted;
     let Some(health) = nodes.get_mut(name) else { return plan };
-    health.missing = None;
     let Some(node) = health.view.clone() else { return plan };
+    health.missing = None;
     if !std::mem::replace(&mut health.is_registered, true) {
         let note = format!("Node {name} event: Registered Node {name} in Controller");
         plan.push(Action::normal(&Arc::new(node.reference()), "RegisteredNode", note));
