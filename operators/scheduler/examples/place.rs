@@ -11,6 +11,13 @@ fn main() {
     for (what, extra) in [
         ("plain", ""),
         (
+            "anti-affinity by host",
+            concat!(
+                r#","affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"#,
+                r#""kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"web"}}}]}}"#
+            ),
+        ),
+        (
             "preferred affinity and tolerations",
             concat!(
                 r#","tolerations":[{"operator":"Exists"}],"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnored"#,
@@ -26,7 +33,7 @@ fn measure(what: &str, extra: &str, nodes: usize, pods: usize) {
     let mut cluster = Cluster::new(1);
     for n in 0..nodes {
         let text = format!(
-            r#"{{"metadata":{{"name":"node-{n}","labels":{{"zone":"z{}"}}}},"status":{{"allocatable":
+            r#"{{"metadata":{{"name":"node-{n}","labels":{{"zone":"z{}","kubernetes.io/hostname":"node-{n}"}}}},"status":{{"allocatable":
             {{"cpu":"32","memory":"128Gi","pods":"110"}}}}}}"#,
             n % 3
         );

@@ -8,6 +8,7 @@
 pub mod nodes;
 pub mod ports;
 pub mod resources;
+pub mod rules;
 mod waiting;
 
 use crate::{Lane, plan::filter};
@@ -18,6 +19,7 @@ use proa_kit::{
     views::{NodeView, PodView},
 };
 use resources::Requests;
+use rules::{PodRules, Rules};
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
@@ -38,6 +40,10 @@ pub struct Candidate {
     pub ports: Vec<HostPort>,
     /// Its controller's uid, hashed.
     pub controller: Option<u64>,
+    /// Rules about other pods.
+    pub rules: PodRules,
+    /// Whether such rules, its own or others', kept it away when it was tried last.
+    pub is_kept_by_rules: bool,
     /// How often it was tried.
     pub attempts: u32,
     /// When it was tried last.
@@ -52,6 +58,8 @@ impl Candidate {
             requests: Requests::of(&view.spec),
             ports: host_ports(&view.spec),
             controller: view.metadata.controller().map(|owner| hasher.hash_one(&owner.uid)),
+            rules: PodRules::of(&view),
+            is_kept_by_rules: false,
             attempts: 0,
             tried: None,
             view,
@@ -75,6 +83,9 @@ struct Placed {
 #[derive(Debug)]
 pub struct Cluster {
     pub(crate) nodes: Nodes,
+    pub(crate) rules: Rules,
+    /// Pods came or went: rules about other pods may let more through.
+    moved: bool,
     placed: HashMap<Key, Placed>,
     waiting: waiting::Queue,
     /// Nodes that changed so that pods may fit which fitted nowhere.
@@ -90,6 +101,8 @@ impl Cluster {
     pub fn new(lanes: Lane) -> Self {
         Self {
             nodes: Nodes::default(),
+            rules: Rules::default(),
+            moved: false,
             placed: HashMap::new(),
             waiting: waiting::Queue::default(),
             eased: HashSet::new(),
@@ -167,11 +180,15 @@ impl Cluster {
     }
     fn place(&mut self, key: Key, pod: Arc<Candidate>, node: &str, assumed: bool) {
         let slot = self.nodes.place(node, &pod);
+        self.rules.count(&pod, slot, true);
+        self.moved |= self.waiting.has_kept_by_rules();
         self.placed.insert(key, Placed { pod, slot, assumed });
     }
     fn displace(&mut self, key: &Key) -> Option<Slot> {
         let placed = self.placed.remove(key)?;
         self.nodes.displace(placed.slot, &placed.pod);
+        self.rules.count(&placed.pod, placed.slot, false);
+        self.moved |= self.waiting.has_kept_by_rules();
         Some(placed.slot)
     }
     /// The next pod to decide about.
@@ -179,17 +196,24 @@ impl Cluster {
         self.now = now;
         self.retry_eased();
         let (key, pod) = self.waiting.pop(now)?;
+        if !pod.rules.is_empty() {
+            let placed = self.placed.values().map(|placed| (&*placed.pod.view, placed.slot));
+            self.rules.prepare(&pod, &placed);
+        }
         let tried = Candidate { attempts: pod.attempts + 1, tried: Some(now), ..Candidate::clone(&pod) };
         Some((key, Arc::new(tried)))
     }
     /// One pass over the pods that fit nowhere, for all that changed meanwhile.
     fn retry_eased(&mut self) {
-        if self.eased.is_empty() {
+        if !self.has_eased() {
             return;
         }
-        let eased = std::mem::take(&mut self.eased);
+        let (eased, moved) = (std::mem::take(&mut self.eased), std::mem::take(&mut self.moved));
         let nodes: Vec<_> = eased.iter().filter_map(|slot| self.nodes.get(*slot)).collect();
-        self.waiting.retry(self.now, |pod| nodes.iter().any(|node| filter::node(pod, node).is_ok()));
+        self.waiting.retry(self.now, |pod| {
+            pod.is_kept_by_rules && (moved || !nodes.is_empty())
+                || nodes.iter().any(|node| filter::node(pod, node).is_ok())
+        });
     }
     /// A lane binds a pod to a node.
     pub(crate) fn assume(&mut self, lane: Lane, key: Key, pod: Arc<Candidate>, slot: Slot) {
@@ -219,7 +243,10 @@ impl Cluster {
     }
     /// Whether there is something to decide, now.
     pub fn has_work(&self) -> bool {
-        self.waiting.has_ready() || !self.eased.is_empty() && !self.waiting.is_empty()
+        self.waiting.has_ready() || self.has_eased() && !self.waiting.is_empty()
+    }
+    fn has_eased(&self) -> bool {
+        self.moved || !self.eased.is_empty()
     }
     /// When a pod that must wait after a failure is ready again.
     pub(crate) fn next_retry(&self) -> Option<Timestamp> {
@@ -229,6 +256,7 @@ impl Cluster {
     pub(crate) fn lane_to_wake(&mut self) -> Option<Lane> {
         if self.waiting.is_empty() {
             self.eased.clear();
+            self.moved = false;
         }
         if !self.has_work() {
             return None;

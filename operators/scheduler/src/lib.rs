@@ -5,7 +5,7 @@
 //! decisions (a pod counts on its node from the moment it is chosen; a refused binding takes that back). A decision
 //! (`plan`) looks at nodes until enough fit, from where the last one stopped, and takes the best.
 //! Guarantees: nothing scans all pods for one pod; a pod that fits nowhere is tried again when a node changed so that it
-//! may fit, not by time. Deliberately absent, so far: preemption, volumes, extenders, other profiles.
+//! may fit, not by time. Deliberately absent, so far: preemption, volumes, preferences about other pods, extenders, other profiles.
 //! Upstream: pkg/scheduler/{schedule_one,scheduler,eventhandlers}.go, backend/{cache,queue}.
 
 pub mod index;

@@ -9,11 +9,12 @@ use crate::{
     Lane,
     index::{
         Candidate, Cluster,
-        nodes::{Nodes, Slot},
+        nodes::{Node, Nodes, Slot},
+        rules::Rules,
     },
     status,
 };
-use filter::Rejection;
+use filter::{Rejection, pod_rules::Domains};
 use proa_kit::{Action, Plan, Timestamp, Typed, clock::elapsed, views::PodView};
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +56,7 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         }
         return plan;
     };
-    match choose(&mut cluster.nodes, &pod) {
+    match choose(&mut cluster.nodes, &cluster.rules, &pod) {
         Ok(slot) => {
             let node = cluster.nodes.get(slot).map_or("", |node| &node.name);
             plan.actions = bind(&pod.view, node);
@@ -63,7 +64,8 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         }
         Err(misfit) => {
             plan.actions = status::unschedulable(&pod, &misfit, now);
-            cluster.fits_nowhere(key, pod);
+            let is_kept_by_rules = misfit.rejections.iter().any(|(rejection, _)| rejection.is_about_pods());
+            cluster.fits_nowhere(key, Arc::new(Candidate { is_kept_by_rules, ..Arc::unwrap_or_clone(pod) }));
         }
     }
     plan
@@ -76,8 +78,9 @@ fn bind(pod: &PodView, node: &str) -> Vec<Action> {
 }
 
 /// The best of enough nodes that fit.
-pub fn choose(nodes: &mut Nodes, pod: &Candidate) -> Result<Slot, Misfit> {
-    let found = feasible(nodes, pod)?;
+pub fn choose(nodes: &mut Nodes, rules: &Rules, pod: &Candidate) -> Result<Slot, Misfit> {
+    let (found, looked) = feasible(nodes, rules, pod)?;
+    nodes.start = (nodes.start + looked) % nodes.slots().len().max(1);
     Ok(score::best(nodes, pod, &found))
 }
 
@@ -87,17 +90,24 @@ fn enough(nodes: usize) -> usize {
     (nodes * share / 100).max(FEW)
 }
 
-/// Nodes that fit, in the order of the search, which goes on where the last one stopped; never empty.
-fn feasible(nodes: &mut Nodes, pod: &Candidate) -> Result<Vec<Slot>, Misfit> {
-    if let Some(refusal) = filter::pod_rules::refusal(&pod.view.spec) {
-        return Err(Misfit { nodes: nodes.len(), refusal: Some(refusal), ..Misfit::default() });
+/// Nodes that fit, in the order of the search, which goes on where the last one stopped; never empty. And how many were
+/// looked at.
+fn feasible(nodes: &Nodes, rules: &Rules, pod: &Candidate) -> Result<(Vec<Slot>, usize), Misfit> {
+    let mut misfit = Misfit { nodes: nodes.len(), refusal: pod.rules.refusal, ..Misfit::default() };
+    if misfit.refusal.is_some() {
+        return Err(misfit);
     }
+    let domains = Domains::of(pod, rules, nodes);
+    let fits = |node: &Node| {
+        filter::node(pod, node)?;
+        domains.as_ref().map_or(Ok(()), |domains| domains.allow(node))
+    };
+    let mut found = Vec::new();
     if let Some(named) = filter::node_affinity::named_nodes(&pod.view.spec) {
-        return among(nodes, pod, &named);
+        misfit.unasked = among(nodes, &named, fits, &mut found, &mut misfit);
+        return if found.is_empty() { Err(misfit) } else { Ok((found, 0)) };
     }
     let (slots, wanted) = (nodes.slots().len(), enough(nodes.len()));
-    let mut misfit = Misfit { nodes: nodes.len(), ..Misfit::default() };
-    let mut found = Vec::with_capacity(wanted.min(nodes.len()));
     let mut looked = 0;
     while looked < slots && found.len() < wanted {
         let at = (nodes.start + looked) % slots;
@@ -106,32 +116,32 @@ fn feasible(nodes: &mut Nodes, pod: &Candidate) -> Result<Vec<Slot>, Misfit> {
         if node.view.is_none() {
             continue;
         }
-        match filter::node(pod, node) {
+        match fits(node) {
             Ok(()) => found.extend(Slot::try_from(at)),
             Err(rejection) => misfit.count(rejection),
         }
     }
-    if slots != 0 {
-        nodes.start = (nodes.start + looked) % slots;
-    }
-    if found.is_empty() { Err(misfit) } else { Ok(found) }
+    if found.is_empty() { Err(misfit) } else { Ok((found, looked)) }
 }
 
-/// The same when only some nodes come into question.
-fn among(nodes: &Nodes, pod: &Candidate, names: &[&str]) -> Result<Vec<Slot>, Misfit> {
-    let mut misfit = Misfit { nodes: nodes.len(), ..Misfit::default() };
-    let mut found = Vec::new();
+/// The same when only some nodes come into question; how many do not.
+fn among(
+    nodes: &Nodes,
+    names: &[&str],
+    fits: impl Fn(&Node) -> Result<(), Rejection>,
+    found: &mut Vec<Slot>,
+    misfit: &mut Misfit,
+) -> usize {
     let mut asked = 0;
     for slot in names.iter().filter_map(|name| nodes.find(name)) {
         let Some(node) = nodes.get(slot).filter(|node| node.view.is_some()) else { continue };
         asked += 1;
-        match filter::node(pod, node) {
+        match fits(node) {
             Ok(()) => found.push(slot),
             Err(rejection) => misfit.count(rejection),
         }
     }
-    misfit.unasked = nodes.len() - asked;
-    if found.is_empty() { Err(misfit) } else { Ok(found) }
+    nodes.len() - asked
 }
 
 #[cfg(test)]

@@ -127,3 +127,71 @@ fn gated_foreign_and_going_pods_are_left_alone() {
     }
     assert!(plan(0, &mut cluster, now()).actions.is_empty() && cluster.waiting() == 0);
 }
+
+fn labelled(name: &str, node: &str, extra: &Value) -> PodView {
+    let mut spec =
+        json!({"schedulerName": "default-scheduler", "nodeName": node, "containers": [{"name": "c"}]});
+    for (key, value) in extra.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    decode(
+        &json!({"metadata": {"name": name, "namespace": "d", "uid": name, "labels": {"app": "web"}}, "spec": spec}),
+    )
+}
+
+fn zoned(name: &str, zone: &str) -> NodeView {
+    decode(&json!({"metadata": {"name": name, "labels": {"zone": zone, "kubernetes.io/hostname": name}},
+        "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}}))
+}
+
+fn rule(kind: &str, topology: &str) -> Value {
+    json!({"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": topology}]}}})
+}
+
+/// Places pods of one kind one after the other: where each goes.
+fn place(extra: &Value, nodes: Vec<NodeView>, pods: usize) -> Vec<Option<String>> {
+    let mut cluster = cluster(nodes, vec![]);
+    let places = (0..pods).map(|n| {
+        add(&mut cluster, labelled(&format!("p{n}"), "", extra));
+        let place = bound_to(&plan(0, &mut cluster, now()));
+        cluster.settled(0, true);
+        place
+    });
+    places.collect()
+}
+
+#[test]
+fn anti_affinity_keeps_pods_apart_both_ways() {
+    let nodes = || vec![zoned("a", "z1"), zoned("b", "z1"), zoned("c", "z2")];
+    let mut places = place(&rule("podAntiAffinity", "kubernetes.io/hostname"), nodes(), 4);
+    assert_eq!(places.pop(), Some(None));
+    places.sort();
+    assert_eq!(places, [Some("a".to_owned()), Some("b".to_owned()), Some("c".to_owned())]);
+    let by_zone = place(&rule("podAntiAffinity", "zone"), nodes(), 3);
+    assert_eq!(by_zone.iter().flatten().count(), 2);
+    let mut cluster =
+        cluster(vec![zoned("a", "z1")], vec![labelled("x", "a", &rule("podAntiAffinity", "zone"))]);
+    add(&mut cluster, labelled("plain", "", &json!({})));
+    let said = serde_json::to_string(&plan(0, &mut cluster, now())).expect("a plan");
+    assert!(said.contains("1 node(s) didn't satisfy existing pods anti-affinity rules."), "{said}");
+    cluster.pod(&Change { old: Some(Arc::new(labelled("x", "a", &json!({})))), new: None });
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("a"));
+}
+
+#[test]
+fn affinity_starts_anywhere_and_then_stays_near() {
+    let places =
+        place(&rule("podAffinity", "zone"), vec![zoned("a", "z1"), zoned("b", "z2"), zoned("c", "z3")], 3);
+    assert!(places[0].is_some());
+    assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+}
+
+#[test]
+fn a_spread_that_must_hold_fills_domains_evenly() {
+    let spread = json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]});
+    let nodes = vec![zoned("a", "z1"), zoned("b", "z1"), zoned("c", "z2")];
+    let places = place(&spread, nodes, 6);
+    assert_eq!(places.iter().flatten().filter(|node| *node == "c").count(), 3, "{places:?}");
+}

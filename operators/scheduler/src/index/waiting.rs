@@ -41,6 +41,8 @@ pub(super) struct Queue {
     backing_off: BTreeSet<(Timestamp, Key)>,
     strict: BTreeSet<(Timestamp, Key)>,
     nowhere: BTreeSet<Key>,
+    /// Those of them that rules about other pods keep away.
+    kept_by_rules: BTreeSet<Key>,
     arrivals: u64,
 }
 
@@ -58,6 +60,10 @@ impl Queue {
     /// Whether a pod can be taken now or later without an event.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.backing_off.is_empty()
+    }
+    /// Whether rules about other pods keep some away.
+    pub(super) fn has_kept_by_rules(&self) -> bool {
+        !self.kept_by_rules.is_empty()
     }
     /// When the next pod that must back off is ready.
     pub(super) fn next_strict(&self) -> Option<Timestamp> {
@@ -128,7 +134,12 @@ impl Queue {
             State::Ready => drop(self.ready.insert(rank.clone())),
             State::BackingOff(at, false) => drop(self.backing_off.insert((*at, key.clone()))),
             State::BackingOff(at, true) => drop(self.strict.insert((*at, key.clone()))),
-            State::Nowhere => drop(self.nowhere.insert(key.clone())),
+            State::Nowhere => {
+                if pod.is_kept_by_rules {
+                    self.kept_by_rules.insert(key.clone());
+                }
+                self.nowhere.insert(key.clone());
+            }
         }
         self.pods.insert(key, Waiting { pod, state, rank });
     }
@@ -139,7 +150,10 @@ impl Queue {
             State::Ready => drop(self.ready.remove(&rank)),
             State::BackingOff(at, false) => drop(self.backing_off.remove(&(at, key.clone()))),
             State::BackingOff(at, true) => drop(self.strict.remove(&(at, key.clone()))),
-            State::Nowhere => drop(self.nowhere.remove(key)),
+            State::Nowhere => {
+                self.kept_by_rules.remove(key);
+                self.nowhere.remove(key);
+            }
         }
         Some(pod)
     }

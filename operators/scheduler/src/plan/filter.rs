@@ -28,9 +28,23 @@ pub enum Rejection {
     Ports,
     /// It lacks resources.
     Resources(Lack),
+    /// It lacks a label by which pods are spread.
+    SpreadLabel,
+    /// There would be too many pods in its domain.
+    Spread,
+    /// The pods that the pod wants to be near are elsewhere.
+    PodAffinity,
+    /// The pods that it wants to be away from are near.
+    PodAntiAffinity,
+    /// Pods that want to be away from it are near.
+    OthersAntiAffinity,
 }
 
 impl Rejection {
+    /// Whether other pods are the reason, so that any of them may end it.
+    pub fn is_about_pods(self) -> bool {
+        matches!(self, Self::Spread | Self::PodAffinity | Self::PodAntiAffinity | Self::OthersAntiAffinity)
+    }
     /// What is said about it.
     pub fn reasons(self, pod: &Candidate) -> Vec<String> {
         let text = match self {
@@ -40,6 +54,11 @@ impl Rejection {
             Self::Affinity => node_affinity::REASON,
             Self::Ports => node_ports::REASON,
             Self::Resources(lack) => return lack.reasons(pod),
+            Self::SpreadLabel => pod_rules::NO_LABEL,
+            Self::Spread => pod_rules::SPREAD,
+            Self::PodAffinity => pod_rules::AFFINITY,
+            Self::PodAntiAffinity => pod_rules::ANTI_AFFINITY,
+            Self::OthersAntiAffinity => pod_rules::OTHERS,
         };
         vec![text.to_owned()]
     }

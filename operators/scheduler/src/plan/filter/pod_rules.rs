@@ -1,20 +1,130 @@
-//! Rules about other pods, which are not supported yet: such a pod waits, and is told why, rather than placed against them.
+//! Rules about other pods: required affinity, anti-affinity of the pod and of others, spread.
+//!
+//! Flow: the domains that a pod's rules allow are worked out once per pod (`Domains`); a node is then looked up in them.
+//! A pod that is the first of those that it wants to be near may go anywhere. Pods that are going still count.
+//! Upstream: pkg/scheduler/framework/plugins/{interpodaffinity,podtopologyspread}/filtering.go.
 
-use proa_kit::views::pod_spec::{PodAffinity, PodSpec};
+use super::{Rejection, node_affinity, taint_toleration};
+use crate::index::{
+    Candidate,
+    nodes::{Node, Nodes, Slot},
+    rules::{PodRules, Rules, Spread, Term},
+};
+use std::collections::{HashMap, HashSet};
 
-/// Why the pod cannot be placed.
-pub fn refusal(spec: &PodSpec) -> Option<&'static str> {
-    let requires = |rules: &Option<PodAffinity>| {
-        rules.as_ref().is_some_and(|own| !own.required_during_scheduling_ignored_during_execution.is_empty())
-    };
-    if let Some(affinity) = &spec.affinity {
-        if requires(&affinity.pod_affinity) {
-            return Some("required pod affinity is not supported by this scheduler yet");
+pub(super) const AFFINITY: &str = "node(s) didn't match pod affinity rules";
+pub(super) const ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
+pub(super) const OTHERS: &str = "node(s) didn't satisfy existing pods anti-affinity rules";
+pub(super) const SPREAD: &str = "node(s) didn't match pod topology spread constraints";
+pub(super) const NO_LABEL: &str =
+    "node(s) didn't match pod topology spread constraints (missing required label)";
+
+/// Values by label.
+type Values<'a> = HashMap<&'a str, HashSet<&'a str>>;
+
+/// Where a pod may go by rules about other pods.
+#[derive(Debug, Default)]
+pub struct Domains<'a> {
+    near: Vec<(&'a str, HashSet<&'a str>)>,
+    is_first: bool,
+    away: Values<'a>,
+    banned: Values<'a>,
+    spreads: Vec<Counted<'a>>,
+}
+
+#[derive(Debug)]
+struct Counted<'a> {
+    spread: &'a Spread,
+    counts: HashMap<&'a str, i64>,
+    least: i64,
+    own: i64,
+}
+
+fn value<'a>(nodes: &'a Nodes, slot: Slot, label: &str) -> Option<&'a str> {
+    label_of(nodes.get(slot)?, label)
+}
+
+fn label_of<'a>(node: &'a Node, label: &str) -> Option<&'a str> {
+    node.view.as_ref()?.metadata.labels.get(label)
+}
+
+impl<'a> Domains<'a> {
+    /// The domains of a pod; none when no rule is about it.
+    pub fn of(pod: &'a Candidate, rules: &'a Rules, nodes: &'a Nodes) -> Option<Self> {
+        let mut domains = Self::default();
+        for (label, slots) in rules.bans(&pod.view) {
+            domains
+                .banned
+                .entry(label)
+                .or_default()
+                .extend(slots.filter_map(|slot| value(nodes, slot, label)));
         }
-        if requires(&affinity.pod_anti_affinity) {
-            return Some("required pod anti-affinity is not supported by this scheduler yet");
+        if pod.rules.is_empty() && domains.banned.is_empty() {
+            return None;
+        }
+        let PodRules { affinity, anti_affinity, spreads, refusal: _ } = &pod.rules;
+        let values = |term: &'a Term| {
+            rules
+                .matching(term)
+                .filter_map(|(slot, _)| value(nodes, slot, &term.topology))
+                .collect::<HashSet<_>>()
+        };
+        for term in anti_affinity {
+            domains.away.entry(&*term.topology).or_default().extend(values(term));
+        }
+        domains.near = affinity.iter().map(|term| (&*term.topology, values(term))).collect();
+        domains.is_first = domains.near.iter().all(|(_, values)| values.is_empty())
+            && affinity.iter().all(|term| term.matches(&pod.view));
+        domains.spreads = spreads.iter().map(|spread| counted(pod, spread, rules, nodes)).collect();
+        Some(domains)
+    }
+    /// Whether a node lies in them.
+    pub fn allow(&self, node: &Node) -> Result<(), Rejection> {
+        for spread in &self.spreads {
+            spread.allows(node)?;
+        }
+        for (label, values) in &self.near {
+            let Some(own) = label_of(node, label) else { return Err(Rejection::PodAffinity) };
+            if !self.is_first && !values.contains(own) {
+                return Err(Rejection::PodAffinity);
+            }
+        }
+        let lies_in = |domains: &Values<'a>| {
+            domains
+                .iter()
+                .any(|(label, values)| label_of(node, label).is_some_and(|own| values.contains(own)))
+        };
+        if lies_in(&self.away) {
+            return Err(Rejection::PodAntiAffinity);
+        }
+        if lies_in(&self.banned) { Err(Rejection::OthersAntiAffinity) } else { Ok(()) }
+    }
+}
+
+impl Counted<'_> {
+    fn allows(&self, node: &Node) -> Result<(), Rejection> {
+        let own = label_of(node, &self.spread.term.topology).ok_or(Rejection::SpreadLabel)?;
+        let count = self.counts.get(own).copied().unwrap_or(0);
+        if count + self.own - self.least > self.spread.max_skew { Err(Rejection::Spread) } else { Ok(()) }
+    }
+}
+
+/// Pods per domain, over the nodes that come into question.
+fn counted<'a>(pod: &'a Candidate, spread: &'a Spread, rules: &Rules, nodes: &'a Nodes) -> Counted<'a> {
+    let spec = &pod.view.spec;
+    let mut counts: HashMap<&str, i64> = HashMap::new();
+    for (slot, node) in (0..).zip(nodes.slots()) {
+        let Some(view) = &node.view else { continue };
+        let all =
+            pod.rules.spreads.iter().all(|other| view.metadata.labels.get(&other.term.topology).is_some());
+        let counts_in = all
+            && (!spread.honours_affinity || node_affinity::fits(spec, view))
+            && (!spread.honours_taints || taint_toleration::fits(spec, view));
+        if let Some(own) = label_of(node, &spread.term.topology).filter(|_| counts_in) {
+            *counts.entry(own).or_default() += i64::from(rules.matching_on(&spread.term, slot));
         }
     }
-    let strict = spec.topology_spread_constraints.iter().any(|c| &*c.when_unsatisfiable == "DoNotSchedule");
-    strict.then_some("topology spread with DoNotSchedule is not supported by this scheduler yet")
+    let least =
+        if counts.len() < spread.min_domains { 0 } else { counts.values().copied().min().unwrap_or(0) };
+    Counted { spread, least, own: i64::from(spread.term.matches(&pod.view)), counts }
 }
