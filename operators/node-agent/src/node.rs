@@ -1,7 +1,8 @@
 //! Node objects of the simulated nodes, and the leases that keep them alive.
 //!
 //! Upstream: `pkg/kubelet/kubelet_node_status.go`, component-helpers `apimachinery/lease` (KEP-589): the lease is
-//! renewed every quarter of its duration; the status is written once, since nothing in it changes.
+//! renewed every quarter of its duration; the status is reported again every few minutes although nothing in it
+//! changes, so that a node that was taken for lost becomes ready again.
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
@@ -18,6 +19,8 @@ const MANAGER: &str = "node-agent";
 const LEASES: &str = "kube-node-lease";
 const LEASE_SECONDS: u64 = 40;
 const RENEW: Duration = Duration::from_secs(LEASE_SECONDS / 4);
+/// Renewals between two reports of the status.
+const REPORT_EVERY: u32 = 30;
 /// Nodes that are registered or renewed at once.
 const AT_ONCE: usize = 32;
 /// Wait before a registration that failed is tried again.
@@ -30,9 +33,12 @@ pub(crate) async fn keep(client: Client, names: Arc<[String]>, shutdown: Cancell
         each(client.clone(), names.clone(), renew).await;
         let mut ticks = interval_at(Instant::now() + RENEW, RENEW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        for tick in 1_u32.. {
             ticks.tick().await;
             each(client.clone(), names.clone(), renew).await;
+            if tick.is_multiple_of(REPORT_EVERY) {
+                each(client.clone(), names.clone(), register).await;
+            }
         }
     };
     tokio::select! {
