@@ -73,6 +73,12 @@ impl Written {
             Self::Nothing => None,
         }
     }
+    pub(crate) fn key(&self) -> Option<&Key> {
+        match self {
+            Self::At { key, .. } | Self::Deleted { key, .. } => Some(key),
+            Self::Nothing => None,
+        }
+    }
     /// Name of the written object; of a created one as the server generated it.
     pub fn name(&self) -> &str {
         match self {

@@ -47,6 +47,12 @@ impl Filter {
     pub fn is_everything(&self) -> bool {
         self.namespace.is_empty() && self.labels.is_empty() && self.fields.is_empty()
     }
+    /// Whether an object of this name may be in the part, as far as names tell.
+    pub(crate) fn may_hold(&self, key: &Key) -> bool {
+        let named = |name: &str| name.contains(',') || name == key.name();
+        (self.namespace.is_empty() || *self.namespace == *key.namespace())
+            && self.fields.strip_prefix("metadata.name=").is_none_or(named)
+    }
     /// Only objects with these labels.
     pub fn labels(selector: &str) -> Self {
         Self { labels: selector.into(), ..Self::default() }

@@ -206,7 +206,7 @@ impl Wiring {
             let Some(kind) = written.kind() else { continue };
             for cache in self.0.iter().map(|connection| &connection.cache) {
                 let (own, filter) = cache.watched();
-                if own != kind {
+                if own != kind || written.key().is_some_and(|key| !filter.may_hold(key)) {
                     continue;
                 }
                 let lag = if filter.is_everything() { LONGEST_LAG } else { LONGEST_FILTERED_LAG };
