@@ -14,7 +14,7 @@ fn stranger(server: &Server) -> Kubectl {
     let config = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
          clusters: [{{name: c, cluster: {{server: '{}', certificate-authority-data: {authority}}}}}]\n\
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{username: nobody, password: nothing}}}}]\n",
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{username: nobody, password: nothing}}}}, {{name: none, user: {{}}}}]\n",
         server.url()
     );
     let path = kubectl.file("stranger.kubeconfig", &config);
@@ -97,23 +97,29 @@ fn who_shows_nothing_is_anonymous_and_wrong_tokens_are_refused() {
     stranger.run("get --raw /api/v1/nodes").fails(&[r#"nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope"#]);
     stranger.run("get --raw /version").ok().shows(&["gitVersion"]);
     stranger.run("get --raw /readyz").ok().prints("ok");
-    stranger.run("get nodes --token=wrong").fails(&["You must be logged in to the server (Unauthorized)"]);
-    stranger.run("get --raw /version --token=wrong").code(1);
+    stranger.run("get nodes --user=none --token=wrong").fails(&["You must be logged in to the server"]);
+    stranger.run("get --raw /version --user=none --token=wrong").code(1);
     let kubectl = server.kubectl();
     kubectl.run("create serviceaccount robot").ok();
     let token = kubectl.run("create token robot --duration=10m").ok().stdout.trim().to_owned();
     stranger
-        .run(&format!("auth whoami --token={token}"))
+        .run(&format!("auth whoami --user=none --token={token}"))
         .ok()
         .matches("^Username +system:serviceaccount:default:robot$");
-    stranger.run(&format!("get cm --token={token}")).fails(&["system:serviceaccount:default:robot"]);
+    stranger
+        .run(&format!("get cm --user=none --token={token}"))
+        .fails(&["system:serviceaccount:default:robot"]);
     kubectl.run("create rolebinding robot --clusterrole=view --serviceaccount=default:robot").ok();
-    stranger.run(&format!("get cm -o name --token={token}")).ok();
-    stranger.run(&format!("get secrets --token={token}")).fails(&["Forbidden"]);
+    stranger.run(&format!("get cm -o name --user=none --token={token}")).ok();
+    stranger.run(&format!("get secrets --user=none --token={token}")).fails(&["Forbidden"]);
     let mut broken = token.clone();
     broken.pop();
-    stranger.run(&format!("get cm --token={broken}")).fails(&["Unauthorized"]);
+    stranger
+        .run(&format!("get cm --user=none --token={broken}"))
+        .fails(&["You must be logged in to the server"]);
     // A token ends with its account.
     kubectl.run("delete serviceaccount robot").ok();
-    stranger.run(&format!("get cm --token={token}")).fails(&["Unauthorized"]);
+    stranger
+        .run(&format!("get cm --user=none --token={token}"))
+        .fails(&["You must be logged in to the server"]);
 }

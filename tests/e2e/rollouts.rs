@@ -44,9 +44,13 @@ fn a_paused_rollout_waits() {
     kubectl.run("rollout status deployment/web").ok();
     kubectl.run("rollout pause deployment/web").ok().prints("deployment.apps/web paused");
     kubectl.run("set image deployment/web web=registry.example/web:2").ok();
-    kubectl.run("wait --for=jsonpath='{.status.observedGeneration}'=3 deployment/web --timeout=60s").ok();
+    // Scaling goes on, and shows that the operator has seen the new image.
+    kubectl.run("scale deployment web --replicas=4").ok();
+    kubectl.run("wait --for=jsonpath='{.status.readyReplicas}'=4 deployment/web --timeout=60s").ok();
     kubectl.run("get rs -l app=web -o name").ok().matches(r"^\S+\n$");
-    kubectl.run("rollout undo deployment/web").fails(&["you cannot rollback a paused deployment"]);
+    kubectl
+        .run("rollout undo deployment/web --to-revision=1")
+        .fails(&["you cannot rollback a paused deployment"]);
     kubectl.run("rollout resume deployment/web").ok().prints("deployment.apps/web resumed");
     kubectl.run("rollout status deployment/web").ok();
     kubectl.run("get rs -l app=web -o name").ok().matches(r"^\S+\n\S+\n$");
@@ -88,7 +92,7 @@ fn recreation_ends_the_old_pods_first() {
         .run(r#"patch deployment web -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'"#)
         .ok();
     kubectl.run("rollout status deployment/web").ok();
-    let mut pods = kubectl.follow("get pods -l app=web -w --output-watch-events --no-headers -o custom-columns=IMAGE:.spec.containers[0].image");
+    let mut pods = kubectl.follow("get pods -l app=web -w --output-watch-events --no-headers -o custom-columns=TYPE:.type,IMAGE:.object.spec.containers[0].image");
     pods.until("web:1");
     pods.until("web:1");
     kubectl.run("set image deployment/web web=registry.example/web:2").ok();

@@ -111,15 +111,17 @@ impl Registry {
         }
         let taken = |wanted: &status::Names| self.name_conflict(entry.name(), wanted);
         let now = proa_meta::time::Time::new(self.now()).to_string();
-        let Some(settled) = status::settle(&definition, &taken, &now) else { return Ok(None) };
-        self.write(definitions, settled, "status").await?;
-        if !crate::metadata::has_finalizers(&definition) {
-            // Read again: the status write changed the revision.
-            if let Some(entry) = definitions.get("", entry.name()) {
-                let mut definition = entry.value(&definitions.def);
-                crate::metadata::of(&mut definition).insert("finalizers".to_owned(), json!([CLEANUP]));
-                self.write(definitions, definition, "").await?;
+        // One write at a time: the version that it makes wakes this task for the next.
+        if let Some(settled) = status::settle(&definition, &taken, &now) {
+            self.write(definitions, settled, "status").await?;
+        } else if !keeps_objects(&definition) {
+            let mut definition = definition;
+            let metadata = crate::metadata::of(&mut definition);
+            match metadata.entry("finalizers").or_insert_with(|| json!([])) {
+                Value::Array(finalizers) => finalizers.push(json!(CLEANUP)),
+                other => *other = json!([CLEANUP]),
             }
+            self.write(definitions, definition, "").await?;
         }
         Ok(None)
     }
@@ -164,8 +166,7 @@ impl Registry {
         definitions: &Arc<Kind>,
         mut definition: Value,
     ) -> ApiResult<Option<Arc<Kind>>> {
-        let finalizers = definition["metadata"]["finalizers"].as_array();
-        if !finalizers.is_some_and(|f| f.iter().any(|f| f == CLEANUP)) {
+        if !keeps_objects(&definition) {
             return Ok(None);
         }
         let name = crate::metadata::text(&definition, "name").to_owned();
@@ -197,6 +198,12 @@ impl Registry {
         let body = Body { value: object, issues: Vec::new() };
         self.update(&target, body, &options).await.map(|_| ())
     }
+}
+
+/// Whether the definition waits for its objects when it is deleted.
+fn keeps_objects(definition: &Value) -> bool {
+    let finalizers = definition["metadata"]["finalizers"].as_array();
+    finalizers.is_some_and(|f| f.iter().any(|f| f == CLEANUP))
 }
 
 fn target(kind: &Arc<Kind>, name: &str, subresource: &str) -> Target {

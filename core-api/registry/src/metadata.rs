@@ -201,16 +201,24 @@ fn validate_finalizers(finalizers: &Value, path: &FieldPath<'_>, errors: &mut Fi
         }
         if let Some(at) = BUILT_IN.iter().position(|b| *b == text) {
             policies[at] = true;
-        } else if !text.contains('/') && text != "kubernetes" {
-            errors.invalid(
-                path,
-                finalizer,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            );
         }
     }
     if policies == [true, true] {
         errors.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
+    }
+}
+
+/// What built-in kinds ask of finalizers besides; definitions and their objects may have bare names.
+pub(crate) fn validate_standard_finalizers(object: &Value, errors: &mut FieldErrors) {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    let root = FieldPath::root("metadata");
+    let path = root.child("finalizers");
+    for (at, finalizer) in object["metadata"]["finalizers"].as_array().into_iter().flatten().enumerate() {
+        let is_bare = finalizer.as_str().is_some_and(|text| !text.contains('/') && !STANDARD.contains(&text));
+        if is_bare {
+            let problem = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.invalid(&path.index(at), finalizer, problem);
+        }
     }
 }
 
@@ -258,7 +266,9 @@ mod tests {
 
     fn problems(metadata: &Value) -> Vec<String> {
         let mut errors = FieldErrors::default();
-        validate(&json!({"metadata": metadata}), true, names::name_is_dns_subdomain, &mut errors);
+        let object = json!({"metadata": metadata});
+        validate(&object, true, names::name_is_dns_subdomain, &mut errors);
+        validate_standard_finalizers(&object, &mut errors);
         errors.iter().map(|e| e.field.clone()).collect()
     }
 
@@ -274,7 +284,7 @@ mod tests {
             "name": "", "uid": "u"}]});
         assert_eq!(problems(&owners), ["metadata.ownerReferences[0].name"]);
         let finalizers = json!({"name": "a", "namespace": "b", "finalizers": ["bare"]});
-        assert_eq!(problems(&finalizers), ["metadata.finalizers"]);
+        assert_eq!(problems(&finalizers), ["metadata.finalizers[0]"]);
     }
 
     #[test]

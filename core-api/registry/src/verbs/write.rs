@@ -199,6 +199,9 @@ impl<'a> Stages<'a> {
     pub(super) fn validate(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
         let def = self.def();
         metadata::validate(object, def.is_namespaced(), def.strategy.name, errors);
+        if !def.custom && def.gvk.group != "apiextensions.k8s.io" {
+            metadata::validate_standard_finalizers(object, errors);
+        }
         if def.custom {
             validate::validate_object(&def.schema, object, old, errors);
         } else {
