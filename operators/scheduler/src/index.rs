@@ -84,6 +84,8 @@ struct Placed {
 pub struct Cluster {
     pub(crate) nodes: Nodes,
     pub(crate) rules: Rules,
+    /// Nodes came, went or have other labels: what rules count by labels is out of date.
+    is_relabelled: bool,
     /// Pods came or went: rules about other pods may let more through.
     moved: bool,
     placed: HashMap<Key, Placed>,
@@ -102,6 +104,7 @@ impl Cluster {
         Self {
             nodes: Nodes::default(),
             rules: Rules::default(),
+            is_relabelled: false,
             moved: false,
             placed: HashMap::new(),
             waiting: waiting::Queue::default(),
@@ -131,6 +134,8 @@ impl Cluster {
             (Some(old), None) => self.nodes.remove(&old.metadata.name),
             (None, None) => {}
         }
+        let labels = |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| node.metadata.labels.clone());
+        self.is_relabelled |= labels(&change.old) != labels(&change.new);
     }
     /// Takes in a change of a pod.
     pub fn pod(&mut self, change: &Change<PodView>) {
@@ -180,25 +185,29 @@ impl Cluster {
     }
     fn place(&mut self, key: Key, pod: Arc<Candidate>, node: &str, assumed: bool) {
         let slot = self.nodes.place(node, &pod);
-        self.rules.count(&pod, slot, true);
+        self.rules.count(&pod, slot, &self.nodes, true);
         self.moved |= self.waiting.has_kept_by_rules();
         self.placed.insert(key, Placed { pod, slot, assumed });
     }
     fn displace(&mut self, key: &Key) -> Option<Slot> {
         let placed = self.placed.remove(key)?;
+        self.rules.count(&placed.pod, placed.slot, &self.nodes, false);
         self.nodes.displace(placed.slot, &placed.pod);
-        self.rules.count(&placed.pod, placed.slot, false);
         self.moved |= self.waiting.has_kept_by_rules();
         Some(placed.slot)
     }
     /// The next pod to decide about.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<(Key, Arc<Candidate>)> {
         self.now = now;
+        if std::mem::take(&mut self.is_relabelled) {
+            let placed = self.placed.values().map(|placed| (&*placed.pod, placed.slot));
+            self.rules.recount(&self.nodes, placed);
+        }
         self.retry_eased();
         let (key, pod) = self.waiting.pop(now)?;
         if !pod.rules.is_empty() {
-            let placed = self.placed.values().map(|placed| (&*placed.pod.view, placed.slot));
-            self.rules.prepare(&pod, &placed);
+            let placed = self.placed.values().map(|placed| (&*placed.pod, placed.slot));
+            self.rules.prepare(&pod, &self.nodes, &placed);
         }
         let tried = Candidate { attempts: pod.attempts + 1, tried: Some(now), ..Candidate::clone(&pod) };
         Some((key, Arc::new(tried)))

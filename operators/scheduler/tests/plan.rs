@@ -195,3 +195,14 @@ fn a_spread_that_must_hold_fills_domains_evenly() {
     let places = place(&spread, nodes, 6);
     assert_eq!(places.iter().flatten().filter(|node| *node == "c").count(), 3, "{places:?}");
 }
+
+#[test]
+fn domains_follow_the_labels_of_nodes() {
+    let apart = rule("podAntiAffinity", "zone");
+    let mut cluster = cluster(vec![zoned("a", "z1"), zoned("b", "z1")], vec![labelled("x", "a", &apart)]);
+    add(&mut cluster, labelled("y", "", &apart));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())), None);
+    let moved = Change { old: Some(Arc::new(zoned("b", "z1"))), new: Some(Arc::new(zoned("b", "z2"))) };
+    cluster.node(&moved);
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("b"));
+}

@@ -36,6 +36,10 @@ pub struct Node {
 }
 
 impl Node {
+    /// A label of the node.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.view.as_ref()?.metadata.labels.get(key)
+    }
     /// A pod comes.
     fn add(&mut self, pod: &Candidate) {
         self.requested.add(&pod.requests.needed);

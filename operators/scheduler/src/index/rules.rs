@@ -1,12 +1,15 @@
 //! Rules about other pods: where the pods are that a rule selects, and where pods are that keep others away.
 //!
-//! Invariants: a group counts, per node, the placed pods that its selector matches; it is made by one pass over all pods
+//! Invariants: a group counts, per node and per value of its label, the placed pods that its selector matches; it is made by one pass over all pods
 //! when a rule first needs it, and kept up to date from then on, so that no pod is ever compared with all others. Many
 //! pods of one template share a group. Bans are the required anti-affinity of placed pods.
 //! Deliberately absent: selectors of namespaces other than the empty one; preferences.
 //! Upstream: pkg/scheduler/framework/plugins/{interpodaffinity,podtopologyspread}.
 
-use super::{Candidate, nodes::Slot};
+use super::{
+    Candidate,
+    nodes::{Nodes, Slot},
+};
 use proa_kit::{
     Pairs,
     selector::LabelSelector,
@@ -15,7 +18,7 @@ use proa_kit::{
         pod_spec::{PodAffinity, PodAffinityTerm, Requirement, TopologySpreadConstraint},
     },
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 /// Groups remembered; beyond, all are forgotten and made again as needed.
 const REMEMBERED: usize = 2048;
@@ -36,6 +39,9 @@ impl Term {
     fn new(namespaces: Option<Box<[Box<str>]>>, selector: Option<LabelSelector>, topology: &str) -> Self {
         let key = serde_json::to_string(&(&namespaces, &selector)).unwrap_or_default().into();
         Self { key, topology: topology.into(), namespaces, selector }
+    }
+    fn place(&self) -> Place {
+        (self.key.clone(), self.topology.clone())
     }
     /// Whether it is about the pod.
     pub fn matches(&self, pod: &PodView) -> bool {
@@ -144,81 +150,106 @@ fn add_keys(selector: &mut Option<LabelSelector>, keys: &[Box<str>], operator: &
     selector.match_expressions = all.into();
 }
 
+/// Pods by node.
 type Counts = HashMap<Slot, u32>;
+/// Pods by the value of a node label.
+pub type Values = HashMap<Box<str>, u32>;
+/// A term's selection and its label.
+type Place = (Arc<str>, Box<str>);
 
 #[derive(Debug)]
 struct Counted {
     term: Term,
-    counts: Counts,
+    by_slot: Counts,
+    by_value: Values,
+}
+
+impl Counted {
+    fn new(term: &Term) -> Self {
+        Self { term: term.clone(), by_slot: Counts::new(), by_value: Values::new() }
+    }
+    fn step(&mut self, nodes: &Nodes, slot: Slot, comes: bool) {
+        step(&mut self.by_slot, slot, comes);
+        if let Some(value) = nodes.get(slot).and_then(|node| node.label(&self.term.topology)) {
+            step(&mut self.by_value, value.into(), comes);
+        }
+    }
+}
+
+fn step<K: Eq + Hash + Clone>(counts: &mut HashMap<K, u32>, key: K, comes: bool) {
+    match (counts.get_mut(&key), comes) {
+        (Some(count), true) => *count += 1,
+        (Some(1), false) => drop(counts.remove(&key)),
+        (Some(count), false) => *count -= 1,
+        (None, true) => drop(counts.insert(key, 1)),
+        (None, false) => {}
+    }
 }
 
 /// What placed pods mean for others.
 #[derive(Debug, Default)]
 pub struct Rules {
-    groups: HashMap<Arc<str>, Counted>,
-    bans: HashMap<(Arc<str>, Box<str>), Counted>,
-}
-
-fn step(counts: &mut Counts, slot: Slot, comes: bool) {
-    let count = counts.entry(slot).or_default();
-    *count = if comes { count.saturating_add(1) } else { count.saturating_sub(1) };
-    if *count == 0 {
-        counts.remove(&slot);
-    }
+    groups: HashMap<Place, Counted>,
+    bans: HashMap<Place, Counted>,
 }
 
 impl Rules {
-    /// A pod comes to a node or leaves it.
-    pub(super) fn count(&mut self, pod: &Candidate, slot: Slot, comes: bool) {
+    /// A pod comes to a node or leaves it; the node must still be known.
+    pub(super) fn count(&mut self, pod: &Candidate, slot: Slot, nodes: &Nodes, comes: bool) {
         for group in self.groups.values_mut().filter(|group| group.term.matches(&pod.view)) {
-            step(&mut group.counts, slot, comes);
+            group.step(nodes, slot, comes);
         }
         for term in &pod.rules.anti_affinity {
-            let place = (term.key.clone(), term.topology.clone());
-            let ban = self
-                .bans
-                .entry(place)
-                .or_insert_with(|| Counted { term: term.clone(), counts: Counts::new() });
-            step(&mut ban.counts, slot, comes);
-        }
-        if !comes && !pod.rules.anti_affinity.is_empty() {
-            self.bans.retain(|_, ban| !ban.counts.is_empty());
+            let ban = self.bans.entry(term.place()).or_insert_with(|| Counted::new(term));
+            ban.step(nodes, slot, comes);
+            if ban.by_slot.is_empty() {
+                self.bans.remove(&term.place());
+            }
         }
     }
     /// Makes the groups that a pod's rules need.
     pub(super) fn prepare<'a>(
         &mut self,
         pod: &Candidate,
-        placed: &(impl Iterator<Item = (&'a PodView, Slot)> + Clone),
+        nodes: &Nodes,
+        placed: &(impl Iterator<Item = (&'a Candidate, Slot)> + Clone),
     ) {
         for term in pod.rules.all() {
-            if self.groups.contains_key(&term.key) {
+            if self.groups.contains_key(&term.place()) {
                 continue;
             }
             if self.groups.len() >= REMEMBERED {
                 self.groups.clear();
             }
-            let mut counts = Counts::new();
-            for (_, slot) in placed.clone().filter(|(pod, _)| term.matches(pod)) {
-                step(&mut counts, slot, true);
+            let mut group = Counted::new(term);
+            for (_, slot) in placed.clone().filter(|(pod, _)| term.matches(&pod.view)) {
+                group.step(nodes, slot, true);
             }
-            self.groups.insert(term.key.clone(), Counted { term: term.clone(), counts });
+            self.groups.insert(term.place(), group);
         }
     }
-    /// Nodes with pods that a term is about, and how many.
-    pub fn matching(&self, term: &Term) -> impl Iterator<Item = (Slot, u32)> {
-        self.groups
-            .get(&term.key)
-            .into_iter()
-            .flat_map(|group| group.counts.iter().map(|(slot, count)| (*slot, *count)))
+    /// Labels of nodes changed: everything is counted anew, groups when they are needed.
+    pub(super) fn recount<'a>(&mut self, nodes: &Nodes, placed: impl Iterator<Item = (&'a Candidate, Slot)>) {
+        self.groups.clear();
+        if self.bans.is_empty() {
+            return;
+        }
+        self.bans.clear();
+        placed
+            .filter(|(pod, _)| !pod.rules.is_empty())
+            .for_each(|(pod, slot)| self.count(pod, slot, nodes, true));
     }
-    /// How many pods on a node a term is about.
-    pub fn matching_on(&self, term: &Term, slot: Slot) -> u32 {
-        self.groups.get(&term.key).and_then(|group| group.counts.get(&slot)).copied().unwrap_or(0)
+    /// Where the pods are that a term is about, by its label.
+    pub fn values(&self, term: &Term) -> Option<&Values> {
+        self.groups.get(&term.place()).map(|group| &group.by_value)
     }
-    /// Labels of nodes, and nodes, from which placed pods keep this one away.
-    pub fn bans(&self, pod: &PodView) -> impl Iterator<Item = (&str, impl Iterator<Item = Slot>)> {
+    /// Pods by node that a term is about.
+    pub fn by_slot(&self, term: &Term) -> Option<&HashMap<Slot, u32>> {
+        self.groups.get(&term.place()).map(|group| &group.by_slot)
+    }
+    /// Labels of nodes, and their values, from which placed pods keep this one away.
+    pub fn bans<'a>(&'a self, pod: &PodView) -> impl Iterator<Item = (&'a str, &'a Values)> {
         let about = self.bans.values().filter(|ban| ban.term.matches(pod));
-        about.map(|ban| (&*ban.term.topology, ban.counts.keys().copied()))
+        about.map(|ban| (&*ban.term.topology, &ban.by_value))
     }
 }

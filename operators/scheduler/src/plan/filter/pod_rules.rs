@@ -7,10 +7,10 @@
 use super::{Rejection, node_affinity, taint_toleration};
 use crate::index::{
     Candidate,
-    nodes::{Node, Nodes, Slot},
-    rules::{PodRules, Rules, Spread, Term},
+    nodes::{Node, Nodes},
+    rules::{PodRules, Rules, Spread, Values},
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 pub(super) const AFFINITY: &str = "node(s) didn't match pod affinity rules";
 pub(super) const ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
@@ -19,16 +19,13 @@ pub(super) const SPREAD: &str = "node(s) didn't match pod topology spread constr
 pub(super) const NO_LABEL: &str =
     "node(s) didn't match pod topology spread constraints (missing required label)";
 
-/// Values by label.
-type Values<'a> = HashMap<&'a str, HashSet<&'a str>>;
-
-/// Where a pod may go by rules about other pods.
+/// Where a pod may go by rules about other pods: labels, and values where such pods are.
 #[derive(Debug, Default)]
 pub struct Domains<'a> {
-    near: Vec<(&'a str, HashSet<&'a str>)>,
+    near: Vec<(&'a str, Option<&'a Values>)>,
     is_first: bool,
-    away: Values<'a>,
-    banned: Values<'a>,
+    away: Vec<(&'a str, &'a Values)>,
+    banned: Vec<(&'a str, &'a Values)>,
     spreads: Vec<Counted<'a>>,
 }
 
@@ -40,43 +37,26 @@ struct Counted<'a> {
     own: i64,
 }
 
-fn value<'a>(nodes: &'a Nodes, slot: Slot, label: &str) -> Option<&'a str> {
-    label_of(nodes.get(slot)?, label)
-}
-
-fn label_of<'a>(node: &'a Node, label: &str) -> Option<&'a str> {
-    node.view.as_ref()?.metadata.labels.get(label)
-}
-
 impl<'a> Domains<'a> {
     /// The domains of a pod; none when no rule is about it.
     pub fn of(pod: &'a Candidate, rules: &'a Rules, nodes: &'a Nodes) -> Option<Self> {
-        let mut domains = Self::default();
-        for (label, slots) in rules.bans(&pod.view) {
-            domains
-                .banned
-                .entry(label)
-                .or_default()
-                .extend(slots.filter_map(|slot| value(nodes, slot, label)));
-        }
-        if pod.rules.is_empty() && domains.banned.is_empty() {
+        let banned: Vec<_> = rules.bans(&pod.view).collect();
+        if pod.rules.is_empty() && banned.is_empty() {
             return None;
         }
         let PodRules { affinity, anti_affinity, spreads, refusal: _ } = &pod.rules;
-        let values = |term: &'a Term| {
-            rules
-                .matching(term)
-                .filter_map(|(slot, _)| value(nodes, slot, &term.topology))
-                .collect::<HashSet<_>>()
-        };
-        for term in anti_affinity {
-            domains.away.entry(&*term.topology).or_default().extend(values(term));
-        }
-        domains.near = affinity.iter().map(|term| (&*term.topology, values(term))).collect();
-        domains.is_first = domains.near.iter().all(|(_, values)| values.is_empty())
-            && affinity.iter().all(|term| term.matches(&pod.view));
-        domains.spreads = spreads.iter().map(|spread| counted(pod, spread, rules, nodes)).collect();
-        Some(domains)
+        let near: Vec<_> = affinity.iter().map(|term| (&*term.topology, rules.values(term))).collect();
+        Some(Self {
+            is_first: near.iter().all(|(_, values)| values.is_none_or(HashMap::is_empty))
+                && affinity.iter().all(|term| term.matches(&pod.view)),
+            near,
+            away: anti_affinity
+                .iter()
+                .filter_map(|term| Some((&*term.topology, rules.values(term)?)))
+                .collect(),
+            banned,
+            spreads: spreads.iter().map(|spread| counted(pod, spread, rules, nodes)).collect(),
+        })
     }
     /// Whether a node lies in them.
     pub fn allow(&self, node: &Node) -> Result<(), Rejection> {
@@ -84,15 +64,15 @@ impl<'a> Domains<'a> {
             spread.allows(node)?;
         }
         for (label, values) in &self.near {
-            let Some(own) = label_of(node, label) else { return Err(Rejection::PodAffinity) };
-            if !self.is_first && !values.contains(own) {
+            let Some(own) = node.label(label) else { return Err(Rejection::PodAffinity) };
+            if !self.is_first && !values.is_some_and(|values| values.contains_key(own)) {
                 return Err(Rejection::PodAffinity);
             }
         }
-        let lies_in = |domains: &Values<'a>| {
+        let lies_in = |domains: &[(&str, &Values)]| {
             domains
                 .iter()
-                .any(|(label, values)| label_of(node, label).is_some_and(|own| values.contains(own)))
+                .any(|(label, values)| node.label(label).is_some_and(|own| values.contains_key(own)))
         };
         if lies_in(&self.away) {
             return Err(Rejection::PodAntiAffinity);
@@ -103,7 +83,7 @@ impl<'a> Domains<'a> {
 
 impl Counted<'_> {
     fn allows(&self, node: &Node) -> Result<(), Rejection> {
-        let own = label_of(node, &self.spread.term.topology).ok_or(Rejection::SpreadLabel)?;
+        let own = node.label(&self.spread.term.topology).ok_or(Rejection::SpreadLabel)?;
         let count = self.counts.get(own).copied().unwrap_or(0);
         if count + self.own - self.least > self.spread.max_skew { Err(Rejection::Spread) } else { Ok(()) }
     }
@@ -112,6 +92,7 @@ impl Counted<'_> {
 /// Pods per domain, over the nodes that come into question.
 fn counted<'a>(pod: &'a Candidate, spread: &'a Spread, rules: &Rules, nodes: &'a Nodes) -> Counted<'a> {
     let spec = &pod.view.spec;
+    let by_slot = rules.by_slot(&spread.term);
     let mut counts: HashMap<&str, i64> = HashMap::new();
     for (slot, node) in (0..).zip(nodes.slots()) {
         let Some(view) = &node.view else { continue };
@@ -120,8 +101,9 @@ fn counted<'a>(pod: &'a Candidate, spread: &'a Spread, rules: &Rules, nodes: &'a
         let counts_in = all
             && (!spread.honours_affinity || node_affinity::fits(spec, view))
             && (!spread.honours_taints || taint_toleration::fits(spec, view));
-        if let Some(own) = label_of(node, &spread.term.topology).filter(|_| counts_in) {
-            *counts.entry(own).or_default() += i64::from(rules.matching_on(&spread.term, slot));
+        if let Some(own) = node.label(&spread.term.topology).filter(|_| counts_in) {
+            *counts.entry(own).or_default() +=
+                by_slot.and_then(|own| own.get(&slot)).copied().map_or(0, i64::from);
         }
     }
     let least =
