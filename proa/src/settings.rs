@@ -149,6 +149,8 @@ impl Derived {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
+        // Spread the bits: the hashes of short names differ in few.
+        let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let [a, b, c, d, ..] = hash.to_be_bytes();
         // Services 10.112-127.x.0/20 lie in no default network; pods 10.128-191.0.0/16 neither.
         Self {
@@ -180,9 +182,15 @@ mod tests {
 
     #[test]
     fn names_lead_to_different_places() {
-        let (a, b) = (Derived::of("a"), Derived::of("b"));
-        assert_ne!(a.port, b.port);
-        assert_ne!(a.services, b.services);
+        let names = ["a", "b", "test", "dev", "dev-2", "prod", "proa-1", "proa-2"];
+        let all: Vec<_> = names.into_iter().map(Derived::of).collect();
+        for (i, one) in all.iter().enumerate() {
+            for other in &all[..i] {
+                assert_ne!(one.port, other.port);
+                assert_ne!(one.services, other.services);
+                assert_ne!(one.pods, other.pods);
+            }
+        }
         assert_eq!(Derived::of(DEFAULT_NAME).port, 6443);
     }
 }
