@@ -104,9 +104,11 @@ fn deletion_takes_selectors_files_and_waits() {
     kubectl.run("get cm c -o name").ok().prints("configmap/c");
     kubectl.run(r#"patch cm c --type=merge -p '{"metadata":{"finalizers":["example.com/hold"]}}'"#).ok();
     kubectl.run("delete cm c --timeout=1s").fails(&["timed out waiting for the condition on configmaps/c"]);
-    let mut ending = kubectl.follow("wait --for=delete cm/c --timeout=60s");
+    // It says that it deletes before it starts to wait, so the release cannot come too early.
+    let mut ending = kubectl.follow("delete cm c --timeout=60s");
+    ending.until("configmap \"c\" deleted");
     kubectl.run(r#"patch cm c --type=merge -p '{"metadata":{"finalizers":null}}'"#).ok();
-    ending.until("configmap/c condition met");
+    kubectl.run("wait --for=delete cm/c --timeout=60s").ok();
     kubectl.run("delete cm --all").ok().shows(&["configmap \"d\" deleted"]);
     let file = kubectl.file("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n");
     kubectl.run(&format!("create -f {file}")).ok();
