@@ -50,21 +50,39 @@ impl Registry {
             made.insert(entry.name().to_owned(), Made { revision: entry.revision, kinds });
         }
         if changed > 0 {
-            let mut all: Vec<_> = made.values().flat_map(|m| m.kinds.iter().cloned()).collect();
-            all.sort_by_cached_key(|kind| kind.def.gvr());
-            self.serve(all);
+            self.serve_made(&made);
         }
     }
 
+    fn serve_made(&self, made: &HashMap<String, Made>) {
+        let mut all: Vec<_> = made.values().flat_map(|m| m.kinds.iter().cloned()).collect();
+        all.sort_by_cached_key(|kind| kind.def.gvr());
+        self.serve(all);
+    }
+
+    /// Serves a definition that is about to be established: whoever sees the condition finds the kind.
+    fn serve_ahead(&self, definition: &Value) {
+        let mut made = self.definitions.0.lock();
+        let name = crate::metadata::text(definition, "name").to_owned();
+        let kinds = self.make(definition, made.get(&name));
+        // No stored revision: made anew from what is stored in the end.
+        made.insert(name, Made { revision: Revision(0), kinds });
+        self.serve_made(&made);
+    }
+
     fn kinds_of(&self, entry: &Arc<Entry>, before: Option<&Made>) -> Vec<Arc<Kind>> {
-        let definition = entry.stored_value(entry.revision);
-        if !status::is_true(&definition, "Established") {
+        self.make(&entry.stored_value(entry.revision), before)
+    }
+
+    fn make(&self, definition: &Value, before: Option<&Made>) -> Vec<Arc<Kind>> {
+        if !status::is_true(definition, "Established") {
             return Vec::new();
         }
-        match kinds::kinds(&definition) {
+        match kinds::kinds(definition) {
             Ok(defs) => defs.into_iter().map(|def| Arc::new(self.custom_kind(def))).collect(),
             Err(error) => {
-                tracing::error!(definition = entry.name(), %error, "established definition cannot be served");
+                let definition = crate::metadata::text(definition, "name");
+                tracing::error!(definition, %error, "established definition cannot be served");
                 before.map(|m| m.kinds.clone()).unwrap_or_default()
             }
         }
@@ -113,6 +131,9 @@ impl Registry {
         let now = proa_meta::time::Time::new(self.now()).to_string();
         // One write at a time: the version that it makes wakes this task for the next.
         if let Some(settled) = status::settle(&definition, &taken, &now) {
+            if status::is_true(&settled, "Established") && !status::is_true(&definition, "Established") {
+                self.serve_ahead(&settled);
+            }
             self.write(definitions, settled, "status").await?;
         } else if !keeps_objects(&definition) {
             let mut definition = definition;
