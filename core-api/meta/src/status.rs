@@ -140,7 +140,13 @@ pub struct ApiError(Box<Inner>);
 impl ApiError {
     /// An error with `reason`'s own code.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code: reason.code(), reason, message: message.into(), details: None, continue_token: None }))
+        Self(Box::new(Inner {
+            code: reason.code(),
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: None,
+        }))
     }
     /// Replaces the HTTP code.
     #[must_use]
