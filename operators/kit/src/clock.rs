@@ -1,44 +1,7 @@
 //! The time, injected: plans get `now`, loops get a `Clock`, tests set it.
 
 use jiff::Timestamp;
-use std::sync::Arc;
-
-/// Tells the time.
-pub trait Clock: Send + Sync + 'static {
-    /// The current time.
-    fn now(&self) -> Timestamp;
-}
-
-/// The machine's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-}
-
-/// A clock that shows what it was set to.
-#[derive(Debug)]
-pub struct ManualClock(parking_lot::Mutex<Timestamp>);
-
-impl ManualClock {
-    /// Starts at `now`.
-    pub fn new(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self(parking_lot::Mutex::new(now)))
-    }
-    /// Sets the time.
-    pub fn set(&self, now: Timestamp) {
-        *self.0.lock() = now;
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock()
-    }
-}
+pub use proa_meta::time::{Clock, ManualClock, SystemClock};
 
 /// Whole seconds as the API writes times.
 pub fn rfc3339(time: Timestamp) -> String {
