@@ -137,6 +137,9 @@ fn entry(shape: &MapShape, bytes: &[u8], map: &mut Map<String, Value>, depth: us
     }
     let absent = || match &values.shape {
         Shape::Bytes => Value::String(String::new()),
+        // As an entry whose value is an empty message, which is what encoding it again writes.
+        Shape::List(_) => Value::Array(Vec::new()),
+        Shape::Map(_) => Value::Object(Map::new()),
         other => canonical::zero(other),
     };
     map.insert(key.to_owned(), value.unwrap_or_else(absent));

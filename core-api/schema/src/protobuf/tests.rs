@@ -219,6 +219,13 @@ fn corpus() {
     assert!(read >= 10, "{read} files");
 }
 
+#[test]
+fn a_map_entry_without_a_value_reads_as_an_empty_one() {
+    let value = decoded(&[0x62, 0x00]).unwrap();
+    assert_eq!(value, json!({"extra": {"": []}}));
+    assert_eq!(decoded(&encoded(&value)).unwrap(), value);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
