@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     watchers: Family<KindLabels, Gauge>,
     watch_events: Family<KindLabels, Counter>,
     stored: Family<StoredLabels, Gauge>,
+    entry_bytes: Family<StoredLabels, Gauge>,
     store: [StoreGauge; 5],
 }
 
@@ -84,6 +85,7 @@ impl Default for Metrics {
             watchers: Family::default(),
             watch_events: Family::default(),
             stored: Family::default(),
+            entry_bytes: Family::default(),
             store: [
                 (Gauge::default(), |s| s.file_bytes),
                 (Gauge::default(), |s| s.batches),
@@ -114,6 +116,8 @@ impl Metrics {
         registry.register("apiserver_registered_watchers", "Open watches", self.watchers.clone());
         registry.register("apiserver_watch_events", "Watch events sent", self.watch_events.clone());
         registry.register("apiserver_storage_objects", "Stored objects", self.stored.clone());
+        let entries = self.entry_bytes.clone();
+        registry.register("proa_entry_bytes", "Memory of stored objects and their keys", entries);
         let help = [
             ("apiserver_storage_size_bytes", "Bytes of the store's files"),
             ("proa_store_batches", "Batches made durable since the start"),
@@ -166,9 +170,10 @@ impl Metrics {
             }
         }
         self.stored.clear();
-        for (prefix, objects, _) in registry.sizes() {
+        for (prefix, objects, bytes) in registry.sizes() {
             let labels = StoredLabels { resource: resource_of(&prefix) };
             self.stored.get_or_create(&labels).set(i64::try_from(objects).unwrap_or(i64::MAX));
+            self.entry_bytes.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string cannot fail.

@@ -57,6 +57,7 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
         "memory, empty / after loading, no operators",
         &format!("{empty:.0} / {:.0} MiB", server.memory_mib()?),
     )?;
+    row("of that: entries (objects and their keys)", &format!("{} MiB", entry_bytes(&client).await? >> 20))?;
     drop(client);
     server.stop()?;
 
@@ -76,6 +77,13 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
         .filter_map(|entry| entry.ok()?.metadata().ok().map(|m| m.len()))
         .sum();
     row("store files", &format!("{} MiB", files >> 20))
+}
+
+/// What the server counts for all stored objects.
+async fn entry_bytes(client: &kube::Client) -> Result<u64> {
+    let text = client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
+    let counted = text.lines().filter(|line| line.starts_with("proa_entry_bytes{"));
+    Ok(counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
 }
 
 async fn service_account(client: &kube::Client) -> Result<()> {

@@ -48,13 +48,15 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     let mut late = Vec::new();
     for watcher in watchers {
-        watcher.abort();
         if let Ok(Ok(mut own)) = watcher.await {
             late.append(&mut own);
         }
     }
     let rate = u32::try_from(all).map_or(f64::INFINITY, f64::from) / seconds;
     row("watch events per second, 1,000 watchers", &format!("{rate:.0}"))?;
+    late.sort_unstable();
+    let at = |share: usize| late.get(late.len() * share / 100).copied().unwrap_or(0) / 1000;
+    row("from write to event, median / p99", &format!("{} / {} ms", at(50), at(99)))?;
     let memory = server.memory_mib()?;
     row("memory with 1,000 watchers", &format!("{memory:.0} MiB"))
 }
