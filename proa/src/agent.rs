@@ -2,7 +2,7 @@
 
 use crate::{cli, settings::Network};
 use anyhow::Result;
-use proa_node_agent::{Delays, Simulation};
+use proa_node_simulator::{Delays, Simulation};
 use tokio_util::sync::CancellationToken;
 
 /// Runs simulated nodes until interrupted.
@@ -21,7 +21,7 @@ pub(crate) async fn run(args: &cli::Agent) -> Result<()> {
     };
     let shutdown = CancellationToken::new();
     tokio::select! {
-        () = proa_node_agent::simulate(client, simulation, shutdown.clone()) => {}
+        () = proa_node_simulator::simulate(client, simulation, shutdown.clone()) => {}
         () = crate::server::interrupted() => shutdown.cancel(),
     }
     Ok(())

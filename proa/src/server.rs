@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     }
     if args.simulate > 0 {
         let simulation = agent::in_process(args.simulate, settings.pods);
-        tasks.spawn(proa_node_agent::simulate(core.admin(), simulation, shutdown.clone()));
+        tasks.spawn(proa_node_simulator::simulate(core.admin(), simulation, shutdown.clone()));
     }
     tracing::info!(url = %settings.url(), after = ?started.elapsed(), "serving");
     interrupted().await;

@@ -1,155 +1,137 @@
-//! What runs the containers of a node's pods.
+//! What runs the containers of a node's pods: one trait, containerd behind it, and a fake for tests.
 //!
-//! So far there is one runtime, [`Simulated`]: the state of a pod's containers as a pure function of time, without
-//! containers. The trait that it will share with the containerd runtime comes with that runtime: its shape is decided
-//! by what real sandboxes need, not by the simulation.
+//! Owns: [`Runtime`], the vocabulary it speaks (a narrow, typed form of the Container Runtime Interface v1), and its
+//! implementations. Invariants: every call may be repeated (creating is the caller's to do once: it lists first);
+//! [`Runtime::events`] only wakes, the truth is what [`Runtime::sandboxes`] and [`Runtime::containers`] say (N2).
+//! Deliberately absent: pods' restart policy, probes, volumes: those are the node agent's.
+//! Upstream: `k8s.io/cri-api` v1.
 
-use jiff::{SignedDuration, Timestamp};
-use std::time::Duration;
+pub mod config;
+pub mod error;
+pub mod state;
 
-/// How long the steps of a simulated pod take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delays {
-    /// From the node taking the pod over until its containers run.
-    pub start: Duration,
-    /// From running until ready.
-    pub ready: Duration,
-    /// From the request to stop until everything is gone.
-    pub stop: Duration,
-    /// How long containers run that are meant to end.
-    pub run: Duration,
+pub use config::{
+    Capabilities, ContainerConfig, Device, DnsConfig, LinuxResources, Mount, NamespaceMode, Namespaces,
+    Propagation, SandboxConfig, Security, SecurityProfile,
+};
+pub use error::{Error, Result};
+pub use state::{
+    Container, ContainerState, ContainerStats, ContainerStatus, Event, ExecOutput, FilesystemUsage, Image,
+    Sandbox, SandboxState, SandboxStats, Version,
+};
+
+use futures::stream::BoxStream;
+use std::{future::Future, time::Duration};
+
+/// Credentials of a registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+    /// Identity token, instead of the two.
+    pub identity_token: String,
+    /// Bearer token, instead of all.
+    pub registry_token: String,
 }
 
-impl Default for Delays {
-    fn default() -> Self {
-        let none = Duration::ZERO;
-        Self { start: none, ready: none, stop: none, run: Duration::from_millis(100) }
-    }
-}
-
-/// What a simulated pod's containers do.
+/// What a stream to a container is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Behaviour {
-    /// They end with this code; they run for ever when there is none.
-    pub exits: Option<i32>,
-    /// They never become ready.
-    pub never_ready: bool,
+pub struct Streams {
+    /// With standard input.
+    pub stdin: bool,
+    /// With standard output.
+    pub stdout: bool,
+    /// With standard error; never together with `tty`.
+    pub stderr: bool,
+    /// On a terminal.
+    pub tty: bool,
 }
 
-/// State of a pod's containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Not running yet.
-    Starting,
-    /// Running since.
-    Running {
-        /// When they started.
-        since: Timestamp,
-        /// Whether they pass their readiness checks.
-        ready: bool,
-    },
-    /// Ended.
-    Exited {
-        /// When they started.
-        since: Timestamp,
-        /// When they ended.
-        until: Timestamp,
-        /// Exit code.
-        code: i32,
-    },
-}
+/// A container runtime. Cheap to clone.
+pub trait Runtime: Clone + Send + Sync + 'static {
+    /// Name and version.
+    fn version(&self) -> impl Future<Output = Result<Version>> + Send;
 
-/// A state, and how long it lasts; none when it lasts until somebody acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// The state.
-    pub state: State,
-    /// Time to the next one.
-    pub lasts: Option<Duration>,
-}
+    /// Makes a pod's sandbox: its network, its namespaces, its cgroup.
+    fn run_sandbox(&self, config: &SandboxConfig) -> impl Future<Output = Result<String>> + Send;
+    /// Stops everything in the sandbox and takes its network away. A sandbox that is gone is no error.
+    fn stop_sandbox(&self, id: &str) -> impl Future<Output = Result<()>> + Send;
+    /// Removes a stopped sandbox with its containers. A sandbox that is gone is no error.
+    fn remove_sandbox(&self, id: &str) -> impl Future<Output = Result<()>> + Send;
+    /// All sandboxes, with their addresses.
+    fn sandboxes(&self) -> impl Future<Output = Result<Vec<Sandbox>>> + Send;
+    /// The sandboxes of one pod, with their addresses, newest first.
+    fn sandboxes_of(&self, pod_uid: &str) -> impl Future<Output = Result<Vec<Sandbox>>> + Send;
 
-/// A runtime without containers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Simulated {
-    /// How long things take.
-    pub delays: Delays,
-}
+    /// Makes a container; it does not run yet.
+    fn create_container(
+        &self,
+        sandbox: &str,
+        config: &ContainerConfig,
+        of: &SandboxConfig,
+    ) -> impl Future<Output = Result<String>> + Send;
+    /// Starts a container that was created.
+    fn start_container(&self, id: &str) -> impl Future<Output = Result<()>> + Send;
+    /// Asks a container to end and kills it after `grace`. A container that is gone is no error.
+    fn stop_container(&self, id: &str, grace: Duration) -> impl Future<Output = Result<()>> + Send;
+    /// Removes a container that does not run. A container that is gone is no error.
+    fn remove_container(&self, id: &str) -> impl Future<Output = Result<()>> + Send;
+    /// All containers, without what only a status says.
+    fn containers(&self) -> impl Future<Output = Result<Vec<Container>>> + Send;
+    /// The containers of one pod, newest first.
+    fn containers_of(&self, pod_uid: &str) -> impl Future<Output = Result<Vec<Container>>> + Send;
+    /// How a container is and was.
+    fn container_status(&self, id: &str) -> impl Future<Output = Result<ContainerStatus>> + Send;
+    /// Changes a running container's limits in place.
+    fn update_container(
+        &self,
+        id: &str,
+        resources: &LinuxResources,
+    ) -> impl Future<Output = Result<()>> + Send;
+    /// Opens a container's log anew, after it was rotated.
+    fn reopen_log(&self, id: &str) -> impl Future<Output = Result<()>> + Send;
+    /// What containers use now.
+    fn container_stats(&self) -> impl Future<Output = Result<Vec<ContainerStats>>> + Send;
+    /// What sandboxes use now, their network included.
+    fn sandbox_stats(&self) -> impl Future<Output = Result<Vec<SandboxStats>>> + Send;
 
-impl Simulated {
-    /// State at `now` of the containers of a pod that the node took over at `accepted`.
-    pub fn observe(&self, accepted: Timestamp, behaviour: Behaviour, now: Timestamp) -> Observed {
-        let since = after(accepted, self.delays.start);
-        if now < since {
-            return Observed { state: State::Starting, lasts: until(now, since) };
-        }
-        if let Some(code) = behaviour.exits {
-            let end = after(since, self.delays.run);
-            if now >= end {
-                return Observed { state: State::Exited { since, until: end, code }, lasts: None };
-            }
-            let state = State::Running { since, ready: !behaviour.never_ready };
-            return Observed { state, lasts: until(now, end) };
-        }
-        let ready_at = after(since, self.delays.ready);
-        let ready = !behaviour.never_ready && now >= ready_at;
-        let lasts = if ready || behaviour.never_ready { None } else { until(now, ready_at) };
-        Observed { state: State::Running { since, ready }, lasts }
-    }
+    /// Runs a command in a container and waits for it. [`Error::Timeout`] when it takes longer; it is killed then.
+    fn exec(
+        &self,
+        container: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> impl Future<Output = Result<ExecOutput>> + Send;
+    /// Where a command's streams can be had: a URL of the runtime's streaming server (SPDY remotecommand v4).
+    fn exec_url(
+        &self,
+        container: &str,
+        command: &[String],
+        streams: Streams,
+    ) -> impl Future<Output = Result<String>> + Send;
+    /// Where the streams of a container's first process can be had.
+    fn attach_url(&self, container: &str, streams: Streams) -> impl Future<Output = Result<String>> + Send;
+    /// Where connections into a pod's network can be had (SPDY portforward v1).
+    fn port_forward_url(&self, sandbox: &str) -> impl Future<Output = Result<String>> + Send;
 
-    /// How much longer a pod needs to stop that was asked to at `asked`; none when it is gone.
-    pub fn stopping(&self, asked: Timestamp, now: Timestamp) -> Option<Duration> {
-        until(now, after(asked, self.delays.stop))
-    }
-}
+    /// An image, if it is here. `reference` is a name, a tag or an id.
+    fn image(&self, reference: &str) -> impl Future<Output = Result<Option<Image>>> + Send;
+    /// Pulls an image and returns its id. [`Error::InvalidImageName`], [`Error::Pull`].
+    fn pull_image(
+        &self,
+        reference: &str,
+        auth: Option<&RegistryAuth>,
+    ) -> impl Future<Output = Result<String>> + Send;
+    /// All images.
+    fn images(&self) -> impl Future<Output = Result<Vec<Image>>> + Send;
+    /// Removes an image. An image that is gone is no error.
+    fn remove_image(&self, reference: &str) -> impl Future<Output = Result<()>> + Send;
+    /// The file system of images.
+    fn image_filesystem(&self) -> impl Future<Output = Result<FilesystemUsage>> + Send;
 
-fn after(at: Timestamp, delay: Duration) -> Timestamp {
-    SignedDuration::try_from(delay)
-        .ok()
-        .and_then(|delay| at.checked_add(delay).ok())
-        .unwrap_or(Timestamp::MAX)
-}
-
-fn until(now: Timestamp, then: Timestamp) -> Option<Duration> {
-    let left = then.duration_since(now);
-    // A timer that fires a little early must not find the same state again.
-    (left > SignedDuration::ZERO).then(|| left.unsigned_abs().max(Duration::from_millis(1)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_millisecond(1_000_000 + ms).expect("in range")
-    }
-
-    fn runtime() -> Simulated {
-        let ms = Duration::from_millis;
-        Simulated { delays: Delays { start: ms(10), ready: ms(20), stop: ms(5), run: ms(30) } }
-    }
-
-    #[test]
-    fn a_pod_starts_then_becomes_ready() {
-        let observe = |now| runtime().observe(at(0), Behaviour::default(), at(now));
-        assert_eq!(observe(0), Observed { state: State::Starting, lasts: Some(Duration::from_millis(10)) });
-        let running = State::Running { since: at(10), ready: false };
-        assert_eq!(observe(10), Observed { state: running, lasts: Some(Duration::from_millis(20)) });
-        assert_eq!(
-            observe(30),
-            Observed { state: State::Running { since: at(10), ready: true }, lasts: None }
-        );
-    }
-
-    #[test]
-    fn a_pod_that_ends_keeps_its_times() {
-        let ends = Behaviour { exits: Some(3), never_ready: false };
-        let exited = State::Exited { since: at(10), until: at(40), code: 3 };
-        assert_eq!(runtime().observe(at(0), ends, at(500)), Observed { state: exited, lasts: None });
-    }
-
-    #[test]
-    fn stopping_takes_its_time() {
-        assert_eq!(runtime().stopping(at(0), at(2)), Some(Duration::from_millis(3)));
-        assert_eq!(runtime().stopping(at(0), at(5)), None);
-    }
+    /// What happens to containers, as hints: some may be missing, and a state may be reported before it can be read. Ends
+    /// when the connection is lost; subscribe again, then list.
+    fn events(&self) -> BoxStream<'static, Result<Event>>;
 }

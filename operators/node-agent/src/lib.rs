@@ -1,104 +1,55 @@
-//! The node agent: pods bound to its nodes, carried to a runtime. So far the runtime is simulated.
+//! The node agent: pods bound to this node, carried to a container runtime.
 //!
-//! Watches: pods (all in one watch, however many nodes are simulated). Writes: its nodes and their leases, status of
-//! their pods, the deletion of pods that have stopped. Guarantees: what a pod does follows from the pod and the time
-//! alone, so an agent that starts anew goes on where the last one ended (N3).
-//! Upstream: `pkg/kubelet` (`kubelet_pods.go`, `status/status_manager.go`, `kubelet_node_status.go`).
+//! A decider with one worker per pod UID: *observe* reads the runtime, *plan* is pure, *act* drives the runtime, *status*
+//! is written to the API. Contracts: **N1** one worker per pod UID, the latest spec wins. **N2** the runtime's truth is
+//! observed anew; its events only wake. **N3** a restart of agent or containerd disturbs no running container. **N4**
+//! what was set up (sandboxes, mounts, network, cgroups) is found again and removed when its pod is gone.
+//! Upstream: `pkg/kubelet`.
 
-mod index;
-mod node;
-mod plan;
-mod status;
-
-pub use index::SimulatedPod;
-pub use proa_runtime_shim::Delays;
-
-use index::Nodes;
-use proa_kit::{
-    Client, Key, Plan, RunConfig, Timestamp, Watch, Write,
-    decide::{self, Decider, Feed},
-    views::{Typed as _, node::NodeView},
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
 };
-use proa_runtime_shim::Simulated;
-use std::net::Ipv4Addr;
-use tokio_util::sync::CancellationToken;
 
-/// Which nodes to simulate and how their pods behave.
+/// What an agent is told about its node and cluster.
 #[derive(Clone, Debug)]
-pub struct Simulation {
-    /// How many nodes.
-    pub nodes: u32,
-    /// First part of their names; a number follows.
-    pub name_prefix: String,
-    /// How long the steps of a pod take.
-    pub delays: Delays,
-    /// Network of pod addresses: address and prefix length.
-    pub pods: (Ipv4Addr, u8),
+pub struct AgentConfig {
+    /// Name of the node; its identity in the API is `system:node:NAME`.
+    pub node: String,
+    /// Address of the node (`InternalIP`).
+    pub address: IpAddr,
+    /// Labels that the node registers with, besides the well-known ones.
+    pub labels: Vec<(String, String)>,
+    /// Directory of everything that the agent keeps: volumes of pods, their hosts files, termination logs.
+    pub root: PathBuf,
+    /// Directory of container logs, laid out as upstream: `NAMESPACE_POD_UID/CONTAINER/N.log`.
+    pub pod_logs: PathBuf,
+    /// Addresses of this node's pods, such as `10.244.0.0/24`; becomes `spec.podCIDR`.
+    pub pod_cidr: String,
+    /// Name servers of pods whose policy is `ClusterFirst`.
+    pub cluster_dns: Vec<IpAddr>,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+    /// The resolver configuration of pods whose policy is `Default`.
+    pub resolv_conf: PathBuf,
+    /// Cgroup above those of all pods, such as `/proa-NAME`.
+    pub cgroup_parent: String,
+    /// Most pods that the node takes.
+    pub max_pods: u32,
+    /// The agent's HTTPS server: logs, exec, attach, port-forward, stats.
+    pub server: ServerConfig,
 }
 
-impl Default for Simulation {
-    fn default() -> Self {
-        Self {
-            nodes: 1,
-            name_prefix: "sim".to_owned(),
-            delays: Delays::default(),
-            pods: (Ipv4Addr::new(10, 244, 0, 0), 16),
-        }
-    }
-}
-
-impl Simulation {
-    /// Names of the nodes.
-    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
-        (0..self.nodes).map(|i| format!("{}-{i}", self.name_prefix))
-    }
-}
-
-/// Runs simulated nodes until shutdown.
-pub async fn simulate(client: Client, simulation: Simulation, shutdown: CancellationToken) {
-    let config = RunConfig { shutdown: shutdown.clone(), workers: 64, ..RunConfig::default() };
-    let nodes = node::keep(client.clone(), simulation.names().collect(), shutdown);
-    futures::join!(nodes, decide::decide(Agent { simulation }, client, config));
-}
-
-/// RBAC rules of an agent of simulated nodes.
-pub fn rules() -> serde_json::Value {
-    let agent = Agent { simulation: Simulation::default() };
-    let watches = agent.feeds();
-    let mut writes = agent.writes();
-    writes.push(Write::to(&NodeView::KIND, &["create", "get", "patch"]));
-    writes.push(Write::sub(&NodeView::KIND, "status", &["patch"]));
-    proa_kit::rbac::rbac_rules(watches.iter().map(Watch::watched), &[], &writes)
-}
-
-struct Agent {
-    simulation: Simulation,
-}
-
-impl Decider for Agent {
-    const NAME: &'static str = "node-agent";
-    type Index = Nodes;
-    type Item = Key;
-
-    fn index(&self) -> Nodes {
-        Nodes::new(self.simulation.names(), self.simulation.pods)
-    }
-    fn feeds(&self) -> Vec<Watch<Feed<Nodes, Key>>> {
-        vec![decide::feed(SimulatedPod::KIND, index::take_in).into()]
-    }
-    fn writes(&self) -> Vec<Write> {
-        vec![
-            Write::to(&SimulatedPod::KIND, &["delete"]),
-            Write::sub(&SimulatedPod::KIND, "status", &["patch"]),
-        ]
-    }
-    fn plan(&self, pod: &Key, nodes: &mut Nodes, now: Timestamp) -> Plan {
-        let Some(pod) = nodes.pod(pod) else { return Plan::default() };
-        let address = nodes.address(&pod.metadata.uid);
-        plan::plan(&pod, address, Simulated { delays: self.simulation.delays }, now)
-    }
-    /// A pod's next state does not depend on the cache having seen the last write.
-    fn catches_up(&self) -> bool {
-        false
-    }
+/// Where and how the agent serves. Only clients with a certificate of the cluster's authority or a token that the API
+/// accepts are answered, and only if they may do so to `nodes/proxy` and its siblings.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen; port 0 picks one. The port is published in the node's status.
+    pub listen: SocketAddr,
+    /// Serving certificate chain, PEM.
+    pub certificate: Vec<u8>,
+    /// Its key, PEM.
+    pub key: Vec<u8>,
+    /// Who signs client certificates, PEM.
+    pub client_ca: Vec<u8>,
 }

@@ -15,7 +15,7 @@ use kube::{
 use proa_assembly::{Core, Settings, StartError};
 use proa_kit::{CachePool, RunConfig};
 use proa_meta::User;
-use proa_node_agent::{Delays, Simulation};
+use proa_node_simulator::{Delays, Simulation};
 use proa_policy::{
     bootstrap,
     tokens::{KeyError, SigningKey},
@@ -120,7 +120,7 @@ impl Builder {
             if let Some(delays) = self.delays {
                 simulation.delays = delays;
             }
-            tasks.spawn(proa_node_agent::simulate(core.admin(), simulation, shutdown.clone()));
+            tasks.spawn(proa_node_simulator::simulate(core.admin(), simulation, shutdown.clone()));
         }
         Ok(Cluster { core, nodes: self.nodes, shutdown, tasks })
     }

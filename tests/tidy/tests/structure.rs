@@ -22,7 +22,7 @@ const BUDGETS: [(&str, &[&str], usize); 4] = [
 ];
 
 /// Workspace crates that a crate may depend on. Operators may use these two and the runtime, and no core crate else.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("proa-meta", &[]),
     ("proa-schema", &["proa-meta"]),
     ("proa-store", &[]),
@@ -30,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("proa-policy", &["proa-meta", "proa-schema", "proa-store", "proa-registry"]),
     ("proa-server", &["proa-meta", "proa-schema", "proa-store", "proa-registry", "proa-policy"]),
     ("proa-edge", &["proa-meta", "proa-server"]),
+    ("proa-relay", &["proa-meta", "proa-registry", "proa-server"]),
     ("proa-local", &["proa-meta", "proa-server"]),
     ("proa-crds", &["proa-meta", "proa-schema", "proa-registry"]),
     (
@@ -124,10 +125,30 @@ fn only_the_edge_names_actix_and_the_core_knows_no_client() {
 
 /// Files that an operator of each shape is made of: those it must have, and those that are left out when they would be
 /// empty. Folders of the same names hold what outgrew them. `node` is what an agent says of its node itself.
-const SHAPES: [(&str, &[&str], &[&str]); 3] = [
+const SHAPES: [(&str, &[&str], &[&str]); 4] = [
     ("reconciler", &["lib", "observe", "plan"], &["build", "status"]),
     ("projector", &["lib", "index", "render", "sink"], &["status"]),
-    ("decider", &["lib", "index", "plan"], &["status", "node"]),
+    ("decider", &["lib", "index", "plan"], &["status", "node", "containers"]),
+    (
+        "node agent",
+        &["lib", "index", "observe", "plan", "act", "worker", "status"],
+        &[
+            "node",
+            "images",
+            "collect",
+            "build",
+            "env",
+            "sources",
+            "volumes",
+            "supported",
+            "probes",
+            "hooks",
+            "eviction",
+            "server",
+            "logs",
+            "stats",
+        ],
+    ),
 ];
 
 #[test]

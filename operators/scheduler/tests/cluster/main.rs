@@ -16,7 +16,7 @@ use kube::{
 };
 use proa_assembly::{Core, Settings};
 use proa_kit::{CachePool, RunConfig};
-use proa_node_agent::{Delays, Simulation, simulate};
+use proa_node_simulator::{Delays, Simulation, simulate};
 use proa_policy::{bootstrap, tokens::SigningKey};
 use proa_store::Memory;
 use serde_json::Value;

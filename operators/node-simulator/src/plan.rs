@@ -1,9 +1,9 @@
 //! What a simulated node does about a pod. Pure.
 
+use crate::containers::{Behaviour, Simulated, State};
 use crate::{index::SimulatedPod, status};
 use jiff::SignedDuration;
 use proa_kit::{Action, ObjectRef, Plan, Timestamp, views::Typed as _};
-use proa_runtime_shim::{Behaviour, Simulated, State};
 use std::net::Ipv4Addr;
 
 /// Annotation: the exit code of the pod's containers, which end after the simulation's run time.
@@ -64,7 +64,7 @@ fn is_reported(pod: &SimulatedPod, state: State) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proa_runtime_shim::Delays;
+    use crate::containers::Delays;
     use serde_json::{Value, json};
     use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! A simulated pod's status, in the form that a kubelet writes. Pure.
 
+use crate::containers::State;
 use crate::index::{Container, SimulatedPod};
 use proa_kit::Timestamp;
-use proa_runtime_shim::State;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 

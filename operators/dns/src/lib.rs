@@ -1,0 +1,1 @@
+//! Names of services and pods, answered by every node.

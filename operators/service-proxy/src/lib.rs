@@ -1,0 +1,1 @@
+//! Services of a cluster as nftables rules of a node.
