@@ -1,6 +1,6 @@
 //! 150,000 pods: how fast they load, and what they cost in the core and in the operators' caches.
 
-use crate::{load::Call, row, server::Server};
+use crate::{load::Call, row, server::Server, views};
 use anyhow::Result;
 use std::{
     path::Path,
@@ -66,6 +66,10 @@ pub(crate) async fn measure(binary: &Path) -> Result<()> {
     drop(server.client().await?);
     row("start with 150,000 pods stored", &format!("{:.1} s", begun.elapsed().as_secs_f64()))?;
     row("memory after that start, no operators", &format!("{:.0} MiB", server.memory_mib()?))?;
+    for view in views::VIEWS {
+        let cost = views::measure(view, &dir.path().join("admin.kubeconfig"))?;
+        row(&format!("one cache of them as {view}"), &format!("{cost:.0} MiB"))?;
+    }
     server.stop()?;
 
     // Pod deletion by node-lifecycle would be right (the nodes do not exist), and is not what is measured here.
