@@ -7,13 +7,16 @@
 //! Upstream: `k8s.io/cri-api` v1.
 
 pub mod config;
+pub mod containerd;
 pub mod error;
+pub mod fake;
 pub mod state;
 
 pub use config::{
     Capabilities, ContainerConfig, Device, DnsConfig, LinuxResources, Mount, NamespaceMode, Namespaces,
     Propagation, SandboxConfig, Security, SecurityProfile,
 };
+pub use containerd::Containerd;
 pub use error::{Error, Result};
 pub use state::{
     Container, ContainerState, ContainerStats, ContainerStatus, Event, ExecOutput, FilesystemUsage, Image,

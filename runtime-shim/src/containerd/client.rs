@@ -1,0 +1,67 @@
+//! The channel, and how long calls may take.
+
+use super::{Containerd, errors};
+use crate::{Error, Result, Version};
+use hyper_util::rt::TokioIo;
+use k8s_cri::v1::{
+    VersionRequest, image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient,
+};
+use std::{future::Future, path::Path, time::Duration};
+use tokio::net::UnixStream;
+use tonic::{
+    Response, Status,
+    transport::{Channel, Endpoint, Uri},
+};
+
+/// Calls that change or read one thing; upstream's `runtimeRequestTimeout`.
+pub(super) const REQUEST: Duration = Duration::from_secs(120);
+/// Lists grow with the pods of a node and their annotations; upstream's `maxMsgSize`.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// A channel to the containerd on `socket`; it connects when it is first used, and again after every loss.
+pub(crate) fn channel(socket: &Path) -> Channel {
+    let socket = socket.to_owned();
+    let connect = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    // The address is not used, but gRPC wants an authority.
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect)
+}
+
+impl Containerd {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self {
+            runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE),
+            images: ImageServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE),
+            channel,
+        }
+    }
+}
+
+/// Waits for a call's answer, `within` at most.
+pub(super) async fn call<T>(
+    operation: &'static str,
+    within: Duration,
+    future: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T> {
+    match tokio::time::timeout(within, future).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(errors::from_status(operation, within, &status)),
+        Err(_) => Err(Error::Timeout { operation, within }),
+    }
+}
+
+/// Makes the loss of something that was to go away no error.
+pub(super) fn or_gone<T>(result: Result<T>) -> Result<()> {
+    match result {
+        Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) async fn version(containerd: &Containerd) -> Result<Version> {
+    let request = VersionRequest { version: "v1".to_owned() };
+    let said = call("version", REQUEST, containerd.runtime.clone().version(request)).await?;
+    Ok(Version { name: said.runtime_name, version: said.runtime_version })
+}
