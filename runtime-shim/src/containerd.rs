@@ -18,6 +18,7 @@ mod sandbox;
 mod stats;
 
 pub(crate) use client::channel;
+pub(crate) use events::NAMESPACE;
 
 use crate::{
     Container, ContainerConfig, ContainerStats, ContainerStatus, Event, ExecOutput, FilesystemUsage, Image,

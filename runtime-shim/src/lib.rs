@@ -6,10 +6,15 @@
 //! Deliberately absent: pods' restart policy, probes, volumes: those are the node agent's.
 //! Upstream: `k8s.io/cri-api` v1.
 
+pub mod archive;
 pub mod config;
 pub mod containerd;
+pub mod daemon;
 pub mod error;
 pub mod fake;
+pub mod hosts;
+pub mod load;
+pub mod pause;
 pub mod state;
 
 pub use config::{

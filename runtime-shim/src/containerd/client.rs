@@ -17,6 +17,8 @@ use tonic::{
 pub(super) const REQUEST: Duration = Duration::from_secs(120);
 /// Lists grow with the pods of a node and their annotations; upstream's `maxMsgSize`.
 const MAX_MESSAGE: usize = 16 << 20;
+/// How often a stop is tried that meets the end of what it stops.
+const STOP_TRIES: u32 = 5;
 
 /// A channel to the containerd on `socket`; it connects when it is first used, and again after every loss.
 pub(crate) fn channel(socket: &Path) -> Channel {
@@ -58,6 +60,18 @@ pub(super) fn or_gone<T>(result: Result<T>) -> Result<()> {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Stops something that may be ending by itself: then its connection to its shim goes away under the call, and the next
+/// one finds it ended.
+pub(super) async fn insist<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<()> {
+    for _ in 1..STOP_TRIES {
+        match attempt().await {
+            Err(Error::Failed { message, .. }) if message.contains("ttrpc: closed") => {}
+            result => return or_gone(result),
+        }
+    }
+    or_gone(attempt().await)
 }
 
 pub(super) async fn version(containerd: &Containerd) -> Result<Version> {

@@ -2,7 +2,7 @@
 
 use super::{
     Containerd,
-    client::{REQUEST, call, or_gone},
+    client::{REQUEST, call, insist, or_gone},
     convert,
 };
 use crate::{
@@ -34,10 +34,12 @@ pub(super) async fn start(containerd: &Containerd, id: &str) -> Result<()> {
 }
 
 pub(super) async fn stop(containerd: &Containerd, id: &str, grace: Duration) -> Result<()> {
-    let timeout = whole_seconds(grace);
-    let request = v1::StopContainerRequest { container_id: id.to_owned(), timeout };
-    let within = REQUEST.saturating_add(grace);
-    or_gone(call("stop_container", within, containerd.runtime.clone().stop_container(request)).await)
+    let (timeout, within) = (whole_seconds(grace), REQUEST.saturating_add(grace));
+    insist(|| async {
+        let request = v1::StopContainerRequest { container_id: id.to_owned(), timeout };
+        call("stop_container", within, containerd.runtime.clone().stop_container(request)).await
+    })
+    .await
 }
 
 /// CRI counts in seconds, and 0 kills at once: a shorter grace is rounded up.

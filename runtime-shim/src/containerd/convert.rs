@@ -74,7 +74,7 @@ fn sandbox_security(security: &Security) -> v1::LinuxSandboxSecurityContext {
         supplemental_groups: security.supplemental_groups.clone(),
         privileged: security.privileged,
         seccomp: Some(profile(&security.seccomp)),
-        apparmor: Some(profile(&security.apparmor)),
+        apparmor: apparmor(&security.apparmor),
         ..Default::default()
     }
 }
@@ -161,7 +161,7 @@ fn container_security(security: &Security) -> v1::LinuxContainerSecurityContext 
         masked_paths: security.masked_paths.clone(),
         readonly_paths: security.readonly_paths.clone(),
         seccomp: Some(profile(&security.seccomp)),
-        apparmor: Some(profile(&security.apparmor)),
+        apparmor: apparmor(&security.apparmor),
         ..Default::default()
     }
 }
@@ -186,6 +186,11 @@ fn profile(profile: &SecurityProfile) -> v1::SecurityProfile {
         SecurityProfile::Localhost(reference) => (ProfileType::Localhost, reference.clone()),
     };
     v1::SecurityProfile { profile_type: profile_type.into(), localhost_ref }
+}
+
+/// The default is left unsaid: containerd refuses it by name on machines without AppArmor.
+fn apparmor(wanted: &SecurityProfile) -> Option<v1::SecurityProfile> {
+    (*wanted != SecurityProfile::RuntimeDefault).then(|| profile(wanted))
 }
 
 fn namespaces(namespaces: &Namespaces) -> v1::NamespaceOption {

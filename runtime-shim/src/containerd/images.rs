@@ -5,7 +5,7 @@ use super::{
     client::{REQUEST, call, or_gone},
     convert, errors,
 };
-use crate::{Error, FilesystemUsage, Image, RegistryAuth, Result};
+use crate::{Error, FilesystemUsage, Image, RegistryAuth, Result, pause};
 use k8s_cri::v1;
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub(super) async fn filesystem(containerd: &Containerd) -> Result<FilesystemUsag
 }
 
 fn from_cri(image: v1::Image) -> Image {
+    // containerd 1.6 does not know that its own sandboxes' image is needed.
+    let pinned = image.pinned || image.repo_tags.iter().any(|name| pause::is_pause(name));
     Image {
         id: image.id,
         tags: image.repo_tags,
@@ -77,6 +79,6 @@ fn from_cri(image: v1::Image) -> Image {
         size: image.size,
         uid: image.uid.map(|uid| uid.value),
         username: image.username,
-        pinned: image.pinned,
+        pinned,
     }
 }

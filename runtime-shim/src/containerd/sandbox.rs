@@ -2,7 +2,7 @@
 
 use super::{
     Containerd,
-    client::{REQUEST, call, or_gone},
+    client::{REQUEST, call, insist, or_gone},
     convert,
 };
 use crate::{Error, Result, Sandbox, SandboxConfig, SandboxState};
@@ -24,8 +24,11 @@ pub(super) async fn run(containerd: &Containerd, config: &SandboxConfig) -> Resu
 }
 
 pub(super) async fn stop(containerd: &Containerd, id: &str) -> Result<()> {
-    let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
-    or_gone(call("stop_sandbox", REQUEST, containerd.runtime.clone().stop_pod_sandbox(request)).await)
+    insist(|| async {
+        let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        call("stop_sandbox", REQUEST, containerd.runtime.clone().stop_pod_sandbox(request)).await
+    })
+    .await
 }
 
 pub(super) async fn remove(containerd: &Containerd, id: &str) -> Result<()> {

@@ -5,8 +5,12 @@ use super::{
     client::{REQUEST, call},
     convert,
 };
-use crate::{ContainerStats, Result, SandboxStats};
+use crate::{ContainerStats, Error, Result, SandboxStats};
+use futures::{StreamExt as _, stream};
 use k8s_cri::v1;
+
+/// Sandboxes measured at a time.
+const READERS: usize = 8;
 
 fn number(value: Option<v1::UInt64Value>) -> u64 {
     value.map_or(0, |value| value.value)
@@ -39,11 +43,27 @@ fn container(stats: v1::ContainerStats) -> Option<ContainerStats> {
     })
 }
 
+/// One call per sandbox: containerd 1.6 fails a list as a whole while any container of it comes or goes. What cannot be
+/// measured now is left out.
 pub(super) async fn sandboxes(containerd: &Containerd) -> Result<Vec<SandboxStats>> {
-    let request = v1::ListPodSandboxStatsRequest { filter: None };
-    let listed =
-        call("sandbox_stats", REQUEST, containerd.runtime.clone().list_pod_sandbox_stats(request)).await?;
-    Ok(listed.stats.into_iter().filter_map(sandbox).collect())
+    let state = Some(v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() });
+    let filter = Some(v1::PodSandboxFilter { state, ..Default::default() });
+    let request = v1::ListPodSandboxRequest { filter };
+    let listed = call("sandbox_stats", REQUEST, containerd.runtime.clone().list_pod_sandbox(request)).await?;
+    let measured = stream::iter(listed.items).map(|item| async move {
+        let request = v1::PodSandboxStatsRequest { pod_sandbox_id: item.id };
+        call("sandbox_stats", REQUEST, containerd.runtime.clone().pod_sandbox_stats(request)).await
+    });
+    let all: Vec<_> = measured.buffer_unordered(READERS).collect().await;
+    let mut stats = Vec::new();
+    for one in all {
+        match one {
+            Ok(said) => stats.extend(said.stats.and_then(sandbox)),
+            Err(Error::NotFound { .. } | Error::Failed { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(stats)
 }
 
 fn sandbox(stats: v1::PodSandboxStats) -> Option<SandboxStats> {

@@ -1,0 +1,91 @@
+//! Removing what a node left on the machine, by what the kernel shows, without containerd (N4).
+
+use super::{DaemonConfig, DaemonError, Result, cgroups, mounts, process, system};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// How long killed processes may take to go, and cgroups to become empty.
+const WITHIN: Duration = Duration::from_secs(20);
+/// Where shims of any containerd listen; the path is built into containerd.
+const SHIM_SOCKETS: &str = "/run/containerd/s";
+const TASKS: &str = "io.containerd.runtime.v2.task";
+
+/// Ends every process of the node and removes its mounts, network namespaces, cgroups, links and state directory. What
+/// is in [`DaemonConfig::root`] stays. May be called again and again, and whatever else has crashed before.
+pub fn sweep(config: &DaemonConfig) -> Result<()> {
+    end_processes(config)?;
+    if let Some(what) = cgroups::remove(&config.cgroup_parent, WITHIN) {
+        return Err(DaemonError::LeftOver { what, within: WITHIN });
+    }
+    mounts::remove_below(&[&config.state, &config.root, &config.shared])?;
+    config.links.iter().try_for_each(|link| remove_link(link))?;
+    shim_sockets(&config.state).iter().try_for_each(|socket| gone(fs::remove_file(socket), socket))?;
+    // Nothing is mounted in it any more, so nothing else's files are below.
+    gone(fs::remove_dir_all(&config.state), &config.state)
+}
+
+/// containerd first: it would start shims again, and clean up after them at the same time as this.
+fn end_processes(config: &DaemonConfig) -> Result<()> {
+    let containerd = process::containerd(&config.file()).into_iter();
+    for process in containerd.chain(process::shims(&config.socket())) {
+        let pid = process.pid();
+        if !process.kill_and_wait(WITHIN) {
+            return Err(DaemonError::LeftOver { what: format!("process {pid}"), within: WITHIN });
+        }
+    }
+    Ok(())
+}
+
+/// Sockets of the shims whose bundles are in the state directory.
+fn shim_sockets(state: &Path) -> Vec<PathBuf> {
+    let namespaces = fs::read_dir(state.join(TASKS)).into_iter().flatten().flatten();
+    let bundles =
+        namespaces.flat_map(|namespace| fs::read_dir(namespace.path()).into_iter().flatten().flatten());
+    let addresses = bundles.filter_map(|bundle| fs::read_to_string(bundle.path().join("address")).ok());
+    let paths = addresses.filter_map(|address| Some(PathBuf::from(address.strip_prefix("unix://")?)));
+    paths.filter(|path| path.starts_with(SHIM_SOCKETS)).collect()
+}
+
+fn remove_link(link: &str) -> Result<()> {
+    if !Path::new("/sys/class/net").join(link).exists() {
+        return Ok(());
+    }
+    let done = Command::new("ip").args(["link", "delete", link]).stdin(Stdio::null()).output();
+    let done = done.map_err(system(format!("delete link {link}")))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(system(format!("delete link {link}"))(io::Error::other(String::from_utf8_lossy(&done.stderr).trim())))
+}
+
+/// Makes the absence of what was to be removed no error.
+fn gone(result: io::Result<()>, path: &Path) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(system(format!("remove {}", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_of_own_shims_are_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let bundle = state.path().join(TASKS).join("k8s.io/abc");
+        fs::create_dir_all(&bundle).unwrap();
+        fs::write(bundle.join("address"), "unix:///run/containerd/s/0123").unwrap();
+        let other = state.path().join(TASKS).join("k8s.io/def");
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join("address"), "unix:///etc/passwd").unwrap();
+        assert_eq!(shim_sockets(state.path()), [PathBuf::from("/run/containerd/s/0123")]);
+        assert!(shim_sockets(Path::new("/nowhere")).is_empty());
+    }
+}
