@@ -139,7 +139,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// The file system of images.
     fn image_filesystem(&self) -> impl Future<Output = Result<FilesystemUsage>> + Send;
 
-    /// What happens to containers, as hints: some may be missing, and a state may be reported before it can be read. Ends
-    /// when the connection is lost; subscribe again, then list.
+    /// What happens to containers, as hints: some may be missing. An end is told once it can be read, or a second after
+    /// it in any case. The stream ends when the connection is lost; subscribe again, then list.
     fn events(&self) -> BoxStream<'static, Result<Event>>;
 }

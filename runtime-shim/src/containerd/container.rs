@@ -133,6 +133,8 @@ fn from_cri(item: v1::Container) -> Container {
 fn status_from_cri(status: v1::ContainerStatus, sandbox: String) -> ContainerStatus {
     let state = state(status.state());
     let metadata = status.metadata.unwrap_or_default();
+    let finished = convert::timestamp_if_any(status.finished_at);
+    let started = convert::timestamp_if_any(status.started_at);
     ContainerStatus {
         container: Container {
             id: status.id,
@@ -145,8 +147,9 @@ fn status_from_cri(status: v1::ContainerStatus, sandbox: String) -> ContainerSta
             labels: status.labels.into_iter().collect(),
             annotations: status.annotations.into_iter().collect(),
         },
-        started: convert::timestamp_if_any(status.started_at),
-        finished: convert::timestamp_if_any(status.finished_at),
+        // containerd notes the start when it hears of it: after the end of a container that ends at once.
+        started: started.map(|started| finished.map_or(started, |finished| started.min(finished))),
+        finished,
         exit_code: status.exit_code,
         reason: status.reason,
         message: status.message,

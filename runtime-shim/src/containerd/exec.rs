@@ -19,15 +19,18 @@ pub(super) async fn run(
     let request = v1::ExecSyncRequest {
         container_id: container.to_owned(),
         cmd: command.to_vec(),
-        // Only a last resort, so that nothing is left running when this process ends meanwhile: seconds are too coarse.
-        timeout: whole_seconds(timeout).saturating_add(1),
+        timeout: whole_seconds(timeout),
     };
+    let mut client = containerd.runtime.clone();
+    // containerd kills the command when its time is over, but not when the call is dropped: then it only loses the means
+    // to. So the call goes on by itself, until the command and all that hold its output are gone.
+    let call =
+        tokio::spawn(async move { tokio::time::timeout(timeout + REQUEST, client.exec_sync(request)).await });
     let expired = || Error::Timeout { operation: "exec", within: timeout };
-    // Dropping the call ends containerd's work on it, which kills the command.
-    match tokio::time::timeout(timeout, containerd.runtime.clone().exec_sync(request)).await {
-        Ok(Ok(response)) => Ok(output(response.into_inner())),
-        Ok(Err(status)) => Err(errors::from_status("exec", timeout, &status)),
-        Err(_) => Err(expired()),
+    match tokio::time::timeout(timeout, call).await {
+        Ok(Ok(Ok(Ok(response)))) => Ok(output(response.into_inner())),
+        Ok(Ok(Ok(Err(status)))) => Err(errors::from_status("exec", timeout, &status)),
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(expired()),
     }
 }
 

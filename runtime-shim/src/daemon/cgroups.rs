@@ -1,12 +1,14 @@
 //! The cgroups of a node: everything below its parent, in every hierarchy.
 
 use super::{
+    LOOK,
     mounts::{self, Mount},
     process,
 };
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,6 +32,8 @@ pub(super) fn remove(parent: &str, within: Duration) -> Option<String> {
         if started.elapsed() > within {
             return Some(left);
         }
+        // What was killed leaves its cgroup a moment after it has ended; the kernel tells nobody.
+        thread::sleep(LOOK);
     }
 }
 

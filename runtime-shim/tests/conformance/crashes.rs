@@ -131,8 +131,11 @@ async fn mounts_travel_between_agent_and_containers() {
     fs::create_dir_all(outer.join("later")).unwrap();
     mount("tmpfs", &volume, "tmpfs", MountFlags::empty(), None).unwrap();
     fs::write(volume.join("greeting"), "from the agent").unwrap();
-    let of = suite::pod(&setup);
+    let (both, mut of) = (node.config.shared.join("both"), suite::pod(&setup));
+    fs::create_dir_all(both.join("theirs")).unwrap();
+    of.security.privileged = true;
     let at = suite::start_with(&runtime, of, &["run"], |config| {
+        config.security.privileged = true;
         let to = |container_path: &str, host_path, propagation| Mount {
             container_path: container_path.into(),
             host_path,
@@ -142,21 +145,25 @@ async fn mounts_travel_between_agent_and_containers() {
         config.mounts = vec![
             to("/volume", volume.clone(), Propagation::Private),
             to("/outer", outer.clone(), Propagation::HostToContainer),
+            to("/both", both.clone(), Propagation::Bidirectional),
         ];
     })
     .await;
-    let read = async |path: &str| {
-        let command = suite::words(&["/program", "read", path]);
+    let run = async |line: &[&str]| {
+        let command = suite::words(&[&["/program"], line].concat());
         let output = runtime.exec(&at.container, &command, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(output.exit_code, 0, "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert_eq!(read("/volume/greeting").await, "from the agent");
+    assert_eq!(run(&["read", "/volume/greeting"]).await, "from the agent");
     mount("tmpfs", outer.join("later"), "tmpfs", MountFlags::empty(), None).unwrap();
     fs::write(outer.join("later/greeting"), "from later").unwrap();
-    assert_eq!(read("/outer/later/greeting").await, "from later");
-    let write = suite::words(&["/program", "write", "/volume/answer", "from the container"]);
-    runtime.exec(&at.container, &write, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(run(&["read", "/outer/later/greeting"]).await, "from later");
+    run(&["write", "/volume/answer", "from the container"]).await;
     assert_eq!(fs::read_to_string(volume.join("answer")).unwrap(), "from the container");
+    run(&["mount", "/both/theirs"]).await;
+    run(&["write", "/both/theirs/answer", "from below"]).await;
+    assert_eq!(fs::read_to_string(both.join("theirs/answer")).unwrap(), "from below");
     suite::remove(&runtime, &at).await;
     node.stop().await;
 }

@@ -85,8 +85,10 @@ impl Node {
 
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
+        let sockets = shim_sockets(&self.config.state);
         Daemon::stop(self.config.clone()).await.unwrap();
         assert_eq!(left_over(&self.config), Vec::<String>::new());
+        assert!(sockets.iter().all(|socket| !socket.exists()), "{sockets:?}");
     }
 }
 
@@ -106,6 +108,17 @@ impl Drop for Node {
             result.unwrap();
         }
     }
+}
+
+/// Where the shims of running pods listen.
+fn shim_sockets(state: &Path) -> Vec<PathBuf> {
+    let bundles = fs::read_dir(state.join("io.containerd.runtime.v2.task/k8s.io")).into_iter().flatten();
+    let addresses =
+        bundles.flatten().filter_map(|bundle| fs::read_to_string(bundle.path().join("address")).ok());
+    let paths: Vec<PathBuf> =
+        addresses.map(|address| address.trim_start_matches("unix://").to_owned().into()).collect();
+    assert!(paths.iter().all(|path| path.exists()), "{paths:?}");
+    paths
 }
 
 /// What a node has on the machine.

@@ -1,7 +1,15 @@
 //! The program in the tests' images. It understands the words of the fake's containers, and some more for commands:
-//! `read PATH`, `link PATH` (where it leads), `write PATH TEXT`, `complain TEXT` (to standard error), `ids`.
+//! `mount PATH` (a tmpfs), `read PATH`, `link PATH` (where it leads), `write PATH TEXT`, `complain TEXT` (to standard error), `ids`.
 
-use std::{env, fs, io::Write as _, process::exit, thread, time::Duration};
+use std::{
+    env,
+    ffi::{CString, c_char, c_ulong, c_void},
+    fs,
+    io::Write as _,
+    process::exit,
+    ptr, thread,
+    time::Duration,
+};
 
 const SIGTERM: i32 = 15;
 const SIG_IGN: usize = 1;
@@ -10,6 +18,13 @@ unsafe extern "C" {
     fn signal(number: i32, handler: usize) -> usize;
     fn getuid() -> u32;
     fn getgid() -> u32;
+    fn mount(
+        source: *const c_char,
+        target: *const c_char,
+        kind: *const c_char,
+        flags: c_ulong,
+        data: *const c_void,
+    ) -> i32;
     fn _exit(code: i32) -> !;
 }
 
@@ -42,6 +57,11 @@ fn main() {
         ["say", text] => println!("{text}"),
         ["complain", text] => eprintln!("{text}"),
         ["read", path] => std::io::stdout().write_all(&fs::read(path).unwrap()).unwrap(),
+        ["mount", path] => {
+            let (kind, path) = (c"tmpfs".as_ptr(), CString::new(*path).unwrap());
+            // SAFETY: all pointers are to strings that outlive the call, or null, which stands for no data.
+            assert_eq!(unsafe { mount(kind, path.as_ptr(), kind, 0, ptr::null()) }, 0);
+        }
         ["link", path] => println!("{}", fs::read_link(path).unwrap().display()),
         ["write", path, text] => fs::write(path, text).unwrap(),
         // SAFETY: these calls cannot fail.

@@ -4,8 +4,8 @@ use super::{
     PATIENCE, Setup, Started, container, exited, has_said, image, pod, remove, start, start_with, words,
 };
 use futures::FutureExt as _;
-use proa_runtime_shim::{ContainerConfig, LinuxResources, NamespaceMode, Runtime, SandboxConfig};
-use std::fs;
+use proa_runtime_shim::{ContainerConfig, Error, LinuxResources, NamespaceMode, Runtime, SandboxConfig};
+use std::{fs, time::Duration};
 
 pub(crate) async fn run<R: Runtime>(runtime: R, setup: &Setup) {
     // Boxed, because together they are too large for a test's stack.
@@ -16,6 +16,7 @@ pub(crate) async fn run<R: Runtime>(runtime: R, setup: &Setup) {
         limits_change_in_place(&runtime, setup).boxed(),
         a_rotated_log_is_opened_anew(&runtime, setup).boxed(),
         containers_join_anothers_processes(&runtime, setup).boxed(),
+        a_command_that_takes_too_long_is_killed(&runtime, setup).boxed(),
         other_runtimes_can_be_asked_for(&runtime, setup).boxed(),
     ])
     .await;
@@ -121,6 +122,21 @@ async fn containers_join_anothers_processes<R: Runtime>(runtime: &R, setup: &Set
     runtime.start_container(&id).await.unwrap();
     let status = exited(runtime, &id).await;
     assert!(fs::read_to_string(status.log_path).unwrap().contains("/program\0run"));
+    remove(runtime, &at).await;
+}
+
+async fn a_command_that_takes_too_long_is_killed<R: Runtime>(runtime: &R, setup: &Setup) {
+    let at = start(runtime, setup, &["run"]).await;
+    let command = words(&["/program", "stubborn"]);
+    let hanging = runtime.exec(&at.container, &command, Duration::from_millis(500)).await;
+    assert!(matches!(hanging, Err(Error::Timeout { .. })), "{hanging:?}");
+    let is_alone = async || {
+        let stats = runtime.sandbox_stats().await.unwrap();
+        // The container and the sandbox.
+        stats.iter().any(|stats| stats.id == at.sandbox && stats.processes == 2)
+    };
+    let killed = async { while !is_alone().await {} };
+    tokio::time::timeout(PATIENCE, killed).await.expect("the command is killed");
     remove(runtime, &at).await;
 }
 
