@@ -130,10 +130,12 @@ pub struct LoadBalancerStatus {
 
 /// One address of a load balancer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Ingress {
     /// Address.
     pub ip: Box<str>,
+    /// `VIP` when traffic arrives with this address as its destination, `Proxy` when not.
+    pub ip_mode: Option<Box<str>>,
     /// Host name.
     pub hostname: Box<str>,
 }
