@@ -7,6 +7,7 @@
 //! Upstream: `k8s.io/cri-api` v1.
 
 pub mod archive;
+pub mod cni;
 pub mod config;
 pub mod containerd;
 pub mod daemon;
