@@ -3,16 +3,16 @@
 //! Owns: the slices labelled as managed by it and the `Endpoints` of the same name, for every service with a selector.
 //! Guarantees: a change of a pod wakes only the services that select it, and only if it changes what they publish; a
 //! slice is written only if it differs, and holds at most 100 endpoints. `Endpoints` whose service is gone are deleted
-//! (`plan::leftover`). Deliberately absent, so far: copying hand-made `Endpoints` into slices, topology hints (without
-//! them traffic goes everywhere, which `trafficDistribution` allows).
-//! Upstream: pkg/controller/{endpointslice,endpoint}, endpointslice module (reconciler.go, utils.go).
+//! (`plan::leftover`); those that someone keeps by hand are copied into slices (`plan::mirror`). Deliberately absent, so
+//! far: topology hints (without them traffic goes everywhere, which `trafficDistribution` allows).
+//! Upstream: pkg/controller/{endpointslice,endpointslicemirroring,endpoint}, endpointslice module (reconciler.go, utils.go).
 
 pub mod build;
 pub mod observe;
 pub mod plan;
 
 use observe::{EndpointsView, Observed};
-use plan::leftover::LeftoverOperator;
+use plan::{leftover::LeftoverOperator, mirror::MirrorOperator};
 use proa_kit::{
     Change, Client, Error, Filter, Index, Key, Operator, Plan, Reader, RunConfig, Timestamp, Typed, View,
     Watch, Write,
@@ -92,8 +92,10 @@ fn same_name(change: &Change<EndpointsView>, _reader: &Reader, wake: &mut dyn Fn
 /// RBAC rules that follow from its declared watches and writes.
 pub fn rules() -> Value {
     let mut rules = operator_rules(&ServiceOperator);
-    if let (Value::Array(rules), Value::Array(more)) = (&mut rules, operator_rules(&LeftoverOperator)) {
-        rules.extend(more);
+    for more in [operator_rules(&LeftoverOperator), operator_rules(&MirrorOperator)] {
+        if let (Value::Array(rules), Value::Array(more)) = (&mut rules, more) {
+            rules.extend(more);
+        }
     }
     rules
 }
@@ -101,5 +103,6 @@ pub fn rules() -> Value {
 /// Runs it until shutdown.
 pub async fn run(client: Client, config: RunConfig) {
     let leftover = proa_kit::run(LeftoverOperator, client.clone(), config.clone());
-    futures::join!(proa_kit::run(ServiceOperator, client, config), leftover);
+    let mirror = proa_kit::run(MirrorOperator, client.clone(), config.clone());
+    futures::join!(proa_kit::run(ServiceOperator, client, config), leftover, mirror);
 }

@@ -116,7 +116,7 @@ pub const SERVICE: Index<EndpointSliceView> = Index {
     },
 };
 
-fn place(namespace: &str, key: &str, value: &str) -> String {
+pub(crate) fn place(namespace: &str, key: &str, value: &str) -> String {
     let mut place = String::with_capacity(namespace.len() + key.len() + value.len() + 2);
     place.push_str(namespace);
     place.push('\n');

@@ -2,6 +2,7 @@
 
 pub mod endpoints;
 pub mod leftover;
+pub mod mirror;
 pub mod slices;
 
 use crate::observe::Observed;

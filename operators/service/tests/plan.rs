@@ -2,11 +2,14 @@
 
 use proa_kit::{
     testing::golden::{self, Case},
-    views::{EndpointSliceView, PodView},
+    views::{EndpointSliceView, PodView, ServiceView},
 };
 use proa_operator_service::{
     observe::{EndpointsView, Observed},
-    plan::plan,
+    plan::{
+        mirror::{self, Mirrored},
+        plan,
+    },
 };
 
 fn observed(case: &Case) -> Observed {
@@ -16,6 +19,17 @@ fn observed(case: &Case) -> Observed {
         slices: case.observed::<Vec<EndpointSliceView>>("slices").into_iter().map(Into::into).collect(),
         endpoints: case.observed.get("endpoints").map(|_| case.observed::<EndpointsView>("endpoints").into()),
     }
+}
+
+#[test]
+fn mirrors_match_the_golden_cases() {
+    golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden/mirror", |case| {
+        let observed = Mirrored {
+            service: case.observed.get("service").map(|_| case.observed::<ServiceView>("service").into()),
+            slices: case.observed::<Vec<EndpointSliceView>>("slices").into_iter().map(Into::into).collect(),
+        };
+        mirror::plan(&case.object(), &observed)
+    });
 }
 
 #[test]

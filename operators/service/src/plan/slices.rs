@@ -228,7 +228,7 @@ fn create(
 }
 
 /// A dash makes names readable, unless the service's name leaves no room for it.
-fn prefix(service: &str) -> String {
+pub(super) fn prefix(service: &str) -> String {
     if service.len() < 63 { format!("{service}-") } else { service.to_owned() }
 }
 
