@@ -6,6 +6,12 @@
 //! what was set up (sandboxes, mounts, network, cgroups) is found again and removed when its pod is gone.
 //! Upstream: `pkg/kubelet`.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
+mod logs;
+#[expect(dead_code, reason = "wired with the agent")]
+mod server;
+mod stats;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
