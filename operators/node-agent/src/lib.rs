@@ -11,6 +11,16 @@ mod logs;
 #[expect(dead_code, reason = "wired with the agent")]
 mod server;
 mod stats;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
+mod build;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
+mod env;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
+mod sources;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
+mod supported;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
+mod volumes;
 
 use std::{
     net::{IpAddr, SocketAddr},
