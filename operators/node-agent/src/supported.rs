@@ -35,8 +35,8 @@ pub(crate) fn container_refusal(container: &Container, at: &str, facts: &NodeFac
     if resources.and_then(|resources| resources.claims.as_ref()).is_some_and(|claims| !claims.is_empty()) {
         return Some(format!("{at}.resources.claims: this node has no devices to claim"));
     }
-    let limits = resources.and_then(|resources| resources.limits.as_ref()).into_iter().flatten();
-    for (name, _) in limits.filter(|(name, _)| name.starts_with("hugepages-")) {
+    let mut limits = resources.and_then(|resources| resources.limits.as_ref()).into_iter().flatten();
+    if let Some((name, _)) = limits.find(|(name, _)| name.starts_with("hugepages-")) {
         return Some(format!("{at}.resources.limits[{name}]: this node has no huge pages"));
     }
     if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {

@@ -25,7 +25,7 @@ impl Default for Delays {
 
 /// What a simulated pod's containers do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// They end with this code; they run for ever when there is none.
     pub exits: Option<i32>,
     /// They never become ready.
@@ -34,7 +34,7 @@ pub struct Behaviour {
 
 /// State of a pod's containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Not running yet.
     Starting,
     /// Running since.
@@ -57,7 +57,7 @@ pub enum State {
 
 /// A state, and how long it lasts; none when it lasts until somebody acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// The state.
     pub state: State,
     /// Time to the next one.
@@ -66,14 +66,14 @@ pub struct Observed {
 
 /// A runtime without containers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Simulated {
+pub(crate) struct Simulated {
     /// How long things take.
     pub delays: Delays,
 }
 
 impl Simulated {
     /// State at `now` of the containers of a pod that the node took over at `accepted`.
-    pub fn observe(&self, accepted: Timestamp, behaviour: Behaviour, now: Timestamp) -> Observed {
+    pub(crate) fn observe(&self, accepted: Timestamp, behaviour: Behaviour, now: Timestamp) -> Observed {
         let since = after(accepted, self.delays.start);
         if now < since {
             return Observed { state: State::Starting, lasts: until(now, since) };
@@ -93,7 +93,7 @@ impl Simulated {
     }
 
     /// How much longer a pod needs to stop that was asked to at `asked`; none when it is gone.
-    pub fn stopping(&self, asked: Timestamp, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn stopping(&self, asked: Timestamp, now: Timestamp) -> Option<Duration> {
         until(now, after(asked, self.delays.stop))
     }
 }

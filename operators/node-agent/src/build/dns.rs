@@ -135,6 +135,7 @@ fn without_dot(name: &str) -> &str {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases read better without borrows")]
 mod tests {
     use super::*;
     use crate::build::tests::config;

@@ -95,6 +95,7 @@ fn append_aliases(text: &mut String, aliases: &[HostAlias]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases read better without borrows")]
 mod tests {
     use super::*;
     use serde_json::{Value, json};

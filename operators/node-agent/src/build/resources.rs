@@ -236,6 +236,7 @@ pub(crate) fn is_critical(pod: &Pod) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases read better without borrows")]
 mod tests {
     use super::*;
     use crate::build::containers;

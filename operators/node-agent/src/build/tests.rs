@@ -1,5 +1,7 @@
 //! Golden cases: a pod and what the runtime is given for it.
 
+#![expect(clippy::needless_pass_by_value, reason = "cases read better without borrows")]
+
 use super::*;
 use crate::ServerConfig;
 use k8s_openapi::api::core::v1::Pod;

@@ -1,5 +1,7 @@
 //! What is refused, and by what name.
 
+#![expect(clippy::needless_pass_by_value, reason = "cases read better without borrows")]
+
 use super::*;
 use serde_json::{Value, json};
 
