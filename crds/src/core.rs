@@ -12,7 +12,7 @@ pub(crate) mod service;
 pub(crate) mod service_account;
 
 use proa_meta::Gvk;
-use proa_registry::kind::KindDef;
+use proa_registry::kind::{KindDef, SubresourceDef};
 use proa_schema::SchemaRef;
 
 /// Name and schema of a kind of the group.
@@ -23,6 +23,18 @@ fn named(kind: &'static str) -> (Gvk, SchemaRef) {
 fn namespaced(kind: &'static str, resource: &'static str) -> KindDef {
     let (gvk, schema) = named(kind);
     KindDef::namespaced(gvk, resource, schema)
+}
+
+/// What passes requests on to what an object of the kind stands for.
+fn proxy(kind: &'static str) -> SubresourceDef {
+    let options = format!("{kind}ProxyOptions");
+    SubresourceDef {
+        name: "proxy",
+        schema: crate::facts::schema(&format!("io.k8s.api.core.v1.{options}")),
+        gvk: Gvk::new("", "v1", options),
+        verbs: &["create", "delete", "get", "patch", "update"],
+        paths: true,
+    }
 }
 
 fn cluster(kind: &'static str, resource: &'static str) -> KindDef {

@@ -1,7 +1,8 @@
 //! The cluster's keys and certificates.
 //!
 //! Owns `DATA/pki`: one authority for serving and client certificates, one for front proxies, the serving certificate,
-//! the administrator's and the front proxy's client certificates, and the key that signs service account tokens.
+//! the client certificates of the administrator, of the front proxy and of the API server towards node agents, and the
+//! key that signs service account tokens.
 //! Invariants: nothing that is valid is made anew; a certificate is renewed 30 days before it ends, when its names
 //! change or when its authority changes; files appear whole and are readable by their owner only. Deliberately absent:
 //! certificate signing requests, rotation of authorities. Names follow kubeadm's `/etc/kubernetes/pki`.
@@ -18,6 +19,7 @@ use authority::{Authority, Issued, Profile};
 use proa_edge::Identity;
 use proa_meta::identity::MASTERS;
 use proa_policy::tokens::SigningKey;
+use proa_relay::RelayConfig;
 use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
@@ -27,6 +29,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// Name of the API server towards node agents.
+const AGENTS_CLIENT: &str = "kube-apiserver-kubelet-client";
 /// Name of the administrator.
 const ADMIN: &str = "kubernetes-admin";
 const DAY: Duration = Duration::from_hours(24);
@@ -122,6 +126,18 @@ impl Pki {
     pub(crate) fn serving(&self) -> Result<Identity> {
         let serving = self.serving.as_ref().context("the serving certificate was not loaded")?;
         Ok(Identity::from_pem(serving.certificate.as_bytes(), serving.key.as_bytes())?)
+    }
+
+    /// How the API server reaches node agents: with a client certificate of its own, trusting those that the cluster's
+    /// authority has signed. To be called inside the runtime that drives the connections.
+    ///
+    /// # Errors
+    /// The certificate cannot be made, or a file cannot be written.
+    pub(crate) fn relay(&self) -> Result<RelayConfig> {
+        let profile = Profile::client(AGENTS_CLIENT, &[MASTERS.to_owned()]);
+        let name = "apiserver-kubelet-client";
+        let issued = load_or_issue(&self.dir, name, &self.authority, &profile, SystemTime::now())?;
+        Ok(RelayConfig::new(issued.certificate, issued.key, Some(self.authority.pem().to_owned())))
     }
 
     /// Who signs client certificates.

@@ -108,6 +108,7 @@ fn core_settings(
         issuer: format!("https://kubernetes.default.svc.{}", settings.domain),
         operators: roles,
         event_ttl: Some(args.event_ttl),
+        relay: Some(pki.relay()?),
     })
 }
 

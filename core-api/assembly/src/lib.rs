@@ -12,7 +12,8 @@ use proa_registry::{
     claims::Space,
     registry::{Config, Plugins},
 };
-use proa_server::{Api, ApiConfig};
+use proa_relay::{RelayConfig, RelayError};
+use proa_server::{Api, ApiConfig, connect::Connectors};
 use proa_store::{Engine, Local, OpenError, Options, Store};
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,8 @@ pub struct Settings {
     pub operators: Vec<(String, serde_json::Value)>,
     /// How long events are kept, in seconds; none: as upstream.
     pub event_ttl: Option<u64>,
+    /// How requests are passed on to node agents, pods and services; none: they are not.
+    pub relay: Option<RelayConfig>,
 }
 
 /// Why a core did not start.
@@ -55,6 +58,9 @@ pub enum StartError {
     /// The cluster's own objects cannot be written.
     #[error("write the cluster's own objects")]
     Bootstrap(#[source] ApiError),
+    /// The certificates towards node agents cannot be used.
+    #[error("prepare connections to node agents")]
+    Relay(#[source] RelayError),
 }
 
 /// A running core.
@@ -71,8 +77,8 @@ impl Core {
     /// Opens the store, serves what it holds and brings the cluster's own objects into being.
     ///
     /// # Errors
-    /// The store is damaged or in use, or a bootstrap object cannot be written.
-    pub async fn start<E: Engine + 'static>(engine: E, settings: Settings) -> Result<Self, StartError> {
+    /// The store is damaged or in use, a bootstrap object cannot be written, or a certificate cannot be used.
+    pub async fn start<E: Engine + 'static>(engine: E, mut settings: Settings) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let registry = Registry::new(config(&settings), catalogue(settings.event_ttl));
         let store = Local::open(engine, registry.clone(), Options::default()).map_err(StartError::Store)?;
@@ -101,7 +107,13 @@ impl Core {
             runtime.spawn(registry.clone().run_expiry()),
             runtime.spawn(proa_policy::aggregation::run(registry.clone())),
         ];
+        let connectors = match settings.relay.take() {
+            None => Connectors::default(),
+            Some(relay) => proa_relay::connectors(registry.clone(), authorizer.clone(), relay)
+                .map_err(StartError::Relay)?,
+        };
         let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
+        config.connectors = connectors;
         config.authenticators = authenticators;
         config.docs = Arc::new(docs::Catalogue);
         config.public_address =

@@ -1,19 +1,24 @@
 //! One request and its answer, between actix's types and the core's.
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpRequest, HttpResponse,
     body::{BodyStream, BoxBody, SizedStream},
-    http::{StatusCode as Status, header as header02},
+    dev::RequestHead,
+    http::{
+        StatusCode as Status, Version,
+        header::{self as header02, HeaderName as Name, HeaderValue as HeaderText},
+    },
     web,
 };
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use proa_meta::ApiError;
-use proa_server::{Api, Body, Caller, Peer, Request, Response};
+use proa_server::{Api, Body, Caller, Peer, Request, Response, Switch};
 use tokio::sync::watch;
 
 /// What every worker holds.
+#[derive(Clone)]
 pub(crate) struct Carrier {
     pub(crate) api: Api,
     /// True once streams must end.
@@ -36,7 +41,13 @@ pub(crate) async fn carry(
         Err(Unread::TooLarge) => return too_large(limit),
         Err(Unread::Broken) => return HttpResponse::BadRequest().finish(),
     };
-    let Some(request) = translate(&request, body, peer) else {
+    let head = request.head();
+    let switch = match head.version {
+        // What offers an upgrade here is not a WebSocket, and comes too late to be handed the connection.
+        Version::HTTP_11 if !head.upgrade() => Switch::NotAsked,
+        _ => Switch::Impossible,
+    };
+    let Some(request) = translate(head, body, peer, switch) else {
         return HttpResponse::BadRequest().finish();
     };
     let response = carrier.api.call(request).await;
@@ -85,28 +96,35 @@ fn too_large(limit: usize) -> HttpResponse {
         .body(error.to_status().to_string())
 }
 
-fn translate(request: &HttpRequest, body: Bytes, peer: Peer) -> Option<Request> {
-    let target = request.head().uri.path_and_query().map_or("/", |p| p.as_str());
-    let mut headers = HeaderMap::with_capacity(request.headers().len());
-    for (name, value) in request.headers() {
+/// The request in the core's types; none when its target or a header is malformed.
+pub(crate) fn translate(head: &RequestHead, body: Bytes, peer: Peer, switch: Switch) -> Option<Request> {
+    let target = head.uri.path_and_query().map_or("/", |p| p.as_str());
+    let mut headers = HeaderMap::with_capacity(head.headers().len());
+    for (name, value) in head.headers() {
         let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
         headers.append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
     }
     Some(Request {
-        method: Method::from_bytes(request.method().as_str().as_bytes()).ok()?,
+        method: Method::from_bytes(head.method.as_str().as_bytes()).ok()?,
         uri: Uri::try_from(target).ok()?,
         headers,
         body,
         caller: Caller::Network(peer),
+        switch,
     })
 }
 
-fn answer(response: Response, stopped: watch::Receiver<bool>) -> HttpResponse {
+/// An answer that is not an upgrade.
+pub(crate) fn answer(response: Response, stopped: watch::Receiver<bool>) -> HttpResponse {
     let Response { status, headers, body } = response;
     let status = Status::from_u16(status.as_u16()).unwrap_or(Status::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
-    copy_headers(&headers, &mut builder);
+    copy_headers(&headers, |name, value| {
+        builder.append_header((name, value));
+    });
     match body {
+        // The core gives it to those only who can switch.
+        Body::Upgrade(_) => HttpResponse::InternalServerError().finish(),
         Body::Whole(bytes) => builder.body(bytes),
         Body::Chunks(chunks) => {
             let size: usize = chunks.iter().map(Bytes::len).sum();
@@ -124,9 +142,14 @@ fn answer(response: Response, stopped: watch::Receiver<bool>) -> HttpResponse {
     }
 }
 
-fn copy_headers(headers: &HeaderMap, builder: &mut HttpResponseBuilder) {
+/// Calls `put` with each header in actix' types.
+pub(crate) fn copy_headers(headers: &HeaderMap, mut put: impl FnMut(Name, HeaderText)) {
     for (name, value) in headers {
-        builder.append_header((name.as_str(), value.as_bytes()));
+        let name = Name::from_bytes(name.as_str().as_bytes());
+        // Both libraries allow the same bytes.
+        if let (Ok(name), Ok(value)) = (name, HeaderText::from_bytes(value.as_bytes())) {
+            put(name, value);
+        }
     }
 }
 

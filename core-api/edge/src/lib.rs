@@ -1,15 +1,16 @@
 //! The edge: a listener with TLS that carries requests to [`proa_server::Api`]. The only crate that names actix.
 //!
 //! Owns: TLS and client certificates, HTTP/1.1 and HTTP/2, the bound on bodies, the translation between actix's
-//! `http` 0.2 and the core's `http` 1, streaming with one flush per piece, graceful shutdown. Invariants: a request's
-//! body is bounded before the core sees it; a connection that breaks drops its streams, which ends their watches.
-//! Deliberately absent: any meaning of a request. WebSocket and SPDY upgrades arrive with exec: `acceptor` is the
-//! place, for actix itself hands on raw streams only for `Upgrade: websocket`, so a service before its HTTP
-//! dispatcher has to take SPDY connections out.
+//! `http` 0.2 and the core's `http` 1, streaming with one flush per piece, connections that leave HTTP, graceful
+//! shutdown. Invariants: a request's body is bounded before the core sees it; a connection that breaks drops its
+//! streams, which ends their watches. Deliberately absent: any meaning of a request, and what is spoken on a connection
+//! that has left HTTP.
 
 mod acceptor;
+mod connection;
 mod exchange;
 mod tls;
+mod upgrade;
 
 pub use tls::{Identity, TlsError, certificates_from_pem};
 
@@ -61,7 +62,7 @@ pub enum EdgeError {
 pub struct Running {
     addr: SocketAddr,
     api: Api,
-    server: actix_web::dev::ServerHandle,
+    server: actix_server::ServerHandle,
     stopping: watch::Sender<bool>,
     thread: thread::JoinHandle<()>,
 }
@@ -71,7 +72,7 @@ impl Running {
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
-    /// Reports not ready, ends watches, lets requests finish, closes. Blocks until the thread has ended.
+    /// Reports not ready, ends watches and tunnels, lets requests finish, closes. Blocks until the thread has ended.
     pub fn stop(self) {
         self.api.health().stop();
         self.stopping.send_replace(true);
@@ -89,14 +90,15 @@ impl Running {
 /// The certificates cannot be used or the address is taken.
 pub fn serve(config: EdgeConfig) -> Result<Running, EdgeError> {
     let EdgeConfig { address, tls, client_ca, api, workers } = config;
-    let tls = tls::server_config(tls, client_ca)?;
+    let tls = tls::acceptor(tls, client_ca)?;
     let (stopping, stopped) = watch::channel(false);
     let (ready, started) = mpsc::channel();
     let served = api.clone();
     let thread = thread::Builder::new()
         .name("edge".to_owned())
         .spawn(move || {
-            let listener = acceptor::Listener { address, tls, api: served, stopped, workers };
+            let carrier = exchange::Carrier { api: served, stopped };
+            let listener = acceptor::Listener { address, tls, carrier, workers };
             let failed = ready.clone();
             let run = listener.run(move |addr, handle| {
                 let _ = ready.send(Ok((addr, handle)));

@@ -8,6 +8,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
 
 /// A certificate chain and its key.
 #[derive(Debug)]
@@ -61,10 +62,11 @@ pub fn certificates_from_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>
     if found.is_empty() { Err(pem("there is none".to_owned())) } else { Ok(found) }
 }
 
-pub(crate) fn server_config(
+/// What accepts connections: HTTP/2 is preferred, client certificates are optional.
+pub(crate) fn acceptor(
     identity: Identity,
     client_ca: Vec<CertificateDer<'static>>,
-) -> Result<ServerConfig, TlsError> {
+) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -82,5 +84,8 @@ pub(crate) fn server_config(
             .map_err(|e| TlsError::ClientCa(e.to_string()))?;
         builder.with_client_cert_verifier(verifier)
     };
-    builder.with_single_cert(identity.certificates, identity.key).map_err(TlsError::Serving)
+    let mut config =
+        builder.with_single_cert(identity.certificates, identity.key).map_err(TlsError::Serving)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config).into())
 }

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use proa_meta::{ApiError, User, identity};
-use proa_server::{Api, Body, Caller, Request};
+use proa_server::{Api, Body, Caller, Request, Switch};
 use std::sync::Arc;
 
 /// A client that acts as `user`. To be called inside the tokio runtime that its requests will run on.
@@ -22,8 +22,9 @@ pub fn client(api: &Api, user: User) -> kube::Client {
             let (parts, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
             let http::request::Parts { method, uri, headers, .. } = parts;
-            let response =
-                api.call(Request { method, uri, headers, body, caller: Caller::InProcess(user) }).await;
+            let caller = Caller::InProcess(user);
+            let request = Request { method, uri, headers, body, caller, switch: Switch::Impossible };
+            let response = api.call(request).await;
             let mut answer = http::Response::new(carried(response.body));
             *answer.status_mut() = response.status;
             *answer.headers_mut() = response.headers;
@@ -49,6 +50,8 @@ fn carried(
         Body::Whole(bytes) => Either::Left(Full::new(bytes)),
         Body::Chunks(chunks) => frames(stream::iter(chunks.into_iter().map(Ok)).boxed()),
         Body::Stream(pieces) => frames(pieces),
+        // Never the answer to a request that cannot switch.
+        Body::Upgrade(_) => Either::Left(Full::default()),
     }
 }
 

@@ -332,6 +332,8 @@ pub struct SubresourceDef {
     pub schema: SchemaRef,
     /// Verbs, such as `create`.
     pub verbs: &'static [&'static str],
+    /// Paths below it are its own, with whatever method (proxies).
+    pub paths: bool,
 }
 
 /// Converts between this version and the stored form, in place.

@@ -3,9 +3,9 @@
 //! Owns: [`Request`], [`Response`], [`Api`] and what it is built from. Invariants: [`Api::call`] answers every request,
 //! whatever it holds, with a response (a panic becomes a 500 `Status`); its future is `Send`; dropping a response's
 //! stream ends what feeds it; [`Caller::InProcess`] can only be built by code of the same process, never by a header.
-//! Deliberately absent: sockets, TLS, any HTTP library (the `http` crate is vocabulary only), connection upgrades
-//! (a further `Body` variant when exec arrives). Nothing here spawns on the calling thread's runtime: callers may be
-//! current-thread runtimes, so background work goes to [`ApiConfig::runtime`].
+//! Deliberately absent: sockets, TLS, any HTTP library (the `http` crate is vocabulary only). Nothing here spawns on
+//! the calling thread's runtime: callers may be current-thread runtimes, so background work goes to
+//! [`ApiConfig::runtime`].
 
 use crate::{
     authn::Authenticator,
@@ -15,6 +15,7 @@ use crate::{
     health::Health,
     metrics::Metrics,
     openapi::{self, SchemaDocs},
+    upgrade::{Switch, Tunnel},
     version::VersionInfo,
 };
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub struct Request {
     pub body: Bytes,
     /// Where it comes from.
     pub caller: Caller,
+    /// Whether [`Body::Upgrade`] is a possible answer.
+    pub switch: Switch,
 }
 
 /// Who is asking, as far as the transport knows.
@@ -88,7 +91,7 @@ impl Peer {
 pub struct Response {
     /// HTTP status.
     pub status: StatusCode,
-    /// Headers; no content length, whoever carries it knows the framing.
+    /// Headers; a content length only where the body is a stream of known length, else whoever carries it knows.
     pub headers: HeaderMap,
     /// Body.
     pub body: Body,
@@ -102,6 +105,9 @@ pub enum Body {
     Chunks(Vec<Bytes>),
     /// What comes over time (watches). Each item is to be sent at once; dropping it ends the watch.
     Stream(BoxStream<'static, Result<Bytes, ApiError>>),
+    /// Nothing: the status is 101, and the connection belongs to the tunnel as soon as the head is sent. Only for
+    /// requests whose `switch` is [`Switch::Offered`].
+    Upgrade(Tunnel),
 }
 
 impl std::fmt::Debug for Body {
@@ -110,6 +116,7 @@ impl std::fmt::Debug for Body {
             Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
             Self::Chunks(chunks) => write!(f, "Chunks({})", chunks.len()),
             Self::Stream(_) => f.write_str("Stream"),
+            Self::Upgrade(_) => f.write_str("Upgrade"),
         }
     }
 }
@@ -119,12 +126,12 @@ impl Body {
     pub const fn empty() -> Self {
         Self::Whole(Bytes::new())
     }
-    /// Bytes of a body that is not a stream; `None` for a stream.
+    /// Bytes of a body that is not a stream; `None` for a stream and for an upgrade.
     pub fn size(&self) -> Option<usize> {
         match self {
             Self::Whole(bytes) => Some(bytes.len()),
             Self::Chunks(chunks) => Some(chunks.iter().map(Bytes::len).sum()),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Upgrade(_) => None,
         }
     }
 }

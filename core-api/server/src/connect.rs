@@ -1,14 +1,16 @@
-//! Subresources that answer with something other than an object: logs, proxies, and upgrades later.
+//! Subresources that answer with something other than an object: logs, proxies, connections that leave HTTP.
 //!
 //! Owns the table of them. A connector runs after authorization like every handler and gets the request as it came.
 //! Upstream: apiserver `pkg/registry/rest` `Connecter`, `ResourceStreamer`.
 
 use crate::{
     api::{Request, Response},
+    filters,
     request_info::RequestInfo,
 };
 use futures::future::BoxFuture;
 use proa_meta::{ApiResult, User};
+use proa_registry::Attributes;
 use std::{collections::HashMap, sync::Arc};
 
 /// A request for a connector.
@@ -19,6 +21,13 @@ pub struct ConnectRequest {
     pub info: RequestInfo,
     /// Who asks.
     pub user: Arc<User>,
+}
+
+impl ConnectRequest {
+    /// The question that was asked of the authorizer.
+    pub fn attributes(&self) -> Attributes {
+        filters::authz::attributes(&self.info, &self.user)
+    }
 }
 
 /// Answers one subresource.

@@ -27,10 +27,10 @@ pub(crate) async fn answer(
     user: Arc<User>,
     trace: &mut Trace,
 ) -> ApiResult<Response> {
-    if request.method == Method::HEAD {
-        request.method = Method::GET;
-    }
     if !info.is_resource {
+        if request.method == Method::HEAD {
+            request.method = Method::GET;
+        }
         trace.is_served(Labels::default());
         return documents::answer(server, request, &info, query);
     }

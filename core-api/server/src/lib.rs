@@ -17,11 +17,13 @@ mod metrics;
 mod negotiate;
 pub mod openapi;
 mod options;
-mod query;
+pub mod query;
 pub mod request_info;
 mod respond;
+pub mod upgrade;
 pub mod version;
 
 pub use api::{Api, ApiConfig, Body, Caller, Document, Limits, Peer, Request, Response};
 pub use authn::{Authenticator, Bearer, ClientCertificate, TokenVerifier};
 pub use openapi::{OpenApi, SchemaDocs};
+pub use upgrade::{Switch, Tunnel};

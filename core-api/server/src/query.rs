@@ -8,11 +8,11 @@ use std::borrow::Cow;
 
 /// Decoded parameters in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
     /// Pairs that are not valid percent-encoding or hold a semicolon are left out, as Go does.
-    pub(crate) fn parse(raw: Option<&'a str>) -> Self {
+    pub fn parse(raw: Option<&'a str>) -> Self {
         let Some(raw) = raw.filter(|r| !r.is_empty()) else { return Self::default() };
         let pairs = raw.split('&').filter(|p| !p.is_empty() && !p.contains(';'));
         let decoded = pairs.filter_map(|pair| {
@@ -22,27 +22,27 @@ impl<'a> Query<'a> {
         Self(decoded.collect())
     }
     /// First value.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+    pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
     }
     /// First value, when it is not empty.
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+    pub fn text(&self, key: &str) -> Option<&str> {
         self.get(key).filter(|v| !v.is_empty())
     }
     /// All values.
-    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+    pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_ref())
     }
     /// Whether it is there at all.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
     /// A flag: absent is `None`; `false` and `0` are false; everything else, even nothing, is true.
-    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+    pub fn flag(&self, key: &str) -> Option<bool> {
         self.get(key).map(|v| !(v.eq_ignore_ascii_case("false") || v == "0"))
     }
     /// A whole number.
-    pub(crate) fn integer(&self, key: &str) -> ApiResult<Option<i64>> {
+    pub fn integer(&self, key: &str) -> ApiResult<Option<i64>> {
         let Some(text) = self.get(key) else { return Ok(None) };
         parse_integer(text).map(Some).map_err(ApiError::bad_request)
     }

@@ -21,7 +21,7 @@ pub(crate) fn kind() -> KindDef {
     cluster("Namespace", "namespaces")
         .short(&["ns"])
         .with_status()
-        .with_subresource(SubresourceDef { name: "finalize", gvk, schema, verbs: &["update"] })
+        .with_subresource(SubresourceDef { name: "finalize", gvk, schema, verbs: &["update"], paths: false })
         .selectable(&[Selectable::new("status.phase")])
         .with_table(&[Column::name(), Column::text("Status"), Column::age()], row)
         .with_strategy(Strategy {

@@ -3,7 +3,7 @@
 //! Upstream: `pkg/registry/core/node/strategy.go`, `ValidateNode`, `ValidateNodeUpdate`.
 
 use crate::{
-    core::cluster,
+    core::{cluster, proxy},
     cursor::Cursor,
     fill::{absent, present, remove, set, sub},
     network,
@@ -38,6 +38,7 @@ pub(crate) fn kind() -> KindDef {
     cluster("Node", "nodes")
         .short(&["no"])
         .with_status()
+        .with_subresource(proxy("Node"))
         .selectable(&[Selectable::new("spec.unschedulable").or("false")])
         .with_table(&columns, row)
         .with_strategy(Strategy {

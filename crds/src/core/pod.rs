@@ -6,7 +6,7 @@ mod status;
 mod table;
 
 use crate::{
-    core::namespaced,
+    core::{namespaced, proxy},
     cursor::Cursor,
     facts,
     fill::{keep, sub},
@@ -54,7 +54,8 @@ pub(crate) fn kind() -> KindDef {
             returns_deleted: true,
             ..Strategy::default()
         });
-    SUBRESOURCES.iter().fold(kind, |kind, part| kind.with_subresource(part.definition()))
+    let kind = SUBRESOURCES.iter().fold(kind, |kind, part| kind.with_subresource(part.definition()));
+    kind.with_subresource(proxy("Pod"))
 }
 
 const SELECTABLE: [Selectable; 8] = [
@@ -86,7 +87,8 @@ impl Part {
         let Self(name, group, kind, verbs) = *self;
         let package = if group.is_empty() { "core" } else { group };
         let schema = facts::find_schema(&format!("io.k8s.api.{package}.v1.{kind}"));
-        SubresourceDef { name, gvk: Gvk::new(group, "v1", kind), schema: schema.unwrap_or_default(), verbs }
+        let (gvk, schema) = (Gvk::new(group, "v1", kind), schema.unwrap_or_default());
+        SubresourceDef { name, gvk, schema, verbs, paths: false }
     }
 }
 

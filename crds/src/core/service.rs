@@ -6,7 +6,7 @@ mod allocate;
 mod validate;
 
 use crate::{
-    core::namespaced,
+    core::{namespaced, proxy},
     cursor::Cursor,
     fill::{absent, items, remove, same, set, sub, zero},
     selector, table,
@@ -33,6 +33,7 @@ pub(crate) fn kind() -> KindDef {
         .short(&["svc"])
         .categories(&["all"])
         .with_status()
+        .with_subresource(proxy("Service"))
         .selectable(&[Selectable::new("spec.clusterIP"), Selectable::new("spec.type")])
         .with_table(&columns, row)
         .with_strategy(Strategy {

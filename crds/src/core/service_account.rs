@@ -19,6 +19,7 @@ pub(crate) fn kind() -> KindDef {
             gvk: Gvk::new("authentication.k8s.io", "v1", "TokenRequest"),
             schema: facts::schema("io.k8s.api.authentication.v1.TokenRequest"),
             verbs: &["create"],
+            paths: false,
         })
         .with_table(&[Column::name(), Column::age()], |object, now: Timestamp| {
             vec![table::name(object), table::age(object, now)]

@@ -207,5 +207,6 @@ fn settings(operators: &[Operator]) -> Result<Settings, Error> {
         issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
         operators: roles,
         event_ttl: None,
+        relay: None,
     })
 }

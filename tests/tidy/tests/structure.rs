@@ -42,6 +42,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "proa-registry",
             "proa-policy",
             "proa-server",
+            "proa-relay",
             "proa-local",
             "proa-crds",
         ],

@@ -4,7 +4,7 @@ use crate::support::Cluster;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proa_meta::User;
-use proa_server::{Body, Caller, Request};
+use proa_server::{Body, Caller, Request, Switch};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use std::sync::Arc;
 
@@ -183,6 +183,7 @@ async fn any_request_is_answered_and_none_is_the_servers_fault() {
                 headers,
                 body: Bytes::from(body.clone()),
                 caller: Caller::InProcess(Arc::new(User::new("tester", &["testers"]))),
+                switch: Switch::Impossible,
             };
             let response = handle.block_on(api.call(request));
             let shown = String::from_utf8_lossy(&body);
@@ -199,6 +200,6 @@ async fn any_request_is_answered_and_none_is_the_servers_fault() {
 fn text(body: &Body) -> String {
     match body {
         Body::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Body::Chunks(_) | Body::Stream(_) => String::new(),
+        Body::Chunks(_) | Body::Stream(_) | Body::Upgrade(_) => String::new(),
     }
 }

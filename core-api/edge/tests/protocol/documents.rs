@@ -31,6 +31,8 @@ async fn plain_discovery(cluster: &Cluster) {
             {"name": "toys/scale", "singularName": "", "namespaced": true, "kind": "Scale",
              "group": "autoscaling", "version": "v1", "verbs": object_verbs},
             {"name": "toys/status", "singularName": "", "namespaced": true, "kind": "Toy", "verbs": object_verbs},
+            {"name": "toys/tunnel", "singularName": "", "namespaced": true, "kind": "Tunnel",
+             "verbs": ["create", "get"]},
         ]})
     );
 }

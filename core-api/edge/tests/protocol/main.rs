@@ -13,5 +13,6 @@ mod refusals;
 mod support;
 mod toys;
 mod typed;
+mod upgrades;
 mod watches;
 mod writes;

@@ -1,16 +1,18 @@
 //! A cluster of toys and the two ways to it.
 
-use crate::toys::{Rules, registry};
+use crate::toys::{Echoing, Rules, registry};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::{Config, client::Body, config::AuthInfo};
 use proa_edge::{EdgeConfig, Identity, Running};
 use proa_meta::User;
-use proa_server::{Api, ApiConfig, Bearer, ClientCertificate, TokenVerifier};
+use proa_server::{Api, ApiConfig, Bearer, ClientCertificate, TokenVerifier, connect::Connectors};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Certificates of one test.
 struct Authority {
@@ -81,6 +83,7 @@ impl Cluster {
         let mut config = ApiConfig::new(registry(), Arc::new(Rules), runtime);
         config.authenticators =
             vec![Arc::new(ClientCertificate), Arc::new(Bearer::new(vec![Arc::new(Tokens)]))];
+        config.connectors = Connectors::default().with("toy.example", "toys", "tunnel", Arc::new(Echoing));
         Api::new(config)
     }
     async fn ready(self) -> Self {
@@ -122,6 +125,26 @@ impl Cluster {
             ..AuthInfo::default()
         };
         self.network_client(running, authority, auth)
+    }
+
+    /// A bare connection with a client certificate.
+    pub(crate) async fn connection(&self, user: &str, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
+        let (running, authority) = self.network.as_ref().expect("over TLS");
+        let (certificate, key) = authority.issue(user, &["testers"], &[]);
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("own PEM");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.certificate.der().clone()).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring's versions")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(identity.certificates, identity.key)
+            .expect("certificate and key");
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        let socket = TcpStream::connect(running.addr()).await.expect("listening");
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect("127.0.0.1".try_into().expect("an address"), socket).await.expect("TLS")
     }
 
     /// A client without a certificate.

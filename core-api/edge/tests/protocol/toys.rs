@@ -1,6 +1,7 @@
 //! A catalogue of toy kinds, and who may use it.
 
 use futures::future::{BoxFuture, FutureExt, ready};
+use http::{HeaderMap, StatusCode};
 use proa_meta::{ApiResult, GroupResource, Gvk, User};
 use proa_registry::{
     Attributes, Authorizer, Decision, KindDef, Registry,
@@ -13,9 +14,14 @@ use proa_schema::{
     protobuf::{Message, Part},
     schema::MapShape,
 };
+use proa_server::{
+    Body, Response, Tunnel,
+    connect::{Connect, ConnectRequest},
+};
 use proa_store::{Local, Memory, Options};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
 
 fn field(shape: Shape, omit: Omit) -> Field {
     Field {
@@ -113,6 +119,14 @@ fn toys() -> KindDef {
             gvk: Gvk::new("toy.example", "v1", "Echo"),
             schema: SchemaRef::default(),
             verbs: &["create"],
+            paths: false,
+        })
+        .with_subresource(SubresourceDef {
+            name: "tunnel",
+            gvk: Gvk::new("toy.example", "v1", "Tunnel"),
+            schema: SchemaRef::default(),
+            verbs: &["create", "get"],
+            paths: false,
         })
 }
 
@@ -152,6 +166,31 @@ impl Action for Echo {
             created: true,
             accepted: false,
             warnings: vec!["mind \"this\"".to_owned()],
+        }))
+        .boxed()
+    }
+}
+
+/// What a tunnel says when its client has ended.
+pub(crate) const BYE: &str = "bye";
+
+/// Leaves HTTP and sends back what it gets.
+pub(crate) struct Echoing;
+
+impl Connect for Echoing {
+    fn connect(&self, asked: ConnectRequest) -> BoxFuture<'_, ApiResult<Response>> {
+        ready(asked.request.require_upgrade().map(|()| {
+            let mut headers = HeaderMap::new();
+            headers.insert("upgrade", asked.request.headers["upgrade"].clone());
+            headers.insert("x-user", asked.user.name.parse().expect("names are header values"));
+            let body = Body::Upgrade(Tunnel::new(|connection| async move {
+                let (mut reader, mut writer) = tokio::io::split(connection);
+                if tokio::io::copy(&mut reader, &mut writer).await.is_ok() {
+                    let _ = writer.write_all(BYE.as_bytes()).await;
+                    let _ = writer.shutdown().await;
+                }
+            }));
+            Response { status: StatusCode::SWITCHING_PROTOCOLS, headers, body }
         }))
         .boxed()
     }

@@ -37,6 +37,8 @@ fn compress(mut response: Response) -> Response {
         Body::Whole(bytes) => Body::Stream(pieces(stream::iter([Ok(bytes)])).boxed()),
         Body::Chunks(chunks) => Body::Stream(pieces(stream::iter(chunks.into_iter().map(Ok))).boxed()),
         Body::Stream(stream) => Body::Stream(pieces(stream).boxed()),
+        // Has no content.
+        upgrade @ Body::Upgrade(_) => upgrade,
     };
     response
 }

@@ -4,8 +4,8 @@
 
 use super::method_not_allowed;
 use crate::{
-    api::{Caller, Request, Response, Server},
-    connect::ConnectRequest,
+    api::{Body, Request, Response, Server},
+    connect::{Connect, ConnectRequest},
     encode::{Encoder, Include},
     filters::trace::Trace,
     metrics::Labels,
@@ -13,8 +13,9 @@ use crate::{
     query::Query,
     request_info::RequestInfo,
     respond,
+    upgrade::Switch,
 };
-use proa_meta::{ApiResult, User};
+use proa_meta::{ApiError, ApiResult, User};
 use proa_registry::{KindDef, kind::Behaviour, registry::Kind, request::Target};
 use std::sync::Arc;
 
@@ -43,18 +44,16 @@ const ROOT_VERBS: [&str; 8] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
 impl Call<'_> {
-    pub(super) async fn answer(mut self) -> ApiResult<Response> {
+    pub(super) async fn answer(self) -> ApiResult<Response> {
         self.trace.is_served(labels(&self.kind.def, &self.info));
         self.trace.warnings.extend(self.kind.def.deprecation.iter().map(ToString::to_string));
-        if let Some(connector) = self.server.config.connectors.find(&self.info).cloned() {
-            let request = self.take_request();
-            let connected = ConnectRequest { request, info: self.info, user: self.user };
-            return connector.connect(connected).await;
-        }
         match route(&self.kind.def, &self.info) {
             Route::Served => {}
             Route::NoSuchPath => return Ok(respond::no_such_path()),
             Route::NotAllowed => return Err(method_not_allowed()),
+        }
+        if let Some(connector) = self.server.config.connectors.find(&self.info).cloned() {
+            return self.connect(connector.as_ref()).await;
         }
         match self.info.verb {
             "get" => self.get().await,
@@ -69,16 +68,29 @@ impl Call<'_> {
         }
     }
 
+    async fn connect(mut self, connector: &dyn Connect) -> ApiResult<Response> {
+        let request = self.take_request();
+        let switch = request.switch;
+        let connected = ConnectRequest { request, info: self.info, user: self.user };
+        let response = connector.connect(connected).await?;
+        match response.body {
+            Body::Upgrade(_) if switch != Switch::Offered => {
+                Err(ApiError::internal("an upgrade was answered that nobody asked for"))
+            }
+            _ => Ok(response),
+        }
+    }
+
     /// The request, for a connector; what the filters still need of it stays.
     fn take_request(&mut self) -> Request {
-        let Request { method, uri, headers, body, caller } = &mut *self.request;
-        let caller: Caller = caller.clone();
+        let Request { method, uri, headers, body, caller, switch } = &mut *self.request;
         Request {
             method: method.clone(),
             uri: uri.clone(),
             headers: headers.clone(),
             body: std::mem::take(body),
-            caller,
+            caller: caller.clone(),
+            switch: *switch,
         }
     }
 
@@ -113,7 +125,7 @@ fn route(def: &KindDef, info: &RequestInfo) -> Route {
     if def.is_namespaced() && !in_namespace && info.named_by_path {
         return Route::NoSuchPath;
     }
-    if !info.parts_after_subresource.is_empty() || info.verb == "proxy" {
+    if info.verb == "proxy" {
         return Route::NoSuchPath;
     }
     if !info.subresource.is_empty() {
@@ -134,13 +146,19 @@ fn route(def: &KindDef, info: &RequestInfo) -> Route {
 }
 
 fn subresource_route(def: &KindDef, info: &RequestInfo) -> Route {
-    let verbs: &[&str] = match info.subresource.as_str() {
-        "status" if def.status => &["get", "update", "patch"],
-        "scale" if def.scale.is_some() => &["get", "update", "patch"],
-        other => match def.subresources.iter().find(|s| s.name == other) {
-            Some(subresource) => subresource.verbs,
-            None => return Route::NoSuchPath,
-        },
+    let known = def.subresources.iter().find(|s| s.name == info.subresource);
+    if known.is_some_and(|s| s.paths) {
+        // Whatever is behind it knows its own methods and paths.
+        return Route::Served;
+    }
+    if !info.parts_after_subresource.is_empty() {
+        return Route::NoSuchPath;
+    }
+    let verbs: &[&str] = match (info.subresource.as_str(), known) {
+        ("status", _) if def.status => &["get", "update", "patch"],
+        ("scale", _) if def.scale.is_some() => &["get", "update", "patch"],
+        (_, Some(subresource)) => subresource.verbs,
+        (_, None) => return Route::NoSuchPath,
     };
     if verbs.contains(&info.verb) { Route::Served } else { Route::NotAllowed }
 }

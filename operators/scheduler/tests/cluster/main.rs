@@ -78,6 +78,7 @@ impl Cluster {
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             operators: operators.iter().map(|(name, rules, _)| ((*name).to_owned(), rules.clone())).collect(),
             event_ttl: None,
+            relay: None,
         };
         let core = Core::start(Memory::new(), settings).await.unwrap();
         let client = core.admin();
