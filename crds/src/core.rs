@@ -26,12 +26,12 @@ fn namespaced(kind: &'static str, resource: &'static str) -> KindDef {
 }
 
 /// What passes requests on to what an object of the kind stands for.
-fn proxy(kind: &'static str) -> SubresourceDef {
-    let options = format!("{kind}ProxyOptions");
+fn proxy(options: &'static str) -> SubresourceDef {
+    let (gvk, schema) = named(options);
     SubresourceDef {
         name: "proxy",
-        schema: crate::facts::schema(&format!("io.k8s.api.core.v1.{options}")),
-        gvk: Gvk::new("", "v1", options),
+        gvk,
+        schema,
         verbs: &["create", "delete", "get", "patch", "update"],
         paths: true,
     }

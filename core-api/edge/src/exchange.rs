@@ -137,9 +137,21 @@ pub(crate) fn answer(response: Response, stopped: watch::Receiver<bool>) -> Http
                 // The sender going away means that the listener is gone, too.
                 let _ = stopped.wait_for(|stop| *stop).await;
             });
-            builder.body(BoxBody::new(BodyStream::new(pieces.take_until(end).map(|p| p.map_err(Broken)))))
+            let pieces = pieces.take_until(end).map(|piece| piece.map_err(Broken));
+            match known_length(&headers) {
+                Some(length) => {
+                    let pieces = pieces.map(|piece| piece.map_err(actix_web::Error::from));
+                    builder.body(BoxBody::new(SizedStream::new(length, pieces)))
+                }
+                None => builder.body(BoxBody::new(BodyStream::new(pieces))),
+            }
         }
     }
+}
+
+/// The length of a stream that the core knows.
+fn known_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Calls `put` with each header in actix' types.
@@ -157,3 +169,5 @@ pub(crate) fn copy_headers(headers: &HeaderMap, mut put: impl FnMut(Name, Header
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Broken(ApiError);
+
+impl actix_web::ResponseError for Broken {}

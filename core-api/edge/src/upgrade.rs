@@ -83,13 +83,19 @@ async fn refuse(mut framed: Framed<Connection, h1::Codec>, response: Response<Bo
         // The end of the connection is the end of the body.
         head.head_mut().no_chunking(true);
     }
-    framed.send(Message::Item((head, size))).await?;
+    // Kept until the first piece of the body comes, or the end.
+    framed.feed(Message::Item((head, size))).await?;
     if !matches!(size, BodySize::None | BodySize::Sized(0)) {
         while let Some(piece) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
             let piece = piece.map_err(|error| io::Error::other(error.to_string()))?;
             framed.send(Message::Chunk(Some(piece))).await?;
         }
-        framed.send(Message::Chunk(None)).await?;
+        framed.feed(Message::Chunk(None)).await?;
     }
+    flush(&mut framed).await?;
     framed.io_mut().shutdown().await
+}
+
+async fn flush(framed: &mut Framed<Connection, h1::Codec>) -> io::Result<()> {
+    SinkExt::<Message<(Response<()>, BodySize)>>::flush(framed).await
 }

@@ -50,9 +50,12 @@ mod tests {
         .unwrap()
     }
 
+    fn message<'a>(pod: &'a Pod, asked: &'a str) -> Result<&'a str, String> {
+        chosen(pod, "x", asked).map_err(|error| error.message().to_owned())
+    }
+
     #[test]
     fn the_only_container_need_not_be_named() {
-        let message = |pod: &Pod, asked| chosen(pod, "x", asked).map_err(|e| e.message().to_owned());
         assert_eq!(message(&pod(&["a"], &["i"], &[]), ""), Ok("a"));
         let several = pod(&["a", "b"], &["i", "j"], &["e"]);
         for known in ["a", "b", "i", "e"] {

@@ -38,8 +38,8 @@ pub struct RelayConfig {
     pub agent_ca: Option<String>,
     /// Types of node addresses, best first.
     pub address_types: Vec<String>,
-    /// Which addresses of pods and endpoints proxies may reach.
-    pub reachable: fn(IpAddr) -> bool,
+    /// Where an address of a pod, an endpoint or a node is reached by proxies; none: it may not be reached.
+    pub reach: fn(IpAddr) -> Option<IpAddr>,
     /// Where connections are driven.
     pub runtime: tokio::runtime::Handle,
 }
@@ -52,7 +52,7 @@ impl RelayConfig {
             key,
             agent_ca,
             address_types: ["InternalIP", "ExternalIP", "Hostname"].map(str::to_owned).to_vec(),
-            reachable: proxy::is_global_unicast,
+            reach: |address| proxy::is_global_unicast(address).then_some(address),
             runtime: tokio::runtime::Handle::current(),
         }
     }
@@ -65,7 +65,7 @@ pub(crate) struct Relay {
     trust: Trust,
     dialer: Dialer,
     address_types: Vec<String>,
-    reachable: fn(IpAddr) -> bool,
+    reach: fn(IpAddr) -> Option<IpAddr>,
 }
 
 /// The connectors of everything that is passed on.
@@ -83,7 +83,7 @@ pub fn connectors(
         trust: Trust::new(&config.certificate, &config.key, config.agent_ca.as_deref())?,
         dialer: Dialer::new(config.runtime),
         address_types: config.address_types,
-        reachable: config.reachable,
+        reach: config.reach,
     });
     let stream = |kind| Arc::new(stream::Stream { relay: Arc::clone(&relay), kind });
     let proxy = |to| Arc::new(proxy::Proxy { relay: Arc::clone(&relay), to });

@@ -4,7 +4,7 @@
 
 use crate::{
     Relay,
-    dial::{Target, authority},
+    dial::Target,
     objects::{self, NODES, Node},
 };
 use proa_meta::{ApiError, ApiResult, Reason};
@@ -17,13 +17,6 @@ const DEFAULT_PORT: u16 = 10250;
 pub(crate) struct Agent {
     pub(crate) host: String,
     pub(crate) port: u16,
-}
-
-impl Agent {
-    /// `host:port`.
-    pub(crate) fn authority(&self) -> String {
-        authority(&self.host, self.port)
-    }
 }
 
 impl Relay {

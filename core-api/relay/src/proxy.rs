@@ -13,7 +13,6 @@ use crate::{
     Relay,
     dial::{DialError, Target},
     forward, headers,
-    node::Agent,
     objects::{self, NODES, Node, PODS, Pod, SERVICES, Service},
 };
 use address::{Named, Scheme};
@@ -119,13 +118,13 @@ impl Relay {
             Some(first) => &first.ip,
             None => &pod.status.pod_ip,
         };
-        address::check(ip, self.reachable)?;
+        let host = address::reached(ip, self.reach)?;
         let first = || pod.spec.containers.iter().find_map(|container| container.ports.first());
         let port = match named.port {
             "" => first().map(|port| port.container_port),
             port => Some(named.number("pod", port)?),
         };
-        Ok(self.outside(named.scheme, ip.clone(), port))
+        Ok(self.outside(named.scheme, host, port))
     }
 
     /// Where one of a service's endpoints is reached.
@@ -140,12 +139,12 @@ impl Relay {
         let (ip, port) = found.ok_or_else(|| {
             ApiError::unavailable(format!("no endpoints available for service {:?}", named.name))
         })?;
-        Ok(self.outside(named.scheme, ip, Some(port)))
+        Ok(self.outside(named.scheme, address::reached(&ip, self.reach)?, Some(port)))
     }
 
     /// Whether an address may be reached and still belongs to the pod that it is said to belong to.
     fn is_endpoint(&self, namespace: &str, endpoint: &objects::Endpoint, ip: &str) -> bool {
-        if address::check(ip, self.reachable).is_err() {
+        if address::reached(ip, self.reach).is_err() {
             return false;
         }
         let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
@@ -167,10 +166,7 @@ impl Relay {
         if port == agent.port {
             return Ok(self.to_agent(agent));
         }
-        let Agent { host, .. } = agent;
-        if address::is_forbidden(&host, self.reachable) {
-            return Err(address::not_allowed());
-        }
+        let host = address::reached_host(&agent.host, self.reach)?;
         Ok(self.outside(named.scheme, host, Some(port)))
     }
 

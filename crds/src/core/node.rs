@@ -38,7 +38,7 @@ pub(crate) fn kind() -> KindDef {
     cluster("Node", "nodes")
         .short(&["no"])
         .with_status()
-        .with_subresource(proxy("Node"))
+        .with_subresource(proxy("NodeProxyOptions"))
         .selectable(&[Selectable::new("spec.unschedulable").or("false")])
         .with_table(&columns, row)
         .with_strategy(Strategy {

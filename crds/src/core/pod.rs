@@ -55,7 +55,7 @@ pub(crate) fn kind() -> KindDef {
             ..Strategy::default()
         });
     let kind = SUBRESOURCES.iter().fold(kind, |kind, part| kind.with_subresource(part.definition()));
-    kind.with_subresource(proxy("Pod"))
+    kind.with_subresource(proxy("PodProxyOptions"))
 }
 
 const SELECTABLE: [Selectable; 8] = [

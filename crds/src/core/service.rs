@@ -33,7 +33,7 @@ pub(crate) fn kind() -> KindDef {
         .short(&["svc"])
         .categories(&["all"])
         .with_status()
-        .with_subresource(proxy("Service"))
+        .with_subresource(proxy("ServiceProxyOptions"))
         .selectable(&[Selectable::new("spec.clusterIP"), Selectable::new("spec.type")])
         .with_table(&columns, row)
         .with_strategy(Strategy {

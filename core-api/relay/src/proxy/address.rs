@@ -56,20 +56,16 @@ fn invalid(what: &str, id: &str) -> ApiError {
     ApiError::bad_request(format!("invalid {what} request {id:?}"))
 }
 
-pub(super) fn not_allowed() -> ApiError {
-    ApiError::bad_request("address not allowed")
-}
-
 /// # Errors
 /// 400 when the text is no address, or one that may not be reached.
-pub(super) fn check(ip: &str, reachable: fn(IpAddr) -> bool) -> ApiResult<()> {
-    let address: IpAddr = ip.parse().map_err(|_| not_allowed())?;
-    if reachable(address) { Ok(()) } else { Err(not_allowed()) }
+pub(super) fn reached(ip: &str, reach: fn(IpAddr) -> Option<IpAddr>) -> ApiResult<String> {
+    let reached = ip.parse().ok().and_then(reach);
+    reached.map(|address| address.to_string()).ok_or_else(|| ApiError::bad_request("address not allowed"))
 }
 
-/// Whether a host is an address that may not be reached; names are left to the resolver.
-pub(super) fn is_forbidden(host: &str, reachable: fn(IpAddr) -> bool) -> bool {
-    host.parse().is_ok_and(|address| !reachable(address))
+/// The same for what may also be a name, which is left to the resolver.
+pub(super) fn reached_host(host: &str, reach: fn(IpAddr) -> Option<IpAddr>) -> ApiResult<String> {
+    if host.parse::<IpAddr>().is_ok() { reached(host, reach) } else { Ok(host.to_owned()) }
 }
 
 /// Neither this host, nor its link, nor everybody: Go's `IsGlobalUnicast`.
@@ -116,7 +112,8 @@ mod tests {
             ("", false),
             ("name", false),
         ] {
-            assert_eq!(check(ip, is_global_unicast).is_ok(), may, "{ip}");
+            let reached = reached(ip, |address| is_global_unicast(address).then_some(address));
+            assert_eq!(reached.ok().as_deref(), may.then_some(ip), "{ip}");
         }
     }
 }

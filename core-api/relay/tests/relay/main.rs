@@ -1,0 +1,14 @@
+//! The whole way: a client over TLS, the real server, and a node agent or backend that the test plays.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that finds nothing where something must be fails here"
+)]
+
+mod agent;
+mod authority;
+mod logs;
+mod proxies;
+mod streams;
+mod world;
