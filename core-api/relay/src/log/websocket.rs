@@ -80,9 +80,9 @@ async fn send(connection: Box<dyn Connection>, answer: Answer, form: Form) -> Ap
     };
     let written = async {
         while let Some(piece) = pieces.next().await {
-            sink.send(message(piece?, form)).await.map_err(broken)?;
+            sink.send(message(piece?, form)).await.map_err(|error| broken(&error))?;
         }
-        sink.close().await.map_err(broken)
+        sink.close().await.map_err(|error| broken(&error))
     };
     // Nothing is expected of the client but its end; reading also answers its pings.
     let ended = async { while source.next().await.is_some_and(|message| message.is_ok()) {} };
@@ -99,7 +99,7 @@ fn message(piece: Bytes, form: Form) -> Message {
     }
 }
 
-fn broken(error: tokio_tungstenite::tungstenite::Error) -> ApiError {
+fn broken(error: &tokio_tungstenite::tungstenite::Error) -> ApiError {
     unknown(error.to_string())
 }
 

@@ -27,7 +27,7 @@ impl Seen<'_> {
     /// A redirect to the same place leads through the proxy; others and relative ones stay.
     pub(super) fn rewrite(&self, location: &str) -> String {
         let Ok(url) = location.parse::<Uri>() else { return location.to_owned() };
-        let host = url.authority().map(|authority| authority.as_str());
+        let host = url.authority().map(http::uri::Authority::as_str);
         let path = if location.starts_with('/') || host.is_some() { url.path() } else { "" };
         let elsewhere = host.is_some_and(|host| host != self.target && host != self.client);
         if elsewhere || !path.starts_with('/') || location.starts_with("//") {
