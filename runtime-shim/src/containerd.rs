@@ -51,6 +51,10 @@ impl Runtime for Containerd {
         client::version(self).await
     }
 
+    async fn network_fault(&self) -> Result<Option<String>> {
+        client::network_fault(self).await
+    }
+
     async fn run_sandbox(&self, config: &SandboxConfig) -> Result<String> {
         sandbox::run(self, config).await
     }

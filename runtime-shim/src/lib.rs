@@ -62,6 +62,10 @@ pub struct Streams {
 pub trait Runtime: Clone + Send + Sync + 'static {
     /// Name and version.
     fn version(&self) -> impl Future<Output = Result<Version>> + Send;
+    /// Why pods cannot get a network yet, in the runtime's words; none when they can.
+    fn network_fault(&self) -> impl Future<Output = Result<Option<String>>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// Makes a pod's sandbox: its network, its namespaces, its cgroup.
     fn run_sandbox(&self, config: &SandboxConfig) -> impl Future<Output = Result<String>> + Send;

@@ -7,7 +7,15 @@
 //! Upstream: `pkg/kubelet`.
 
 #[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
+mod eviction;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
+mod hooks;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
 mod logs;
+#[expect(dead_code, reason = "wired with the agent")]
+mod node;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
+mod probes;
 #[expect(dead_code, reason = "wired with the agent")]
 mod server;
 mod stats;

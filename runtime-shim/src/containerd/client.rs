@@ -4,7 +4,8 @@ use super::{Containerd, errors};
 use crate::{Error, Result, Version};
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::{
-    VersionRequest, image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient,
+    StatusRequest, VersionRequest, image_service_client::ImageServiceClient,
+    runtime_service_client::RuntimeServiceClient,
 };
 use std::{future::Future, path::Path, time::Duration};
 use tokio::net::UnixStream;
@@ -78,4 +79,14 @@ pub(super) async fn version(containerd: &Containerd) -> Result<Version> {
     let request = VersionRequest { version: "v1".to_owned() };
     let said = call("version", REQUEST, containerd.runtime.clone().version(request)).await?;
     Ok(Version { name: said.runtime_name, version: said.runtime_version })
+}
+
+/// What the runtime says of the network of pods, unless it is ready.
+pub(super) async fn network_fault(containerd: &Containerd) -> Result<Option<String>> {
+    let request = StatusRequest { verbose: false };
+    let said = call("network_fault", REQUEST, containerd.runtime.clone().status(request)).await?;
+    let conditions = said.status.map(|status| status.conditions).unwrap_or_default();
+    let fault =
+        conditions.into_iter().find(|condition| condition.r#type == "NetworkReady" && !condition.status);
+    Ok(fault.map(|fault| format!("NetworkReady=false reason:{} message:{}", fault.reason, fault.message)))
 }
