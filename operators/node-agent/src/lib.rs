@@ -6,29 +6,9 @@
 //! what was set up (sandboxes, mounts, network, cgroups) is found again and removed when its pod is gone.
 //! Upstream: `pkg/kubelet`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
-mod eviction;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
-mod hooks;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
-mod logs;
-#[expect(dead_code, reason = "wired with the agent")]
-mod node;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the agent"))]
-mod probes;
-#[expect(dead_code, reason = "wired with the agent")]
-mod server;
-mod stats;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
-mod build;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
-mod env;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
-mod sources;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
-mod supported;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the pod workers"))]
-mod volumes;
+mod observe;
+mod plan;
+mod status;
 
 use std::{
     net::{IpAddr, SocketAddr},

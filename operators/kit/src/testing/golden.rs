@@ -1,8 +1,7 @@
 //! The golden runner.
 
-use crate::operator::Plan;
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +45,7 @@ fn decode<V: DeserializeOwned>(value: &Value, what: &str) -> V {
 
 /// Runs every `*.yaml` of a folder of the calling crate: `golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case| ..)`.
 #[expect(clippy::panic, reason = "a failed case is a failed test")]
-pub fn run(manifest_dir: &str, folder: &str, plan: impl Fn(&Case) -> Plan) {
+pub fn run<P: Serialize>(manifest_dir: &str, folder: &str, plan: impl Fn(&Case) -> P) {
     let cases = files(&Path::new(manifest_dir).join(folder));
     assert!(!cases.is_empty(), "no cases in {folder}");
     let failures: Vec<String> = cases.iter().filter_map(|path| check(path, &plan)).collect();
@@ -66,7 +65,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn check(path: &Path, plan: &impl Fn(&Case) -> Plan) -> Option<String> {
+fn check<P: Serialize>(path: &Path, plan: &impl Fn(&Case) -> P) -> Option<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
