@@ -228,6 +228,7 @@ impl Writer {
             reason: reason.clone(),
             action: "".into(),
             note: note.into(),
+            field_path: "".into(),
         });
     }
 }

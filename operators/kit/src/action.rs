@@ -199,6 +199,9 @@ pub struct Event {
     pub action: Box<str>,
     /// Text.
     pub note: Box<str>,
+    /// Which part of the object it is about, such as `spec.containers{app}`; empty for all of it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub field_path: Box<str>,
 }
 
 /// Whether an event is a warning.
@@ -324,7 +327,16 @@ impl Action {
             reason: reason.into(),
             action: "".into(),
             note,
+            field_path: "".into(),
         })
+    }
+    /// About a part of the object; only of events.
+    #[must_use]
+    pub fn part(mut self, field_path: &str) -> Self {
+        if let Self::Event(event) = &mut self {
+            event.field_path = field_path.into();
+        }
+        self
     }
     /// Many creations, slowly at first.
     pub fn slow_start(actions: Vec<Self>) -> Self {

@@ -105,6 +105,7 @@ struct Same {
     reason: Box<str>,
     action: Box<str>,
     note: Box<str>,
+    field_path: Box<str>,
 }
 
 #[derive(Debug)]
@@ -141,6 +142,7 @@ impl Correlator {
             reason: event.reason.clone(),
             action: event.action.clone(),
             note: event.note.clone(),
+            field_path: event.field_path.clone(),
         };
         let namespace = namespace(&event.regarding);
         if let Some(series) = self.series.get_mut(&same)
@@ -166,7 +168,11 @@ impl Correlator {
         let regarding = &event.regarding;
         let mut reference = json!({
             "apiVersion": regarding.kind.api_version(), "kind": regarding.kind.kind, "name": regarding.name});
-        for (field, value) in [("namespace", &regarding.namespace), ("uid", &regarding.uid)] {
+        for (field, value) in [
+            ("namespace", &regarding.namespace),
+            ("uid", &regarding.uid),
+            ("fieldPath", &event.field_path),
+        ] {
             if !value.is_empty() {
                 reference[field] = json!(value);
             }

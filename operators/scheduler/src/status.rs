@@ -27,6 +27,7 @@ pub(crate) fn unschedulable(pod: &Candidate, misfit: &Misfit, now: Timestamp) ->
         reason: "FailedScheduling".into(),
         action: "Scheduling".into(),
         note: message.as_str().into(),
+        field_path: "".into(),
     }));
     let said = conditions::find(&pod.view.status.conditions, CONDITION);
     if !said.is_some_and(|own| &*own.status == "False" && &*own.reason == REASON && *own.message == message) {
@@ -49,6 +50,7 @@ pub(crate) fn event(about: Arc<ObjectRef>, reason: &str, action: &str, note: Str
         reason: reason.into(),
         action: action.into(),
         note: note.into(),
+        field_path: "".into(),
     })
 }
 
