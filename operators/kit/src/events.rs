@@ -168,11 +168,9 @@ impl Correlator {
         let regarding = &event.regarding;
         let mut reference = json!({
             "apiVersion": regarding.kind.api_version(), "kind": regarding.kind.kind, "name": regarding.name});
-        for (field, value) in [
-            ("namespace", &regarding.namespace),
-            ("uid", &regarding.uid),
-            ("fieldPath", &event.field_path),
-        ] {
+        for (field, value) in
+            [("namespace", &regarding.namespace), ("uid", &regarding.uid), ("fieldPath", &event.field_path)]
+        {
             if !value.is_empty() {
                 reference[field] = json!(value);
             }

@@ -130,7 +130,10 @@ impl<R: Runtime> Node<R> {
         let (pod, teller) = (&subject.pod, &subject.teller);
         let made = self.make_cgroup(subject);
         if let Err(error) = &made {
-            teller.warn_pod("FailedCreatePodContainer", &format!("unable to ensure pod container exists: {error}"));
+            teller.warn_pod(
+                "FailedCreatePodContainer",
+                &format!("unable to ensure pod container exists: {error}"),
+            );
         }
         made?;
         let mounted = self.volumes.mount(pod, &self.addresses(subject)).await;
@@ -142,7 +145,8 @@ impl<R: Runtime> Node<R> {
     fn make_cgroup(&self, subject: &Subject) -> Result<(), String> {
         let cgroup = build::resources::cgroup(&subject.pod, &self.config.cgroup_parent);
         let limits = build::resources::of_pod(&subject.pod);
-        let made = self.cgroups.weigh(subject.burstable_shares).and_then(|()| self.cgroups.make(&cgroup, &limits));
+        let made =
+            self.cgroups.weigh(subject.burstable_shares).and_then(|()| self.cgroups.make(&cgroup, &limits));
         made.map_err(|error| error.to_string())
     }
     async fn sandbox(&self, subject: &Subject, attempt: u32) -> Result<(), String> {

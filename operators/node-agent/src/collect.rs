@@ -11,7 +11,7 @@ mod images;
 use crate::{act::Node, build::labels, index::Index};
 use futures::future::try_join;
 use images::ImageCollector;
-use proa_runtime_shim::{Container, Error, Runtime, Sandbox};
+use proa_runtime_shim::{Container, ContainerState, Error, Runtime, Sandbox, SandboxState};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -49,8 +49,9 @@ enum CollectError {
 /// What is there of pods, whoever they are.
 #[derive(Debug, Default)]
 struct Left {
-    sandboxes: BTreeMap<String, Vec<String>>,
-    containers: BTreeMap<String, Vec<String>>,
+    sandboxes: BTreeMap<String, Vec<Sandbox>>,
+    /// Only those that have no sandbox any more.
+    containers: BTreeMap<String, Vec<Container>>,
     others: BTreeSet<String>,
     logs: BTreeMap<String, PathBuf>,
 }
@@ -106,7 +107,8 @@ impl<R: Runtime> Collector<R> {
         }
     }
     async fn look(&self) -> Result<Left, Error> {
-        let (sandboxes, containers) = try_join(self.node.runtime.sandboxes(), self.node.runtime.containers()).await?;
+        let (sandboxes, containers) =
+            try_join(self.node.runtime.sandboxes(), self.node.runtime.containers()).await?;
         let mut left = self.left(sandboxes, containers).await;
         left.others = self.node.volumes.known().unwrap_or_default();
         left.others.extend(self.node.cgroups.known());
@@ -119,12 +121,14 @@ impl<R: Runtime> Collector<R> {
     }
     async fn left(&self, sandboxes: Vec<Sandbox>, containers: Vec<Container>) -> Left {
         let mut left = Left { logs: logs(&self.node.config.pod_logs).await, ..Left::default() };
+        let has_sandbox: BTreeSet<String> = sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         for sandbox in sandboxes.into_iter().filter(|sandbox| !sandbox.uid.is_empty()) {
-            left.sandboxes.entry(sandbox.uid).or_default().push(sandbox.id);
+            left.sandboxes.entry(sandbox.uid.clone()).or_default().push(sandbox);
         }
-        for container in containers {
-            if let Some(uid) = container.labels.get(labels::POD_UID) {
-                left.containers.entry(uid.clone()).or_default().push(container.id);
+        for container in containers.into_iter().filter(|container| !has_sandbox.contains(&container.sandbox))
+        {
+            if let Some(uid) = container.labels.get(labels::POD_UID).cloned() {
+                left.containers.entry(uid).or_default().push(container);
             }
         }
         left
@@ -140,14 +144,17 @@ impl<R: Runtime> Collector<R> {
     async fn try_remove(&self, uid: &str, left: &Left) -> Result<(), CollectError> {
         let Node { runtime, volumes, cgroups, probes, .. } = &*self.node;
         probes.forget(uid);
-        for id in left.sandboxes.get(uid).into_iter().flatten() {
-            runtime.stop_sandbox(id).await?;
-            runtime.remove_sandbox(id).await?;
+        for sandbox in left.sandboxes.get(uid).into_iter().flatten() {
+            if sandbox.state == SandboxState::Ready {
+                runtime.stop_sandbox(&sandbox.id).await?;
+            }
+            runtime.remove_sandbox(&sandbox.id).await?;
         }
-        for id in left.containers.get(uid).into_iter().flatten() {
-            // Most went with their sandbox; one that runs without any must stop first.
-            runtime.stop_container(id, Duration::ZERO).await?;
-            runtime.remove_container(id).await?;
+        for container in left.containers.get(uid).into_iter().flatten() {
+            if container.state != ContainerState::Exited {
+                runtime.stop_container(&container.id, Duration::ZERO).await?;
+            }
+            runtime.remove_container(&container.id).await?;
         }
         volumes.unmount(uid).await.map_err(CollectError::Volumes)?;
         cgroups.remove(uid).map_err(CollectError::Cgroup)?;

@@ -60,14 +60,15 @@ impl<R: Runtime> Images<R> {
             ("Always", _) | ("IfNotPresent", None) => self.pull(pod, container, &reference, teller).await,
             (_, Some(image)) => {
                 let name = container.image();
-                let note = format!("Container image \"{name}\" already present on machine and can be accessed by the pod");
+                let note = format!(
+                    "Container image \"{name}\" already present on machine and can be accessed by the pod"
+                );
                 teller.tell(container, "Pulled", &note);
                 Ok(image)
             }
             (_, None) => {
                 let name = container.image();
-                let message =
-                    format!("Container image \"{name}\" is not present with pull policy of Never");
+                let message = format!("Container image \"{name}\" is not present with pull policy of Never");
                 teller.warn(container, "ErrImageNeverPull", &message);
                 Err(ImageError { reason: "ErrImageNeverPull", message })
             }
@@ -173,7 +174,8 @@ fn tagged(image: &str) -> Result<String, String> {
         return invalid("invalid reference format: repository name must be lowercase");
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/');
-    let is_tag = |tag: &str| !tag.is_empty() && tag.len() <= 128 && tag.chars().all(|c| is_word(c) && c != '/');
+    let is_tag =
+        |tag: &str| !tag.is_empty() && tag.len() <= 128 && tag.chars().all(|c| is_word(c) && c != '/');
     if !repository.chars().all(is_word) || tag.is_some_and(|tag| !is_tag(tag)) {
         return invalid("invalid reference format");
     }

@@ -241,7 +241,8 @@ impl Index {
     /// CPU shares of all burstable pods together.
     pub(crate) fn burstable_shares(&self) -> i64 {
         let state = self.0.read();
-        let burstable = state.counted().filter(|pod| build::resources::class(pod) == build::resources::Class::Burstable);
+        let burstable =
+            state.counted().filter(|pod| build::resources::class(pod) == build::resources::Class::Burstable);
         let milli_cpu: i64 = burstable.filter_map(|pod| resources::requests(pod).get("cpu").copied()).sum();
         milli_cpu.saturating_mul(1024) / 1000
     }
@@ -335,7 +336,9 @@ mod tests {
     #[test]
     fn a_pod_is_admitted_once_and_then_counts() {
         let index = Index::default();
-        for (name, uid, status) in [("a", "u1", json!({"startTime": "2026-01-01T00:00:00Z"})), ("b", "u2", json!({}))] {
+        for (name, uid, status) in
+            [("a", "u1", json!({"startTime": "2026-01-01T00:00:00Z"})), ("b", "u2", json!({}))]
+        {
             index.take_in(&Change { old: None, new: Some(pod(name, uid, status)) });
         }
         let verdict = Verdict { reason: "R".into(), message: "m".into(), grace: None, disruption: false };

@@ -11,7 +11,9 @@ pub(crate) mod case;
 
 use futures::future::{try_join, try_join_all};
 use message::Messages;
-use proa_runtime_shim::{Container, ContainerState, ContainerStatus, Error, Result, Runtime, Sandbox, SandboxState};
+use proa_runtime_shim::{
+    Container, ContainerState, ContainerStatus, Error, Result, Runtime, Sandbox, SandboxState,
+};
 use std::{net::IpAddr, path::Path};
 
 /// What the runtime has of a pod.
@@ -82,10 +84,9 @@ async fn read<R: Runtime>(
     known: &Observed,
     messages: &Messages<'_>,
 ) -> Result<Option<ContainerStatus>> {
-    let ended = known
-        .containers
-        .iter()
-        .find(|status| status.container.id == container.id && status.container.state == ContainerState::Exited);
+    let ended = known.containers.iter().find(|status| {
+        status.container.id == container.id && status.container.state == ContainerState::Exited
+    });
     if let Some(ended) = ended {
         return Ok(Some(ended.clone()));
     }

@@ -14,7 +14,7 @@ pub(crate) mod memory;
 pub(crate) mod resources;
 pub(crate) mod restart;
 mod run;
-mod start;
+pub(crate) mod start;
 mod stop;
 
 use crate::observe::{Observed, Probed};
@@ -256,9 +256,7 @@ impl<'a> Situation<'a> {
             ContainerState::Running => false,
             _ if container.role() == Role::Ephemeral => false,
             ContainerState::Unknown | ContainerState::Created => true,
-            ContainerState::Exited => {
-                restart::after_exit(self.pod, container, status.exit_code).is_wanted()
-            }
+            ContainerState::Exited => restart::after_exit(self.pod, container, status.exit_code).is_wanted(),
         }
     }
 }

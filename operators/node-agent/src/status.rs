@@ -129,7 +129,8 @@ fn seconds(moment: Timestamp) -> Time {
 
 /// The status of a container in any list.
 fn find<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
-    let all = [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
+    let all =
+        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
     all.into_iter().flatten().flatten().find(|status| status.name == name)
 }
 

@@ -175,7 +175,9 @@ impl<R: Runtime> Worker<R> {
             Ok(observed) => {
                 (self.observed, self.is_stale, self.unanswered) = (observed, false, 0);
                 self.ended.retain(|id, _| self.observed.shows_alive(id));
-                let alive = |id: &String| self.observed.containers.iter().any(|c| c.container.id == *id && plan::is_alive(c));
+                let alive = |id: &String| {
+                    self.observed.containers.iter().any(|c| c.container.id == *id && plan::is_alive(c))
+                };
                 self.memory.stopping.retain(|id, _| alive(id));
                 self.memory.post_starts.retain(|id, _| alive(id));
             }
@@ -257,7 +259,9 @@ impl<R: Runtime> Worker<R> {
         if self.memory.ending.is_none() {
             self.jobs.abort(|job| matches!(job, Job::Image(_) | Job::PostStart(_) | Job::Prepare));
             self.memory.post_starts.clear();
-            if let Some((reason, message)) = end.failed.as_ref().filter(|(reason, _)| reason == "DeadlineExceeded") {
+            if let Some((reason, message)) =
+                end.failed.as_ref().filter(|(reason, _)| reason == "DeadlineExceeded")
+            {
                 self.teller.tell_pod(reason, message);
             }
         }
@@ -309,7 +313,8 @@ impl<R: Runtime> Worker<R> {
     }
     /// A container that ended before pauses longer next time.
     fn note_start(&mut self, container: &str, now: Timestamp) {
-        let last = self.observed.of(container).find(|status| status.container.state == ContainerState::Exited);
+        let last =
+            self.observed.of(container).find(|status| status.container.state == ContainerState::Exited);
         if let Some(finished) = last.and_then(|status| status.finished) {
             let present = self.memory.backoffs.get(container).copied();
             self.memory.backoffs.insert(container.to_owned(), Backoff::next(present, finished, now));

@@ -38,7 +38,7 @@ impl Cgroups {
     pub(crate) fn detect(parent: &str) -> io::Result<Self> {
         Ok(Self::of_mounts(parent, &fs::read_to_string("/proc/self/mounts")?))
     }
-    fn of_mounts(parent: &str, mounts: &str) -> Self {
+    pub(crate) fn of_mounts(parent: &str, mounts: &str) -> Self {
         let hierarchies = mounts.lines().filter_map(hierarchy).collect();
         Self { parent: parent.trim_matches('/').into(), hierarchies }
     }
@@ -53,7 +53,8 @@ impl Cgroups {
     /// Weighs the classes against each other: burstable pods as much as they ask for together.
     pub(crate) fn weigh(&self, burstable_shares: i64) -> io::Result<()> {
         for (class, shares) in [("burstable", burstable_shares), ("besteffort", FEWEST_SHARES)] {
-            let weight = LinuxResources { cpu_shares: shares.max(FEWEST_SHARES), ..LinuxResources::default() };
+            let weight =
+                LinuxResources { cpu_shares: shares.max(FEWEST_SHARES), ..LinuxResources::default() };
             let cgroup = self.parent.join(class);
             for hierarchy in self.hierarchies.iter().filter(|hierarchy| hierarchy.has("cpu")) {
                 hierarchy.make(&cgroup)?;
@@ -71,9 +72,10 @@ impl Cgroups {
     }
     /// Uids of pods that have a cgroup.
     pub(crate) fn known(&self) -> BTreeSet<String> {
-        let places = self.hierarchies.iter().flat_map(|hierarchy| {
-            CLASSES.map(|class| hierarchy.root.join(&self.parent).join(class))
-        });
+        let places = self
+            .hierarchies
+            .iter()
+            .flat_map(|hierarchy| CLASSES.map(|class| hierarchy.root.join(&self.parent).join(class)));
         let entries = places.filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
         entries
             .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("pod")?.to_owned()))
@@ -203,8 +205,12 @@ mod tests {
     fn limits_go_where_their_controller_is() {
         let folder = tempfile::tempdir().unwrap();
         let cgroups = cgroups(folder.path());
-        let limits =
-            LinuxResources { cpu_shares: 512, cpu_quota: 50_000, memory_limit: 1 << 20, ..LinuxResources::default() };
+        let limits = LinuxResources {
+            cpu_shares: 512,
+            cpu_quota: 50_000,
+            memory_limit: 1 << 20,
+            ..LinuxResources::default()
+        };
         cgroups.make("/proa/burstable/podu1", &limits).unwrap();
         let text = |path: &str| fs::read_to_string(folder.path().join(path)).unwrap();
         assert_eq!(text("cpu/proa/burstable/podu1/cpu.shares"), "512");
@@ -213,7 +219,10 @@ mod tests {
         assert!(!folder.path().join("pids/proa").exists());
         assert!(!folder.path().join("unified/proa").exists());
         cgroups.weigh(1536).unwrap();
-        assert_eq!((text("cpu/proa/burstable/cpu.shares"), text("cpu/proa/besteffort/cpu.shares")), ("1536".into(), "2".into()));
+        assert_eq!(
+            (text("cpu/proa/burstable/cpu.shares"), text("cpu/proa/besteffort/cpu.shares")),
+            ("1536".into(), "2".into())
+        );
         assert_eq!(cgroups.known(), BTreeSet::from(["u1".to_owned()]));
     }
 

@@ -43,7 +43,8 @@ impl<R: Runtime> Node<R> {
                 subject.teller.tell(spec, reason, note);
             }
         };
-        let failed = |reason| move |error: proa_runtime_shim::Error| StartError { reason, message: error.to_string() };
+        let failed =
+            |reason| move |error: proa_runtime_shim::Error| StartError { reason, message: error.to_string() };
         let created = self.runtime.create_container(&made.sandbox, &made.config, &made.of).await;
         let id = created.map_err(failed("CreateContainerError"))?;
         (subject.register)(&id);

@@ -63,13 +63,15 @@ impl<R: Runtime> ImageCollector<R> {
     }
     /// Images that no container has, those unused for longest first.
     async fn unused(&self, now: Timestamp) -> Result<Vec<(Image, Record)>> {
-        let (images, containers) = futures::future::try_join(self.runtime.images(), self.runtime.containers()).await?;
+        let (images, containers) =
+            futures::future::try_join(self.runtime.images(), self.runtime.containers()).await?;
         let used: HashSet<String> = containers.into_iter().map(|container| container.image).collect();
         let mut records = self.records.lock();
         records.retain(|id, _| images.iter().any(|image| image.id == *id));
         let mut unused = Vec::new();
         for image in images {
-            let record = records.entry(image.id.clone()).or_insert(Record { seen: now, used: Timestamp::UNIX_EPOCH });
+            let record =
+                records.entry(image.id.clone()).or_insert(Record { seen: now, used: Timestamp::UNIX_EPOCH });
             if is_used(&image, &used) {
                 record.used = now;
             } else if !image.pinned {
@@ -87,7 +89,11 @@ impl<R: Runtime> ImageCollector<R> {
             }
             match self.runtime.remove_image(&image.id).await {
                 Ok(()) => {
-                    tracing::info!(image = image.id, bytes = image.size, "removed an image that nothing uses");
+                    tracing::info!(
+                        image = image.id,
+                        bytes = image.size,
+                        "removed an image that nothing uses"
+                    );
                     freed += image.size;
                     self.changed.notify_one();
                 }

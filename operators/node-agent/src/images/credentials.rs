@@ -56,7 +56,8 @@ impl Credentials {
         all
     }
     fn add(&mut self, secret: &Secret) {
-        let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+        let value =
+            |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
         let entries = match (value(".dockerconfigjson"), value(".dockercfg")) {
             (Some(json), _) => serde_json::from_slice::<Configuration>(json).map(|found| found.auths),
             (None, Some(json)) => serde_json::from_slice::<Entries>(json),
@@ -93,7 +94,8 @@ impl From<Entry> for RegistryAuth {
 
 /// A key of a configuration without scheme and API version.
 fn bare(registry: &str) -> &str {
-    let rest = registry.strip_prefix("https://").or_else(|| registry.strip_prefix("http://")).unwrap_or(registry);
+    let rest =
+        registry.strip_prefix("https://").or_else(|| registry.strip_prefix("http://")).unwrap_or(registry);
     let rest = rest.trim_end_matches('/');
     rest.strip_suffix("/v1").or_else(|| rest.strip_suffix("/v2")).unwrap_or(rest)
 }

@@ -97,6 +97,7 @@ async fn relist<R: Runtime>(runtime: &R, index: &Index) -> Result<()> {
 fn summary(observed: &Observed) -> Seen {
     let sandboxes = observed.sandboxes.iter().map(|s| (s.id.clone(), s.state == SandboxState::Ready));
     let containers = observed.containers.iter();
-    let containers = containers.map(|c| (c.container.id.clone(), c.container.state == ContainerState::Running));
+    let containers =
+        containers.map(|c| (c.container.id.clone(), c.container.state == ContainerState::Running));
     sandboxes.chain(containers).collect()
 }

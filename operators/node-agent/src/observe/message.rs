@@ -42,7 +42,10 @@ impl<'a> Messages<'a> {
             _ => self.written(status).await,
         };
         let could_log = status.exit_code != 0 && status.reason != "ContainerCannotRun";
-        if written.is_empty() && could_log && text(labels::TERMINATION_MESSAGE_POLICY) == "FallbackToLogsOnError" {
+        if written.is_empty()
+            && could_log
+            && text(labels::TERMINATION_MESSAGE_POLICY) == "FallbackToLogsOnError"
+        {
             // A container that never ran has no log.
             return logs::last_words(&status.log_path).await.unwrap_or_default();
         }

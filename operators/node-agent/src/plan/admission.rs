@@ -19,9 +19,8 @@ pub(crate) fn refusal<'a>(
     others: impl Iterator<Item = &'a Pod> + Clone,
     node: &NodeView,
 ) -> Option<Verdict> {
-    let (reason, message) = fits(pod, others.clone(), node)
-        .or_else(|| placed(pod, node))
-        .or_else(|| ports(pod, others))?;
+    let (reason, message) =
+        fits(pod, others.clone(), node).or_else(|| placed(pod, node)).or_else(|| ports(pod, others))?;
     Some(rejected(&reason, &message))
 }
 
@@ -76,8 +75,7 @@ fn placed(pod: &Pod, node: &NodeView) -> Option<(String, String)> {
 fn ports<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>) -> Option<(String, String)> {
     let taken: Vec<&ContainerPort> = others.flat_map(host_ports).collect();
     let conflicts = host_ports(pod).any(|port| taken.iter().any(|other| collides(port, other)));
-    conflicts
-        .then(|| predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
+    conflicts.then(|| predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
 }
 
 fn host_ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
@@ -126,23 +124,40 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_as_upstream_does() {
         let tolerates = json!([{"key": "k", "operator": "Exists"}]);
-        let asks = |cpu: &str, port: i32| json!({"tolerations": tolerates, "containers": [{"name": "a",
-            "resources": {"requests": {"cpu": cpu}}, "ports": [{"containerPort": 80, "hostPort": port}]}]});
+        let asks = |cpu: &str, port: i32| {
+            json!({"tolerations": tolerates, "containers": [{"name": "a",
+            "resources": {"requests": {"cpu": cpu}}, "ports": [{"containerPort": 80, "hostPort": port}]}]})
+        };
         let others = [pod(asks("600m", 8080))];
         let refused = |spec: Value| refusal(&pod(spec), others.iter(), &node());
         assert_eq!(refused(asks("400m", 0)), None);
         for (spec, reason, message) in [
-            (asks("500m", 0), "OutOfcpu",
-                "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000"),
-            (asks("100m", 8080), "NodePorts",
-                "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"),
-            (json!({"containers": [], "tolerations": tolerates, "nodeSelector": {"zone": "b"}}), "NodeAffinity",
-                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"),
-            (json!({"containers": []}), "TaintToleration",
-                "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"),
+            (
+                asks("500m", 0),
+                "OutOfcpu",
+                "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000",
+            ),
+            (
+                asks("100m", 8080),
+                "NodePorts",
+                "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+            ),
+            (
+                json!({"containers": [], "tolerations": tolerates, "nodeSelector": {"zone": "b"}}),
+                "NodeAffinity",
+                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+            ),
+            (
+                json!({"containers": []}),
+                "TaintToleration",
+                "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
+            ),
         ] {
             let verdict = refused(spec).unwrap();
-            assert_eq!((verdict.reason.as_str(), verdict.message), (reason, format!("Pod was rejected: {message}")));
+            assert_eq!(
+                (verdict.reason.as_str(), verdict.message),
+                (reason, format!("Pod was rejected: {message}"))
+            );
         }
         let many = vec![pod(asks("1m", 0)); 3];
         assert_eq!(refusal(&pod(asks("1m", 0)), many.iter(), &node()).unwrap().reason, "OutOfpods");

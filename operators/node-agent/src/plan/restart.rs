@@ -174,6 +174,9 @@ mod tests {
         assert_eq!(Backoff::next(Some(long), at(600), at(600)).seconds, 300);
         assert_eq!(Backoff::next(Some(long), at(601), at(601)).seconds, 10);
         assert_eq!(long.until(at(601), at(601)), None);
-        assert_eq!((go_duration(10), go_duration(160), go_duration(300)), ("10s".into(), "2m40s".into(), "5m0s".into()));
+        assert_eq!(
+            (go_duration(10), go_duration(160), go_duration(300)),
+            ("10s".into(), "2m40s".into(), "5m0s".into())
+        );
     }
 }

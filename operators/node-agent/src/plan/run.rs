@@ -2,13 +2,16 @@
 
 use super::{
     Kill, Plan, Situation, Step, after, containers,
-    containers::{Role, Spec},
+    containers::Spec,
     end, init,
     memory::{Ground, Job},
     restart::{self, Restart},
     start,
 };
-use crate::observe::Probed;
+use crate::{
+    build::{self, labels},
+    observe::Probed,
+};
 use jiff::Timestamp;
 use proa_runtime_shim::{ContainerState, ContainerStatus, Sandbox, SandboxState};
 use std::collections::BTreeMap;
@@ -158,8 +161,9 @@ pub(super) fn check(s: &Situation<'_>, plan: &mut Plan, container: Spec<'_>, sta
 
 /// Whether the container was made from another definition.
 fn has_changed(container: Spec<'_>, status: &ContainerStatus) -> bool {
-    let made_from = status.container.annotations.get(start::HASH);
-    made_from.is_some_and(|hash| *hash != start::hash(container))
+    let (Spec::Init(own) | Spec::App(own)) = container else { return false };
+    let made_from = status.container.annotations.get(labels::CONTAINER_HASH);
+    made_from.is_some_and(|hash| *hash != build::containers::hash(own))
 }
 
 /// When a container that is stopped now is killed.
@@ -215,9 +219,4 @@ fn dead(s: &Situation<'_>, plan: &mut Plan) {
             plan.steps.push(Step::RemoveSandbox { id: sandbox.id.clone() });
         }
     }
-}
-
-/// The role of a container's name, for containers of the runtime that the spec still has.
-pub(super) fn role_of(s: &Situation<'_>, name: &str) -> Option<Role> {
-    containers::find(s.pod, name).map(Spec::role)
 }

@@ -4,23 +4,12 @@
 //! Upstream: pkg/kubelet/kuberuntime/kuberuntime_manager.go (SyncPod, doBackOff).
 
 use super::{
-    Plan, Situation, Step, Waiting, containers::Spec,
+    Plan, Situation, Step, Waiting,
+    containers::Spec,
     memory::{Image, Job},
     restart::go_duration,
 };
 use proa_runtime_shim::{ContainerState, ContainerStatus};
-
-/// Annotation with what a container was made from.
-pub(crate) const HASH: &str = "io.kubernetes.container.hash";
-
-/// What makes two definitions of a container differ enough to start it anew: upstream hashes name and image.
-pub(crate) fn hash(container: Spec<'_>) -> String {
-    let mut hash: u32 = 0x811c_9dc5;
-    for byte in container.name().bytes().chain([0]).chain(container.image().bytes()) {
-        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    }
-    format!("{hash:x}")
-}
 
 /// Plans the start of containers.
 pub(super) fn plan(s: &Situation<'_>, plan: &mut Plan, starts: &[Spec<'_>], is_ground_ready: bool) {
@@ -108,7 +97,8 @@ fn image(s: &Situation<'_>, plan: &mut Plan, name: &str) -> Option<()> {
             let is_pull = failure.reason == "ErrImagePull";
             let waiting = if is_pull && *fresh <= s.now {
                 let image = super::containers::find(s.pod, name).map_or("", Spec::image);
-                let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {}", failure.message);
+                let message =
+                    format!("Back-off pulling image \"{image}\": ErrImagePull: {}", failure.message);
                 Waiting { reason: "ImagePullBackOff".to_owned(), message }
             } else {
                 plan.wake_at(if is_pull { *fresh } else { failure.retry });

@@ -41,19 +41,17 @@ pub(super) fn of(s: &Situation<'_>, plan: &Plan, old: &PodStatus, new: &PodStatu
         old.conditions.iter().flatten().filter(|condition| !is_own(condition)).cloned().collect();
     if plan.end.as_ref().is_some_and(|end| end.disruption) {
         all.retain(|condition| condition.type_ != DISRUPTION);
-        let message = plan.end.as_ref().and_then(|end| end.failed.as_ref()).map(|(_, message)| message.clone());
-        let said = Said { is_true: true, reason: "TerminationByKubelet", message: message.unwrap_or_default() };
+        let message =
+            plan.end.as_ref().and_then(|end| end.failed.as_ref()).map(|(_, message)| message.clone());
+        let said =
+            Said { is_true: true, reason: "TerminationByKubelet", message: message.unwrap_or_default() };
         all.push(condition(s, old, DISRUPTION, said));
     }
     let ready_containers = containers_ready(s, new);
     let ready = if ready_containers.is_true { gates(s, &all) } else { containers_ready(s, new) };
-    for (kind, said) in OWN.into_iter().zip([
-        ready_to_start(s),
-        initialized(s, new),
-        ready,
-        ready_containers,
-        Said::yes(),
-    ]) {
+    for (kind, said) in
+        OWN.into_iter().zip([ready_to_start(s), initialized(s, new), ready, ready_containers, Said::yes()])
+    {
         all.push(condition(s, old, kind, said));
     }
     all
@@ -104,7 +102,9 @@ fn gates(s: &Situation<'_>, others: &[PodCondition]) -> Said {
         .filter_map(|gate| {
             let kind = &gate.condition_type;
             match others.iter().find(|condition| condition.type_ == *kind) {
-                None => Some(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
+                None => {
+                    Some(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist."))
+                }
                 Some(condition) if condition.status != "True" => Some(format!(
                     "the status of pod readiness gate \"{kind}\" is not \"True\", but {}",
                     condition.status

@@ -27,7 +27,12 @@ pub(super) enum List {
 }
 
 /// The statuses of one list, in the order of the spec; ephemeral and app containers by name, as upstream sorts them.
-pub(super) fn of(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>, list: List) -> Option<Vec<ContainerStatus>> {
+pub(super) fn of(
+    s: &Situation<'_>,
+    plan: &Plan,
+    basis: Basis<'_>,
+    list: List,
+) -> Option<Vec<ContainerStatus>> {
     let specs: Vec<Spec<'_>> = match list {
         List::Init => containers::init(s.pod).collect(),
         List::Apps => containers::apps(s.pod).collect(),
@@ -48,8 +53,7 @@ fn one(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>, spec: Spec<'_>) -> Cont
             && (s.memory.post_starts.contains_key(&found.container.id)
                 && !s.memory.stopping.contains_key(&found.container.id))
     };
-    let found: Vec<&Found> =
-        s.observed.of(spec.name()).filter(|found| !is_hidden(found)).take(2).collect();
+    let found: Vec<&Found> = s.observed.of(spec.name()).filter(|found| !is_hidden(found)).take(2).collect();
     let mut status = match found.first() {
         None => absent(s, spec, old),
         Some(newest) => present(s, basis, spec, newest, old),

@@ -108,7 +108,11 @@ impl Count {
             (1.., _) => "Running",
             (0, 0) => "Pending",
             (0, stopped) if is_over || stopped == self.done => {
-                if stopped == self.succeeded { "Succeeded" } else { "Failed" }
+                if stopped == self.succeeded {
+                    "Succeeded"
+                } else {
+                    "Failed"
+                }
             }
             (0, _) => "Running",
         }

@@ -7,7 +7,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use proa_kit::Error;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 /// First pause of a step that failed.
@@ -33,8 +33,8 @@ struct UnderWay {
 #[derive(Default)]
 pub(super) struct Jobs {
     set: JoinSet<Done>,
-    under_way: HashMap<Job, UnderWay>,
-    paused: HashMap<Job, (u32, Timestamp)>,
+    under_way: BTreeMap<Job, UnderWay>,
+    paused: BTreeMap<Job, (u32, Timestamp)>,
 }
 
 impl Jobs {
@@ -62,7 +62,12 @@ impl Jobs {
     pub(super) fn report(&mut self, work: impl Future<Output = Result<Box<Pod>, Error>> + Send + 'static) {
         self.spawn(Job::Report, None, async move { Done::Report(work.await) });
     }
-    fn spawn(&mut self, job: Job, deadline: Option<Timestamp>, work: impl Future<Output = Done> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        job: Job,
+        deadline: Option<Timestamp>,
+        work: impl Future<Output = Done> + Send + 'static,
+    ) {
         let abort = self.set.spawn(work);
         self.under_way.insert(job, UnderWay { id: abort.id(), abort, deadline });
     }

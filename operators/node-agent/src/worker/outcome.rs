@@ -20,11 +20,13 @@ use std::sync::Arc;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// Pauses of volumes: first and longest. Upstream: pkg/util/goroutinemap/exponentialbackoff.
-const MOUNT: (SignedDuration, SignedDuration) = (SignedDuration::from_millis(500), SignedDuration::from_secs(122));
+const MOUNT: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_millis(500), SignedDuration::from_secs(122));
 /// Pauses of sandboxes and containers that cannot be made.
 const MAKE: (SignedDuration, SignedDuration) = (SECOND, SignedDuration::from_secs(10));
 /// Pauses of pulls.
-const PULL: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(10), SignedDuration::from_secs(300));
+const PULL: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(10), SignedDuration::from_secs(300));
 /// How long a failed pull is shown as such before it is shown as backing off.
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// How long a deletion that was accepted may take to be seen.
@@ -71,7 +73,12 @@ impl<R: Runtime> Worker<R> {
         match result {
             Ok(()) => self.jobs.succeeded(&job),
             Err(error) => {
-                tracing::warn!(pod = build::display(&self.pod), ?job, error, "step failed; it is tried again");
+                tracing::warn!(
+                    pod = build::display(&self.pod),
+                    ?job,
+                    error,
+                    "step failed; it is tried again"
+                );
                 self.jobs.failed(job, now);
             }
         }
@@ -154,7 +161,11 @@ impl<R: Runtime> Worker<R> {
         self.memory.ground = match result {
             Ok(()) => Ground::Released,
             Err(message) => {
-                tracing::warn!(pod = build::display(&self.pod), error = message, "pod is not cleared away yet");
+                tracing::warn!(
+                    pod = build::display(&self.pod),
+                    error = message,
+                    "pod is not cleared away yet"
+                );
                 Ground::ReleaseFailed(failure("FailedRelease", message, times, MAKE, now))
             }
         };

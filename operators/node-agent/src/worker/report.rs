@@ -41,7 +41,9 @@ impl<R: Runtime> Worker<R> {
         let status = status::status(&situation, plan, basis);
         let patch = patch::between(basis.old, &status);
         self.publish(status, plan.is_stopped);
-        let Some(patch) = patch.filter(|_| !self.is_gone && !self.memory.is_busy(&Job::Report)) else { return };
+        let Some(patch) = patch.filter(|_| !self.is_gone && !self.memory.is_busy(&Job::Report)) else {
+            return;
+        };
         if let Some(until) = self.jobs.paused(&Job::Report, now) {
             plan.wake = Some(plan.wake.map_or(until, |wake| wake.min(until)));
             return;
