@@ -1,22 +1,10 @@
 //! The containers of a pod's spec, whatever list they are in, as far as plans and status read them.
 
+pub(crate) use crate::build::Role;
 use k8s_openapi::api::core::v1::{
     Container, ContainerRestartRule, EphemeralContainer, LifecycleHandler, Pod, PodSpec, Probe,
     ResourceRequirements, VolumeMount,
 };
-
-/// What a container is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Runs to its end before the next container starts.
-    Init,
-    /// An init container that goes on: `restartPolicy: Always`.
-    Sidecar,
-    /// One of `containers`.
-    App,
-    /// Added for debugging; never restarted.
-    Ephemeral,
-}
 
 /// A container of the spec.
 #[derive(Clone, Copy, Debug)]

@@ -59,7 +59,7 @@ fn one(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>, spec: Spec<'_>) -> Cont
         Some(newest) => present(s, basis, spec, newest, old),
     };
     if let Some(previous) = found.get(1) {
-        status.last_state = Some(state(s, basis, previous));
+        status.last_state = Some(state(s, basis, previous, old));
     }
     infer_initialized(s, spec, found.is_empty(), &mut status);
     wait(s, plan, spec, &mut status);
@@ -113,7 +113,7 @@ fn present(
         image_id: found.image_reference.clone(),
         container_id: Some(id(basis, found)),
         restart_count: i32::try_from(found.container.attempt).unwrap_or(i32::MAX),
-        state: Some(state(s, basis, found)),
+        state: Some(state(s, basis, found, old)),
         volume_mounts: volume_mounts(spec),
         resources: spec.resources().cloned(),
         allocated_resources: spec.resources().and_then(|own| own.requests.clone()),
@@ -131,7 +131,12 @@ fn present(
     status
 }
 
-fn state(s: &Situation<'_>, basis: Basis<'_>, found: &Found) -> ContainerState {
+fn state(
+    s: &Situation<'_>,
+    basis: Basis<'_>,
+    found: &Found,
+    old: Option<&ContainerStatus>,
+) -> ContainerState {
     match found.container.state {
         State::Running => ContainerState {
             running: Some(ContainerStateRunning { started_at: found.started.map(seconds) }),
@@ -140,7 +145,7 @@ fn state(s: &Situation<'_>, basis: Basis<'_>, found: &Found) -> ContainerState {
         State::Exited => terminated(ContainerStateTerminated {
             exit_code: found.exit_code,
             reason: text(&found.reason),
-            message: text(bounded(s, &found.message)),
+            message: text(bounded(s, &found.message)).or_else(|| said(&id(basis, found), old)),
             started_at: found.started.map(seconds),
             finished_at: found.finished.map(seconds),
             container_id: Some(id(basis, found)),
@@ -148,6 +153,13 @@ fn state(s: &Situation<'_>, basis: Basis<'_>, found: &Found) -> ContainerState {
         }),
         State::Created | State::Unknown => waiting("", ""),
     }
+}
+
+/// What a container left to say, as it was written before: the file it is in goes with the pod's volumes.
+fn said(id: &str, old: Option<&ContainerStatus>) -> Option<String> {
+    let states = old.into_iter().flat_map(|old| [&old.state, &old.last_state]);
+    let ended = states.flatten().filter_map(|state| state.terminated.as_ref());
+    ended.filter(|ended| ended.container_id.as_deref() == Some(id)).find_map(|ended| ended.message.clone())
 }
 
 /// Each container's share of the room for messages.
