@@ -192,7 +192,7 @@ impl<R: Runtime> Node<R> {
     fn target(&self, subject: &Subject, container: &str, id: &str) -> Option<Target> {
         let spec = build::containers::find(&subject.pod, container)?.spec.into_owned();
         let address = self.addresses(subject).first().copied().unwrap_or(self.config.address);
-        Some(Target::new(subject.pod.clone(), spec, id.to_owned(), address))
+        Some(Target::new(&subject.pod, spec, id.to_owned(), address))
     }
     /// The pod's addresses; the node's on its network.
     fn addresses(&self, subject: &Subject) -> Vec<IpAddr> {

@@ -18,6 +18,7 @@ mod tests;
 mod thresholds;
 mod usage;
 
+pub(crate) use admit::refusal;
 pub(crate) use thresholds::{Amount, Signal, Threshold};
 
 use k8s_openapi::api::core::v1::Pod;

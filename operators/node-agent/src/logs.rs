@@ -18,9 +18,7 @@ mod watch;
 
 pub(crate) use options::{BadQuery, LogOptions};
 pub(crate) use reader::LogReader;
-pub(crate) use rotation::Limits;
-#[cfg_attr(not(test), expect(unused_imports, reason = "wired with the agent"))]
-pub(crate) use rotation::keep_rotated;
+pub(crate) use rotation::{Limits, keep_rotated};
 
 use std::{future, io, path::Path};
 

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/probe/util.go` (`ResolveContainerPort`), `pkg/kubelet/util/format/pod.go`.
 
+use crate::plan::containers;
 use k8s_openapi::{
     api::core::v1::{Container, Pod},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -23,6 +24,8 @@ pub(crate) struct Target {
     /// The pod's address.
     pub(crate) address: IpAddr,
     reference: Arc<ObjectRef>,
+    /// Where the container is in the pod, for events.
+    part: Box<str>,
 }
 
 impl Target {
@@ -31,7 +34,8 @@ impl Target {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let reference = ObjectRef::new(PodView::KIND, &text(&meta.namespace), &text(&meta.name));
         let reference = Arc::new(reference.with_uid(&text(&meta.uid)));
-        Self { container, id, address, reference }
+        let part = containers::find(pod, &container.name).map(containers::Spec::field_path).unwrap_or_default();
+        Self { container, id, address, reference, part: part.into() }
     }
 
     /// The pod as messages name it: `name_namespace(uid)`.
@@ -40,9 +44,9 @@ impl Target {
         format!("{name}_{namespace}({uid})")
     }
 
-    /// A warning about the pod.
+    /// A warning about the container.
     pub(crate) fn warning(&self, reason: &str, note: &str) -> Option<Event> {
-        match Action::warning(&self.reference, reason, note) {
+        match Action::warning(&self.reference, reason, note).part(&self.part) {
             Action::Event(event) => Some(event),
             _ => None,
         }
