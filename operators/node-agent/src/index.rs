@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn pod(name: &str, uid: &str, status: Value) -> Arc<NodePod> {
+    fn pod(name: &str, uid: &str, status: &Value) -> Arc<NodePod> {
         let text = json!({"metadata": {"name": name, "namespace": "ns", "uid": uid, "managedFields": [{}]},
             "spec": {"containers": [{"name": "a"}]}, "status": status});
         Arc::new(serde_json::from_str(&text.to_string()).unwrap())
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn another_pod_of_the_same_name_does_not_take_over() {
         let index = Index::default();
-        let (first, second) = (pod("a", "u1", json!({})), pod("a", "u2", json!({})));
+        let (first, second) = (pod("a", "u1", &json!({})), pod("a", "u2", &json!({})));
         let created = Change { old: None, new: Some(first.clone()) };
         assert_eq!(index.take_in(&created).as_deref(), Some("u1"));
         assert_eq!(index.take_in(&created), None);
@@ -339,7 +339,7 @@ mod tests {
         for (name, uid, status) in
             [("a", "u1", json!({"startTime": "2026-01-01T00:00:00Z"})), ("b", "u2", json!({}))]
         {
-            index.take_in(&Change { old: None, new: Some(pod(name, uid, status)) });
+            index.take_in(&Change { old: None, new: Some(pod(name, uid, &status)) });
         }
         let verdict = Verdict { reason: "R".into(), message: "m".into(), grace: None, disruption: false };
         // Taken before: not asked again.
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn ends_reach_the_pod_of_the_container() {
         let index = Index::default();
-        index.take_in(&Change { old: None, new: Some(pod("a", "u1", json!({}))) });
+        index.take_in(&Change { old: None, new: Some(pod("a", "u1", &json!({}))) });
         assert!(!index.happened("c1", true));
         index.own("c1", "u1");
         assert!(index.happened("c1", true));

@@ -98,6 +98,7 @@ pub(crate) enum Step {
         attempt: u32,
     },
     /// Change the limits of a running container.
+    #[expect(dead_code, reason = "resizes are planned next")]
     Resize {
         /// Container.
         container: String,

@@ -19,7 +19,7 @@ use crate::{
     plan::{
         self, Plan, Situation, Step,
         containers::{self, Spec},
-        memory::{Ending, Ground, Image, Job, Memory, Stopping},
+        memory::{self, Ending, Ground, Image, Job, Memory, Stopping},
         restart::Backoff,
         start,
     },
@@ -42,12 +42,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Most doublings of it.
 const MOST_DOUBLINGS: u32 = 8;
 
+/// Why the node does not take a pod beside others, if so.
+pub(crate) type Admission = dyn Fn(&Pod, &[Arc<Pod>]) -> Option<memory::Verdict> + Send + Sync;
+
 /// What all workers share.
 pub(crate) struct Shop<R> {
     pub(crate) node: Arc<Node<R>>,
     pub(crate) index: Index,
     /// Decides whether the node takes a pod.
-    pub(crate) admission: Arc<dyn Fn(&Pod, &[Arc<Pod>]) -> Option<plan::memory::Verdict> + Send + Sync>,
+    pub(crate) admission: Arc<Admission>,
     /// Pods that are over.
     pub(crate) over: mpsc::UnboundedSender<String>,
     pub(crate) shutdown: CancellationToken,
@@ -234,11 +237,11 @@ impl<R: Runtime> Worker<R> {
     /// Notes what the plan decided for good; whether that changes the plan.
     fn note(&mut self, plan: &Plan, now: Timestamp) -> bool {
         let mut is_new = false;
-        if let Some(end) = &plan.end {
-            if self.memory.ending.is_none_or(|ending| end.grace < ending.grace) {
-                self.note_end(end, now);
-                is_new = true;
-            }
+        if let Some(end) = &plan.end
+            && self.memory.ending.is_none_or(|ending| end.grace < ending.grace)
+        {
+            self.note_end(end, now);
+            is_new = true;
         }
         for kill in &plan.kills {
             match self.memory.stopping.get_mut(&kill.id) {

@@ -23,8 +23,6 @@ const SHARES_PER_CPU: i64 = 1024;
 const GUARANTEED: i64 = -997;
 /// OOM score of what is killed first.
 const BEST_EFFORT: i64 = 1000;
-/// Priority of `system-cluster-critical`; everything from here on counts as critical.
-const CRITICAL: i32 = 2_000_000_000;
 /// Priority of `system-node-critical`.
 const NODE_CRITICAL: i32 = 2_000_001_000;
 
@@ -230,11 +228,6 @@ fn unassigned_memory(pod: &Pod) -> i64 {
     left / i64::try_from(asked.len()).unwrap_or(1).max(1)
 }
 
-/// Whether a pod must run even when the node is short of something.
-pub(crate) fn is_critical(pod: &Pod) -> bool {
-    pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|priority| priority >= CRITICAL)
-}
-
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "cases read better without borrows")]
 mod tests {
@@ -303,7 +296,7 @@ mod tests {
         assert_eq!(scores(&one(json!({"requests": {"memory": "4G"}}))), 3);
         let mut critical = one(json!({}));
         critical.spec.as_mut().unwrap().priority = Some(NODE_CRITICAL);
-        assert_eq!((scores(&critical), is_critical(&critical)), (-997, true));
+        assert_eq!(scores(&critical), -997);
     }
 
     #[test]

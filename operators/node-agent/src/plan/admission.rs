@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn pod(spec: Value) -> Pod {
+    fn pod(spec: &Value) -> Pod {
         serde_json::from_value(json!({"spec": spec})).unwrap()
     }
 
@@ -128,8 +128,8 @@ mod tests {
             json!({"tolerations": tolerates, "containers": [{"name": "a",
             "resources": {"requests": {"cpu": cpu}}, "ports": [{"containerPort": 80, "hostPort": port}]}]})
         };
-        let others = [pod(asks("600m", 8080))];
-        let refused = |spec: Value| refusal(&pod(spec), others.iter(), &node());
+        let others = [pod(&asks("600m", 8080))];
+        let refused = |spec: Value| refusal(&pod(&spec), others.iter(), &node());
         assert_eq!(refused(asks("400m", 0)), None);
         for (spec, reason, message) in [
             (
@@ -159,8 +159,8 @@ mod tests {
                 (reason, format!("Pod was rejected: {message}"))
             );
         }
-        let many = vec![pod(asks("1m", 0)); 3];
-        assert_eq!(refusal(&pod(asks("1m", 0)), many.iter(), &node()).unwrap().reason, "OutOfpods");
+        let many = vec![pod(&asks("1m", 0)); 3];
+        assert_eq!(refusal(&pod(&asks("1m", 0)), many.iter(), &node()).unwrap().reason, "OutOfpods");
         let device = json!({"tolerations": tolerates, "containers": [{"name": "a",
             "resources": {"requests": {"example.com/gpu": "1"}}}]});
         assert_eq!(refused(device), None);

@@ -34,7 +34,8 @@ impl Target {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let reference = ObjectRef::new(PodView::KIND, &text(&meta.namespace), &text(&meta.name));
         let reference = Arc::new(reference.with_uid(&text(&meta.uid)));
-        let part = containers::find(pod, &container.name).map(containers::Spec::field_path).unwrap_or_default();
+        let part =
+            containers::find(pod, &container.name).map(containers::Spec::field_path).unwrap_or_default();
         Self { container, id, address, reference, part: part.into() }
     }
 

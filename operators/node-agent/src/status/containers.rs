@@ -222,11 +222,10 @@ pub(super) fn settle(s: &Situation<'_>, status: &mut PodStatus) {
         state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
             || status.last_state.as_ref().is_some_and(|last| last.terminated.is_some())
     };
-    let apps = status.container_statuses.iter_mut().flatten();
-    let has_initialized = containers::init(s.pod).len() == 0 && s.memory.verdict.is_none()
-        || apps.map(|status| ran(status)).fold(false, |any, ran| any || ran);
-    let inits = status.init_container_statuses.iter_mut().flatten();
-    let last_ran = inits.map(|status| ran(status)).collect::<Vec<_>>().iter().rposition(|ran| *ran);
+    let mut apps = status.container_statuses.iter().flatten();
+    let has_initialized = containers::init(s.pod).len() == 0 && s.memory.verdict.is_none() || apps.any(ran);
+    let inits = status.init_container_statuses.as_deref().unwrap_or_default();
+    let last_ran = inits.iter().rposition(ran);
     let inits = status.init_container_statuses.iter_mut().flatten().take(last_ran.map_or(0, |at| at + 1));
     let apps = status.container_statuses.iter_mut().flatten().filter(|_| has_initialized);
     for status in inits.chain(apps) {

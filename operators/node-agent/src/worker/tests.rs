@@ -129,7 +129,8 @@ impl World {
         self.wait(name, what, |pod| pod.is_some_and(&wanted)).await.unwrap()
     }
     async fn until_phase(&self, name: &str, phase: &str) -> Pod {
-        self.until(name, phase, |pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some(phase)).await
+        self.until(name, phase, |pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some(phase))
+            .await
     }
     async fn until_gone(&self, name: &str) {
         self.wait(name, "gone", |pod| pod.is_none()).await;
@@ -178,14 +179,14 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
-fn app(args: Value) -> Value {
+fn app(args: &Value) -> Value {
     json!({"terminationGracePeriodSeconds": 600, "containers": [{"name": "app", "image": "app:1", "args": args}]})
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_pod_runs_and_goes_when_deleted() {
     let world = World::start().await;
-    world.create("a", app(json!(["run"]))).await;
+    world.create("a", app(&json!(["run"]))).await;
     let pod = world.until("a", "ready", is_ready).await;
     let status = pod.status.clone().unwrap();
     assert_eq!(status.phase.as_deref(), Some("Running"));
@@ -211,7 +212,7 @@ async fn a_bound_pod_runs_and_goes_when_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_ends_is_started_again_and_then_backs_off() {
     let world = World::start().await;
-    world.create("a", app(json!(["exit", "3"]))).await;
+    world.create("a", app(&json!(["exit", "3"]))).await;
     let pod = world.until("a", "backing off", |pod| is_waiting(pod, "CrashLoopBackOff")).await;
     let status = first(&pod);
     assert_eq!(status.restart_count, 1);
@@ -251,11 +252,11 @@ async fn init_containers_come_first_and_a_pod_can_succeed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn n3_a_new_agent_takes_over_what_runs() {
     let mut world = World::start().await;
-    world.create("a", app(json!(["run"]))).await;
+    world.create("a", app(&json!(["run"]))).await;
     let before = first(&world.until("a", "ready", is_ready).await);
     world.stop_agent().await;
     // What happens meanwhile is seen later.
-    world.create("b", app(json!(["run"]))).await;
+    world.create("b", app(&json!(["run"]))).await;
     world.start_agent();
     world.until("b", "ready", is_ready).await;
     let after = first(&world.until("a", "ready", is_ready).await);
@@ -273,7 +274,7 @@ async fn n3_a_new_agent_takes_over_what_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_sandbox_and_a_lost_runtime_are_survived() {
     let world = World::start().await;
-    world.create("a", app(json!(["run"]))).await;
+    world.create("a", app(&json!(["run"]))).await;
     let before = first(&world.until("a", "ready", is_ready).await);
     let sandbox = world.fake.sandboxes().await.unwrap().remove(0);
     world.fake.lose_sandbox(&sandbox.id);
@@ -283,7 +284,7 @@ async fn a_lost_sandbox_and_a_lost_runtime_are_survived() {
     let count = first(&pod).restart_count;
     assert!(count > 0);
     world.fake.go_away();
-    world.create("b", app(json!(["run"]))).await;
+    world.create("b", app(&json!(["run"]))).await;
     world.fake.come_back();
     world.until("b", "ready", is_ready).await;
     assert_eq!(first(&world.until("a", "ready", is_ready).await).restart_count, count);
@@ -309,7 +310,7 @@ async fn an_image_that_cannot_be_pulled_is_told_and_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_deletion_shortens_the_grace() {
     let world = World::start().await;
-    world.create("a", app(json!(["stubborn"]))).await;
+    world.create("a", app(&json!(["stubborn"]))).await;
     world.until("a", "ready", is_ready).await;
     world.delete("a", None).await;
     world.until("a", "going", |pod| pod.metadata.deletion_timestamp.is_some()).await;
@@ -322,7 +323,7 @@ async fn a_second_deletion_shortens_the_grace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_others_spoiled_is_written_again() {
     let world = World::start().await;
-    world.create("a", app(json!(["run"]))).await;
+    world.create("a", app(&json!(["run"]))).await;
     world.until("a", "ready", is_ready).await;
     let spoiled = json!({"status": {"phase": "Pending", "containerStatuses": [],
         "conditions": [{"type": "example.com/own", "status": "True"}]}});
@@ -330,7 +331,9 @@ async fn a_status_that_others_spoiled_is_written_again() {
     let repaired = |pod: &Pod| {
         let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let is_kept = conditions.into_iter().any(|c| c.type_ == "example.com/own");
-        is_kept && !containers(pod).is_empty() && pod.status.as_ref().unwrap().phase.as_deref() == Some("Running")
+        is_kept
+            && !containers(pod).is_empty()
+            && pod.status.as_ref().unwrap().phase.as_deref() == Some("Running")
     };
     world.until("a", "repaired", repaired).await;
     world.stop().await;
@@ -339,7 +342,7 @@ async fn a_status_that_others_spoiled_is_written_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn n4_what_belongs_to_no_pod_goes() {
     let mut world = World::start().await;
-    world.create("a", app(json!(["run"]))).await;
+    world.create("a", app(&json!(["run"]))).await;
     world.until("a", "ready", is_ready).await;
     world.stop_agent().await;
     world.delete("a", Some(0)).await;

@@ -34,7 +34,8 @@ pub(crate) struct TestServer {
     pub(crate) runtime: StubRuntime,
     pub(crate) seen: Seen,
     pub(crate) serving: Serving,
-    pub(crate) directory: tempfile::TempDir,
+    /// Kept for as long as the server runs.
+    _directory: tempfile::TempDir,
     shutdown: CancellationToken,
     authority: Authority,
 }
@@ -124,7 +125,7 @@ impl TestServer {
         let (pods, shutdown) = (StubPods { log }, CancellationToken::new());
         let api = recording(seen.clone(), review);
         let serving = serve(api, runtime.clone(), config, pods, shutdown.clone()).await.unwrap();
-        Self { runtime, seen, serving, directory, shutdown, authority }
+        Self { runtime, seen, serving, _directory: directory, shutdown, authority }
     }
 
     /// Ends it and waits until it has ended.
