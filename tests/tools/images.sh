@@ -84,17 +84,20 @@ libraries() {
     done
 }
 
-# Downloads Debian packages and unpacks them into one folder, without installing anything.
+# Downloads Debian packages, unless they are there, and unpacks them into one folder; nothing is installed.
 unpack() {
-    local to=$1
+    local to=$1 packages=$out/packages name missing=()
     shift
-    mkdir -p "$work/packages" "$to"
-    (
-        cd "$work/packages"
-        apt-get download -qq "$@" 2>/dev/null || { apt-get update -qq >&2 && apt-get download -qq "$@" >&2; }
-    )
-    local name
-    for name in "$@"; do dpkg-deb -x "$work/packages/$name"_*.deb "$to"; done
+    mkdir -p "$packages" "$to"
+    for name in "$@"; do compgen -G "$packages/${name}_*.deb" >/dev/null || missing+=("$name"); done
+    if [ ${#missing[@]} -gt 0 ]; then
+        (
+            cd "$packages"
+            apt-get download -qq "${missing[@]}" 2>/dev/null ||
+                { apt-get update -qq >&2 && apt-get download -qq "${missing[@]}" >&2; }
+        )
+    fi
+    for name in "$@"; do dpkg-deb -x "$packages/$name"_*.deb "$to"; done
 }
 
 # Libraries that a package depends on, but for those of the C library.
