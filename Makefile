@@ -11,9 +11,12 @@ CARGO ?= cargo
 # Properties are tried on the same inputs in every run; `make test PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000` searches on.
 export PROPTEST_RNG_SEED ?= 1137
 # Command that must be there, and the Debian package that has it.
-NEEDED := cc:gcc ld:binutils curl:curl git:git
+NEEDED := cc:gcc ld:binutils curl:curl git:git protoc:protobuf-compiler containerd:containerd runc:runc crun:crun \
+	nft:nftables ip:iproute2 conntrack:conntrack /usr/lib/cni/bridge:containernetworking-plugins
+# What only tests need besides.
+TESTED_WITH := skopeo:skopeo docker-registry:docker-registry
 
-.PHONY: help build release test tools kubectl packages up down bench lint fmt facts clean
+.PHONY: help build release test tools kubectl packages test-packages up down bench lint fmt facts clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +27,15 @@ build: packages ## build everything for development
 release: packages
 	@$(CARGO) build --release -p proa
 
-up: release ## build the release and start a cluster on this machine
-	@target/release/proa up
+# Containers, their network and the ports below 1024 need root.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-down: ## stop the cluster that `make up` started
-	@if [ -x target/release/proa ]; then target/release/proa down; else echo "nothing to stop: proa was never built"; fi
+up: release ## build the release and start a cluster with real containers on this machine
+	@$(ROOT) target/release/proa up
+	tests/tools/kubectl-hint.sh
+
+down: ## stop the cluster that `make up` started; its objects and images stay
+	@if [ -x target/release/proa ]; then $(ROOT) target/release/proa down; else echo "nothing to stop: proa was never built"; fi
 
 test: tools ## run all tests
 	@mkdir -p target
@@ -52,13 +59,14 @@ facts: ## regenerate crds/facts/v1_37.tsv (needs Go >= 1.26)
 	go run . > v1_37.tsv.new
 	mv v1_37.tsv.new ../v1_37.tsv
 
-tools: packages kubectl ## get what the tests use: kubectl 1.37 in target/tools
+tools: test-packages kubectl ## get what the tests use: kubectl 1.37 in target/tools
 
 kubectl:
 	@tests/tools/kubectl.sh
 
-packages:
-	@missing=""
+test-packages: NEEDED += $(TESTED_WITH)
+packages test-packages:
+	@missing="" PATH="$$PATH:/usr/sbin:/sbin"
 	for need in $(NEEDED); do
 		command -v "$${need%%:*}" >/dev/null || missing+=" $${need#*:}"
 	done
@@ -69,5 +77,6 @@ packages:
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
-clean: down ## stop the cluster and remove what was built
-	@$(CARGO) clean
+clean: down ## stop the cluster, remove its data and what was built
+	@$(ROOT) rm -rf /var/lib/proa
+	$(CARGO) clean

@@ -3,7 +3,7 @@
 //! The background process is `proa server` with the same options. A pid counts only while the process's command line
 //! is that of this cluster's server, so a reused pid is never signalled.
 
-use crate::{cli, print, settings::Settings};
+use crate::{cli, node, print, settings::Settings};
 use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File},
@@ -16,10 +16,10 @@ use std::{
 };
 
 /// How often a starting or stopping process is looked at. There is no event to wait for across processes.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// Starts the cluster unless it runs, waits until its nodes are ready, says what to do next.
+/// Starts the cluster unless it runs, waits until its nodes are ready and its DNS answers, says what to do next.
 pub(crate) fn up(args: &cli::Up) -> Result<()> {
     let started = Instant::now();
     let settings = Settings::new(&args.server)?;
@@ -28,20 +28,20 @@ pub(crate) fn up(args: &cli::Up) -> Result<()> {
     if let Some(pid) = running(&dir) {
         print(format!("cluster {:?} is already running (process {pid})", settings.name))?;
     } else {
-        progress(&format!("starting cluster {:?} on {}", settings.name, settings.url()))?;
+        progress(&format!("starting cluster {:?} on {} ...", settings.name, settings.url()))?;
         start(args, &dir)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let wait = Duration::from_secs(args.wait);
-    let ready = runtime.block_on(async { tokio::time::timeout(wait, nodes_ready(&dir, args.nodes)).await });
-    match ready {
+    let mut waiting_for = "the API";
+    let ready = ready(args, &settings, started, &mut waiting_for);
+    match runtime.block_on(async { tokio::time::timeout(wait, ready).await }) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(error.context(last_words(&dir))),
-        Err(_) => bail!("no {} ready nodes after {wait:?}\n{}", args.nodes, last_words(&dir)),
+        Err(_) => bail!("{waiting_for} is not there after {wait:?}\n{}", last_words(&dir)),
     }
-    let node = if args.nodes == 1 { "1 simulated node" } else { &format!("{} simulated nodes", args.nodes) };
     print(format!(
-        "cluster {:?} is ready after {:.1} s: {node} (pods run without containers until the node agent lands)\n\n\
+        "cluster {:?} is ready after {:.1} s\n\n\
          \x20 export KUBECONFIG={}\n\x20 kubectl get nodes\n",
         settings.name,
         started.elapsed().as_secs_f64(),
@@ -49,8 +49,29 @@ pub(crate) fn up(args: &cli::Up) -> Result<()> {
     ))
 }
 
+/// Follows the start, step by step.
+async fn ready(
+    args: &cli::Up,
+    settings: &Settings,
+    started: Instant,
+    waiting_for: &mut &'static str,
+) -> Result<()> {
+    let reached = |what: &str| progress(&format!("{:5.1} s  {what}", started.elapsed().as_secs_f64()));
+    let client = api_answers(&settings.data_dir).await?;
+    reached("the API answers")?;
+    *waiting_for = "a ready node";
+    nodes_ready(client, args.nodes + args.server.simulate).await?;
+    reached("nodes are ready")?;
+    if args.nodes > 0 {
+        *waiting_for = "an answer of the cluster's DNS";
+        node::dns_answers(settings.services.nth(node::DNS_SERVICE), &settings.domain).await;
+        reached("DNS answers")?;
+    }
+    Ok(())
+}
+
 fn progress(text: &str) -> Result<()> {
-    writeln!(std::io::stderr(), "{text} ...")?;
+    writeln!(std::io::stderr(), "{text}")?;
     Ok(())
 }
 
@@ -90,15 +111,16 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
         dir.display().to_string(),
         "--listen".to_owned(),
         server.listen.to_string(),
-        "--node-ports".to_owned(),
-        server.node_ports.clone(),
         "--cluster-domain".to_owned(),
         server.cluster_domain.clone(),
         "--event-ttl".to_owned(),
         server.event_ttl.to_string(),
         "--simulate".to_owned(),
-        args.nodes.to_string(),
+        server.simulate.to_string(),
     ];
+    if args.nodes > 0 {
+        list.push("--node".to_owned());
+    }
     let mut option = |flag: &str, value: Option<String>| {
         if let Some(value) = value {
             list.extend([flag.to_owned(), value]);
@@ -106,6 +128,10 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
     };
     option("--advertise", server.advertise.map(|a| a.to_string()));
     option("--port", server.port.map(|p| p.to_string()));
+    option("--node-ports", server.node_ports.clone());
+    option("--node-name", server.node_name.clone());
+    option("--node-ip", server.node_ip.map(|a| a.to_string()));
+    option("--agent-port", server.agent_port.map(|p| p.to_string()));
     option("--service-cidr", server.service_cidr.clone());
     option("--pod-cidr", server.pod_cidr.clone());
     option("--store", (server.store == cli::StoreKind::Memory).then(|| "memory".to_owned()));
@@ -116,8 +142,26 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
     list
 }
 
-/// Waits until the API answers and `count` nodes are ready.
-async fn nodes_ready(dir: &Path, count: u32) -> Result<()> {
+/// Waits until the API answers.
+async fn api_answers(dir: &Path) -> Result<kube::Client> {
+    while !kubeconfig(dir).exists() {
+        if running(dir).is_none() {
+            bail!("the server ended");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    loop {
+        let client = crate::kubeconfig::client(&kubeconfig(dir)).await?;
+        match client.apiserver_version().await {
+            Ok(_) => return Ok(client),
+            Err(_) if running(dir).is_none() => bail!("the server ended"),
+            Err(_) => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// Waits until so many nodes are ready.
+async fn nodes_ready(client: kube::Client, count: u32) -> Result<()> {
     use futures::TryStreamExt as _;
     use k8s_openapi::api::core::v1::Node;
     use kube::{
@@ -125,20 +169,6 @@ async fn nodes_ready(dir: &Path, count: u32) -> Result<()> {
         runtime::{WatchStreamExt as _, watcher},
     };
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    while !kubeconfig(dir).exists() {
-        if running(dir).is_none() {
-            bail!("the server ended");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    let client = loop {
-        let client = crate::kubeconfig::client(&kubeconfig(dir)).await?;
-        match client.apiserver_version().await {
-            Ok(_) => break client,
-            Err(_) if running(dir).is_none() => bail!("the server ended"),
-            Err(_) => tokio::time::sleep(LOOK).await,
-        }
-    };
     let is_ready = |node: &Node| {
         let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
         conditions.is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
@@ -155,25 +185,32 @@ async fn nodes_ready(dir: &Path, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Stops the cluster. Its data stays.
+/// Stops the cluster and takes everything that it put on the machine away, but its data.
 pub(crate) fn down(named: &cli::Named) -> Result<()> {
     let dir = crate::settings::data_dir(named)?;
-    let Some(pid) = running(&dir) else {
-        return print(format!("cluster {:?} is not running", named.name));
-    };
+    let was_running = stop(&dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(node::clear(named, &dir))?;
+    let state = if was_running { "is stopped" } else { "is not running" };
+    print(format!("cluster {:?} {state}; its data stays in {}", named.name, dir.display()))
+}
+
+/// Ends the server of this directory; no if there is none.
+fn stop(dir: &Path) -> Result<bool> {
+    let Some(pid) = running(dir) else { return Ok(false) };
     let status = Command::new("kill").arg(pid.to_string()).status().context("run kill")?;
     if !status.success() {
         bail!("process {pid} cannot be signalled");
     }
     let asked = Instant::now();
-    while running(&dir).is_some() {
+    while running(dir).is_some() {
         if asked.elapsed() > STOP_WITHIN {
             bail!("process {pid} did not end within {STOP_WITHIN:?}; see {}", dir.join("proa.log").display());
         }
         sleep(LOOK);
     }
     let _ = fs::remove_file(dir.join("proa.pid"));
-    print(format!("cluster {:?} is stopped; its data stays in {}", named.name, dir.display()))
+    Ok(true)
 }
 
 /// Shows whether the cluster runs and what it holds.

@@ -140,6 +140,17 @@ impl Pki {
         Ok(RelayConfig::new(issued.certificate, issued.key, Some(self.authority.pem().to_owned())))
     }
 
+    /// Certificate chain and key, as PEM, with which the agent of a node serves.
+    ///
+    /// # Errors
+    /// The certificate cannot be made, or a file cannot be written.
+    pub(crate) fn agent_serving(&self, node: &str, address: IpAddr) -> Result<(Vec<u8>, Vec<u8>)> {
+        let names = [node.to_owned(), address.to_string(), Ipv4Addr::LOCALHOST.to_string()].into();
+        let profile = Profile::serving(&format!("system:node:{node}"), names);
+        let issued = load_or_issue(&self.dir, "agent", &self.authority, &profile, SystemTime::now())?;
+        Ok((issued.certificate.into_bytes(), issued.key.into_bytes()))
+    }
+
     /// Who signs client certificates.
     pub(crate) fn client_ca_der(&self) -> Vec<CertificateDer<'static>> {
         // The text was parsed when the authority was loaded.

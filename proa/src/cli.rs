@@ -21,8 +21,11 @@ pub(crate) enum Command {
     Status(Named),
     /// Run the core API with all operators in the foreground.
     Server(Server),
-    /// Run nodes. Only simulated ones so far: their pods run without containers.
+    /// Run simulated nodes: their pods run without containers.
     Agent(Agent),
+    /// Bring images to the node of a cluster, or list those that are there.
+    #[command(subcommand)]
+    Image(Image),
     /// Run one operator by itself, against any Kubernetes.
     Operator(Operator),
     /// Print a kubeconfig with a client certificate of its own.
@@ -46,8 +49,8 @@ pub(crate) struct Named {
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) server: Server,
-    /// Nodes to start; simulated ones so far.
-    #[arg(long, default_value_t = 1)]
+    /// Real nodes to start on this machine; more than one needs a later version.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
     pub(crate) nodes: u32,
     /// Seconds to wait for the nodes.
     #[arg(long, default_value_t = 60)]
@@ -77,9 +80,9 @@ pub(crate) struct Server {
     /// Addresses of pods [default: 10.244.0.0/16, or a network made from the name].
     #[arg(long)]
     pub(crate) pod_cidr: Option<String>,
-    /// Ports of NodePort Services.
-    #[arg(long, default_value = "30000-32767")]
-    pub(crate) node_ports: String,
+    /// Ports of NodePort Services [default: 30000-32767, or a range made from the name].
+    #[arg(long)]
+    pub(crate) node_ports: Option<String>,
     /// DNS domain of the cluster.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
@@ -92,6 +95,18 @@ pub(crate) struct Server {
     /// Also run this many simulated nodes in the process.
     #[arg(long, default_value_t = 0)]
     pub(crate) simulate: u32,
+    /// Run a node of this machine in the process, with containerd and real containers.
+    #[arg(long)]
+    pub(crate) node: bool,
+    /// Name of that node [default: the machine's host name].
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// Its address [default: the address of the machine's default route].
+    #[arg(long)]
+    pub(crate) node_ip: Option<IpAddr>,
+    /// Port of the node agent [default: 10250, or any free port for clusters of another name].
+    #[arg(long)]
+    pub(crate) agent_port: Option<u16>,
     /// How long events are kept, in seconds.
     #[arg(long, default_value_t = 3600)]
     pub(crate) event_ttl: u64,
@@ -129,6 +144,19 @@ pub(crate) struct Agent {
     /// Time that the containers of pods that do not restart run.
     #[arg(long, default_value = "100ms", value_parser = duration)]
     pub(crate) run_time: Duration,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum Image {
+    /// Load images from a file that `docker save` or `skopeo copy` wrote.
+    Load {
+        #[command(flatten)]
+        cluster: Named,
+        /// The file: docker-archive or OCI layout, as tar.
+        file: PathBuf,
+    },
+    /// List the images of the node.
+    Ls(Named),
 }
 
 #[derive(Args, Clone, Debug)]

@@ -4,7 +4,9 @@ mod agent;
 mod background;
 mod certificates;
 mod cli;
+mod image;
 mod kubeconfig;
+mod node;
 mod operators;
 mod server;
 mod settings;
@@ -48,6 +50,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Server(server) => runtime.block_on(server::run(&server)),
         Command::Agent(agent) => runtime.block_on(agent::run(&agent)),
         Command::Operator(operator) => runtime.block_on(operators::run_one(&operator)),
+        Command::Image(image) => runtime.block_on(image::run(&image)),
         Command::Kubeconfig(kubeconfig) => kubeconfig::print(&kubeconfig),
         Command::Version => print(VERSION),
     }

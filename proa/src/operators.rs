@@ -57,11 +57,8 @@ pub(crate) fn enabled(disabled: &[String]) -> Result<Vec<Operator>> {
 }
 
 /// What filling the shared caches needs: to read what any of the operators watches.
-pub(crate) fn cache_rules(operators: &[Operator]) -> Value {
-    let rules = operators.iter().flat_map(|o| match (o.rules)() {
-        Value::Array(rules) => rules,
-        _ => Vec::new(),
-    });
+pub(crate) fn cache_rules(roles: &[(String, Value)]) -> Value {
+    let rules = roles.iter().filter_map(|(_, rules)| rules.as_array()).flatten().cloned();
     let watched =
         rules.filter(|rule| rule["verbs"].as_array().is_some_and(|v| v.iter().any(|v| v == "watch")));
     let read = watched.map(|mut rule| {

@@ -1,6 +1,11 @@
 //! `proa server`: the core API with all operators in one foreground process.
 
-use crate::{agent, certificates, cli, operators, settings::Settings};
+use crate::{
+    agent, certificates, cli,
+    node::{self, Clients, Node},
+    operators,
+    settings::Settings,
+};
 use anyhow::{Context, Result};
 use proa_assembly::Core;
 use proa_edge::EdgeConfig;
@@ -29,6 +34,10 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
     let pki = certificates::Pki::load_or_create(&dir.join("pki"), &subject(&settings))?;
     let operators = operators::enabled(&args.disable)?;
+    let node = args.node.then(|| Node::new(args, &settings, &pki)).transpose()?;
+    // containerd starts while the core opens its store.
+    let preparing =
+        node.map(|node| tokio::spawn(async move { node.prepare().await.map(|daemon| (node, daemon)) }));
     let core_settings = core_settings(&settings, args, &pki, &operators)?;
     let core = match args.store {
         cli::StoreKind::Memory => start(Memory::new(), core_settings).await?,
@@ -59,6 +68,20 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
         tasks.spawn(proa_node_simulator::simulate(core.admin(), simulation, shutdown.clone()));
     }
     tracing::info!(url = %settings.url(), after = ?started.elapsed(), "serving");
+    if let Some(preparing) = preparing {
+        let (node, daemon) = preparing.await.context("prepare the node")??;
+        let clients = Clients {
+            agent: core.node(node.name()),
+            proxy: core.operator(node::PROXY),
+            dns: core.operator(node::DNS),
+        };
+        let running = node.run(daemon, clients, caches.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(error) = running.await {
+                tracing::error!("the node ended: {error:#}");
+            }
+        });
+    }
     interrupted().await;
     tracing::info!("stopping");
     shutdown.cancel();
@@ -93,7 +116,10 @@ fn core_settings(
     operators: &[operators::Operator],
 ) -> Result<proa_assembly::Settings> {
     let mut roles: Vec<_> = operators.iter().map(|o| (o.name.to_owned(), (o.rules)())).collect();
-    roles.push((CACHE.to_owned(), operators::cache_rules(operators)));
+    if args.node {
+        roles.extend(node::rules().into_iter().map(|(name, rules)| (name.to_owned(), rules)));
+    }
+    roles.push((CACHE.to_owned(), operators::cache_rules(&roles)));
     Ok(proa_assembly::Settings {
         services: (settings.services.address, settings.services.bits),
         node_ports: settings.node_ports.clone(),

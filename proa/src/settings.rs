@@ -63,6 +63,30 @@ pub(crate) struct Settings {
     pub(crate) domain: String,
 }
 
+/// What a cluster's nodes put on the machine besides their data. It follows from the name alone, so that `down` finds
+/// it again, whatever became of the processes that made it (N4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// `proa`, or `proa-NAME`.
+    pub(crate) instance: String,
+    /// Bridge of the pods.
+    pub(crate) bridge: String,
+    /// Cgroup above those of all pods.
+    pub(crate) cgroup: String,
+    /// Sockets and what else need not survive a restart of the machine.
+    pub(crate) run: PathBuf,
+}
+
+impl Footprint {
+    pub(crate) fn of(name: &str) -> Self {
+        let is_default = name == DEFAULT_NAME;
+        let instance = if is_default { DEFAULT_NAME.to_owned() } else { format!("{DEFAULT_NAME}-{name}") };
+        // Names of links have at most 15 characters.
+        let bridge = if is_default { "proa0".to_owned() } else { format!("proa{:010x}", hash(name) >> 24) };
+        Self { cgroup: format!("/{instance}"), run: Path::new("/run").join(&instance), bridge, instance }
+    }
+}
+
 impl Settings {
     /// Completes what the command line leaves open from the cluster's name.
     pub(crate) fn new(server: &cli::Server) -> Result<Self> {
@@ -84,10 +108,16 @@ impl Settings {
             tls_san: server.tls_san.clone(),
             services: network(&server.service_cidr, "--service-cidr", derived.services)?,
             pods,
-            node_ports: ports(&server.node_ports)
-                .with_context(|| format!("--node-ports {:?}", server.node_ports))?,
+            node_ports: match &server.node_ports {
+                Some(text) => ports(text).with_context(|| format!("--node-ports {text:?}"))?,
+                None => derived.node_ports,
+            },
             domain: server.cluster_domain.clone(),
         })
+    }
+    /// Where an agent listens: as widely as the API.
+    pub(crate) fn listen_of_agent(&self) -> IpAddr {
+        self.listen
     }
     /// `https://ADDRESS:PORT`.
     pub(crate) fn url(&self) -> String {
@@ -137,28 +167,47 @@ struct Derived {
     port: u16,
     services: Network,
     pods: Network,
+    node_ports: RangeInclusive<u16>,
 }
 
 impl Derived {
     fn of(name: &str) -> Self {
         let network = |a, b, bits| Network { address: Ipv4Addr::new(10, a, b, 0), bits };
         if name == DEFAULT_NAME {
-            return Self { port: 6443, services: network(96, 0, 12), pods: network(244, 0, 16) };
+            return Self {
+                port: 6443,
+                services: network(96, 0, 12),
+                pods: network(244, 0, 16),
+                node_ports: 30_000..=32_767,
+            };
         }
-        // FNV-1a: stable for ever, since data directories outlive binaries.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        // Spread the bits: the hashes of short names differ in few.
-        let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let [a, b, c, d, ..] = hash.to_be_bytes();
+        let hash = hash(name);
+        let [a, b, c, d, e, ..] = hash.to_be_bytes();
         // Services 10.112-127.x.0/20 lie in no default network; pods 10.128-191.0.0/16 neither.
         Self {
             port: 20_000 + u16::from_be_bytes([a, b]) % 10_000,
             services: network(112 + c % 16, d & 0xf0, 20),
             pods: network(128 + d % 64, 0, 16),
+            node_ports: first_node_port(e)..=first_node_port(e) + (NODE_PORTS - 1),
         }
     }
+}
+
+/// Node ports of a cluster that is not the default one.
+const NODE_PORTS: u16 = 256;
+
+/// Below the ports of APIs, in steps.
+fn first_node_port(step: u8) -> u16 {
+    10_000 + NODE_PORTS * (u16::from(step) % 39)
+}
+
+/// A number that stays the same for ever, since data directories outlive binaries: FNV-1a, its bits spread because the
+/// hashes of short names differ in few.
+fn hash(name: &str) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
@@ -192,5 +241,10 @@ mod tests {
             }
         }
         assert_eq!(Derived::of(DEFAULT_NAME).port, 6443);
+        let bridges: std::collections::BTreeSet<_> =
+            names.into_iter().map(|n| Footprint::of(n).bridge).collect();
+        assert_eq!(bridges.len(), names.len());
+        assert!(bridges.iter().all(|bridge| bridge.len() <= 15));
+        assert_eq!(Footprint::of(DEFAULT_NAME).cgroup, "/proa");
     }
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// kubectl with one kubeconfig, and a home of its own.
@@ -17,6 +17,7 @@ pub(crate) struct Kubectl {
     kubeconfig: PathBuf,
     home: PathBuf,
     variables: Vec<(&'static str, String)>,
+    patience: Duration,
 }
 
 /// What a command did.
@@ -32,11 +33,21 @@ pub(crate) struct Step {
 impl Kubectl {
     /// Reaches what the kubeconfig names; caches below `home`.
     pub(crate) fn new(kubeconfig: &Path, home: &Path) -> Self {
-        Self { kubeconfig: kubeconfig.to_owned(), home: home.to_owned(), variables: Vec::new() }
+        Self {
+            kubeconfig: kubeconfig.to_owned(),
+            home: home.to_owned(),
+            variables: Vec::new(),
+            patience: PATIENCE,
+        }
     }
     /// With an environment variable.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
+        self
+    }
+    /// With this much time for each command.
+    pub(crate) fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
     /// With another kubeconfig.
@@ -52,7 +63,7 @@ impl Kubectl {
     pub(crate) fn pipe(&self, input: &str, line: &str) -> Step {
         // A hanging kubectl has to fail its test, not the whole run.
         let mut command = self.command("timeout");
-        command.arg(PATIENCE.as_secs().to_string()).arg(program()).args(words(line));
+        command.arg(self.patience.as_secs().to_string()).arg(program()).args(words(line));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -71,6 +82,14 @@ impl Kubectl {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
+    /// The same as a line for a shell.
+    pub(crate) fn shell_line(&self, line: &str) -> String {
+        let mut variables = format!("KUBECONFIG={} HOME={}", self.kubeconfig.display(), self.home.display());
+        for (name, value) in &self.variables {
+            variables.push_str(&format!(" {name}={value}"));
+        }
+        format!("{variables} {} {line}", program().display())
+    }
     /// Starts a command that runs until the result is dropped.
     pub(crate) fn follow(&self, line: &str) -> Following {
         let mut child = self
@@ -84,7 +103,7 @@ impl Kubectl {
         let (send, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Following { child, command: line.to_owned(), lines, seen: Vec::new() }
+        Following { child, command: line.to_owned(), lines, seen: Vec::new(), patience: self.patience }
     }
     /// Writes a file beside the cluster's data and returns its path.
     pub(crate) fn file(&self, name: &str, content: &str) -> String {
@@ -167,13 +186,14 @@ pub(crate) struct Following {
     command: String,
     lines: Receiver<String>,
     seen: Vec<String>,
+    patience: Duration,
 }
 
 impl Following {
     /// Waits for a line that has this part, and returns it.
     #[track_caller]
     pub(crate) fn until(&mut self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.lines.recv_timeout(left) else {

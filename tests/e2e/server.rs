@@ -38,11 +38,15 @@ impl Server {
     }
     /// With these flags besides name, port and data directory.
     pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::start_as(&unique_name(), flags)
+    }
+    /// With a name of the caller's.
+    pub(crate) fn start_as(name: &str, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         for _ in 0..10 {
-            let (dir, name, port) = (tempfile::tempdir().unwrap(), unique_name(), free_port());
-            let process = spawn(&dir.path().join("data"), &name, port, &flags);
-            let mut server = Self { process, name, port, flags: flags.clone(), dir };
+            let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+            let process = spawn(&dir.path().join("data"), name, port, &flags);
+            let mut server = Self { process, name: name.to_owned(), port, flags: flags.clone(), dir };
             if server.serves() {
                 return server;
             }
@@ -83,6 +87,10 @@ impl Server {
     /// What the server has written so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("data.log")).unwrap_or_default()
+    }
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
     /// Ends the process as a power cut would.
     pub(crate) fn kill(&mut self) {

@@ -137,6 +137,11 @@ impl Core {
         self.client(User::new(bootstrap::operator_name(name), &[identity::AUTHENTICATED]))
     }
 
+    /// A client with the identity of a node's agent.
+    pub fn node(&self, name: &str) -> kube::Client {
+        self.client(User::new(format!("system:node:{name}"), &["system:nodes", identity::AUTHENTICATED]))
+    }
+
     /// Ends the core's tasks and closes the store: what was acknowledged is on disk.
     pub async fn stop(self) {
         for task in &self.tasks {

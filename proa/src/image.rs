@@ -1,0 +1,38 @@
+//! `proa image`: images of a cluster's node.
+
+use crate::{cli, node::Place, print};
+use anyhow::{Context, Result};
+use proa_runtime_shim::{Containerd, Runtime as _, load};
+
+/// Carries the command out.
+pub(crate) async fn run(command: &cli::Image) -> Result<()> {
+    match command {
+        cli::Image::Load { cluster, file } => {
+            let place = Place::new(cluster, &crate::settings::data_dir(cluster)?);
+            let names = load::load_image(&place.socket(), file)
+                .await
+                .with_context(|| format!("load {}", file.display()))?;
+            names.iter().try_for_each(|name| print(format!("loaded {name}")))
+        }
+        cli::Image::Ls(cluster) => list(cluster).await,
+    }
+}
+
+async fn list(cluster: &cli::Named) -> Result<()> {
+    let place = Place::new(cluster, &crate::settings::data_dir(cluster)?);
+    let runtime = Containerd::connect(&place.socket())
+        .await
+        .with_context(|| format!("reach the node of cluster {:?}; is it running?", cluster.name))?;
+    let mut rows: Vec<(String, u64)> = Vec::new();
+    for image in runtime.images().await? {
+        let names = if image.tags.is_empty() { image.digests } else { image.tags };
+        rows.extend(names.into_iter().map(|name| (name, image.size)));
+    }
+    rows.sort();
+    for (name, size) in rows {
+        // Tenths of a MiB.
+        let tenths = size * 10 / (1 << 20);
+        print(format!("{:>6}.{} MiB  {name}", tenths / 10, tenths % 10))?;
+    }
+    Ok(())
+}
