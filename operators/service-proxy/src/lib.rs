@@ -15,7 +15,9 @@
 //! Deliberately absent: IPv6 (the API refuses it), topology hints (nothing here writes them; traffic goes everywhere),
 //! loopback node ports with endpoints on other nodes, and accepting pods' traffic where the host's own firewall drops
 //! forwarded packets: a table cannot undo another one's drop.
-//! Measured with nft 1.0.6 on two busy cores, 1,000 services of 3 endpoints: see `tests/speed.rs`.
+//! Measured with nft 1.0.6 and Linux 6.18 on two cores, 1,000 services of 3 endpoints (`tests/kernel` prints it): the whole
+//! table 0.2 s on an idle machine, 0.5 s while all cores compile, a start over a full table 0.1 s more; a change of one
+//! service 12 to 20 ms, of which 6 ms are work and the rest is the kernel waiting until no packet uses what went.
 //! Upstream: pkg/proxy/nftables/proxier.go, pkg/proxy/{topology,endpointslicecache,serviceport}.go, pkg/proxy/conntrack.
 
 pub mod index;

@@ -21,6 +21,8 @@ use std::{
 const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
 /// Seconds of stickiness when a service does not say.
 const STICKY_SECONDS: i32 = 10_800;
+/// Endpoints that are chosen by rules.
+const MOST_RULES: usize = 8;
 
 /// The part of a service.
 pub(super) fn part(service: &ServiceView, slices: &[&EndpointSliceView], place: &Place<'_>) -> Part {
@@ -138,30 +140,19 @@ impl<'a> Port<'a> {
         }
     }
 
-    /// Rules that lead to one of the endpoints.
+    /// Rules that lead to one of the endpoints, each as likely as the others.
     fn choice(&self, to: &Addresses) -> Vec<String> {
         if self.sticky.is_some() {
-            let known = to
-                .iter()
-                .map(|to| format!("ip saddr @{} goto {}", self.stickiness(*to), self.endpoint_chain(*to)));
-            let new = to.iter().enumerate().map(|(i, to)| format!("{i} : goto {}", self.endpoint_chain(*to)));
-            let new = new.collect::<Vec<_>>().join(", ");
-            return known.chain([format!("numgen random mod {} vmap {{ {new} }}", to.len())]).collect();
+            let known = |to: &SocketAddrV4| {
+                format!("ip saddr @{} goto {}", self.stickiness(*to), self.endpoint_chain(*to))
+            };
+            let new: Vec<String> = to.iter().map(|to| format!("goto {}", self.endpoint_chain(*to))).collect();
+            return to.iter().map(known).chain(one_of("", &new, "vmap", &new)).collect();
         }
-        let one = |to: &SocketAddrV4| format!("{} . {}", to.ip(), to.port());
-        let rule = match to.iter().next() {
-            Some(only) if to.len() == 1 => format!("meta l4proto {} dnat to {only}", self.protocol),
-            _ => {
-                let each = to.iter().enumerate().map(|(i, to)| format!("{i} : {}", one(to)));
-                let each = each.collect::<Vec<_>>().join(", ");
-                let count = to.len();
-                format!(
-                    "meta l4proto {} dnat ip to numgen random mod {count} map {{ {each} }}",
-                    self.protocol
-                )
-            }
-        };
-        vec![rule]
+        let rules: Vec<String> =
+            to.iter().map(|to| format!("meta l4proto {} dnat to {to}", self.protocol)).collect();
+        let values: Vec<String> = to.iter().map(|to| format!("{} . {}", to.ip(), to.port())).collect();
+        one_of(&format!("meta l4proto {} dnat ip to ", self.protocol), &rules, "map", &values)
     }
 
     fn endpoint_chain(&self, to: SocketAddrV4) -> String {
@@ -259,6 +250,20 @@ impl<'a> Port<'a> {
             part.datagrams.insert(destination, all);
         }
     }
+}
+
+/// Few choices are one rule each, where the first of three is taken once in three times, the second every other time of
+/// the rest; many are one map. A map costs nft more with every later change of the table, rules cost packets more.
+fn one_of(before: &str, rules: &[String], map: &str, values: &[String]) -> Vec<String> {
+    let count = rules.len();
+    if count <= MOST_RULES {
+        let pick =
+            |left: usize| if left > 1 { format!("numgen random mod {left} 0 ") } else { String::new() };
+        return rules.iter().enumerate().map(|(i, rule)| format!("{}{rule}", pick(count - i))).collect();
+    }
+    let elements: Vec<String> =
+        values.iter().enumerate().map(|(i, value)| format!("{i} : {value}")).collect();
+    vec![format!("{before}numgen random mod {count} {map} {{ {} }}", elements.join(", "))]
 }
 
 /// Without any endpoint clients hear of it; with endpoints on other nodes only, they may try again.

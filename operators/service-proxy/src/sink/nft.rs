@@ -10,7 +10,7 @@ const PROGRAM: &str = "nft";
 /// Names of what a table holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Whether there is a table.
+    /// Whether there is anything in it.
     pub exists: bool,
     /// Chains.
     pub chains: BTreeSet<String>,
@@ -38,21 +38,26 @@ pub(crate) async fn run(script: &str) -> Result<(), Error> {
     written.map_err(missing)
 }
 
-/// What a table holds.
+/// What a table holds. Listing the table itself would read every rule of it.
 pub(crate) async fn list(table: &str) -> Result<Listed, Error> {
-    let tables = json(&["-j", "list", "tables", "ip"]).await?;
-    let is_it = |entry: &Value| entry["table"]["name"] == table;
-    if !entries(&tables).any(is_it) {
-        return Ok(Listed::default());
-    }
     // -t leaves the elements out.
-    let all = json(&["-j", "-t", "list", "table", "ip", table]).await?;
-    let names = |what: &'static str| {
-        entries(&all).filter_map(move |entry| Some(entry.get(what)?["name"].as_str()?.to_owned()))
-    };
-    let sets =
-        ["map", "set"].into_iter().flat_map(|what| names(what).map(move |name| (what.to_owned(), name)));
-    Ok(Listed { exists: true, chains: names("chain").collect(), sets: sets.collect() })
+    let (chains, sets, maps) = tokio::try_join!(
+        json(&["-j", "list", "chains", "ip"]),
+        json(&["-j", "-t", "list", "sets", "ip"]),
+        json(&["-j", "-t", "list", "maps", "ip"]),
+    )?;
+    let chains: BTreeSet<String> = names(&chains, "chain", table).collect();
+    let sets = names(&sets, "set", table).map(|name| ("set".to_owned(), name));
+    let maps = names(&maps, "map", table).map(|name| ("map".to_owned(), name));
+    let sets: BTreeSet<_> = sets.chain(maps).collect();
+    Ok(Listed { exists: !chains.is_empty() || !sets.is_empty(), chains, sets })
+}
+
+/// Names of a table's chains, sets or maps.
+fn names(listing: &Value, what: &'static str, table: &str) -> impl Iterator<Item = String> {
+    let of_table =
+        entries(listing).filter_map(move |entry| entry.get(what)).filter(move |own| own["table"] == *table);
+    of_table.filter_map(|own| Some(own["name"].as_str()?.to_owned()))
 }
 
 fn entries(listing: &Value) -> impl Iterator<Item = &Value> {
