@@ -209,7 +209,7 @@ impl Daemon {
 
     async fn bring_pause_image(&self) -> Result<()> {
         let socket = self.config.socket();
-        let image = &*pause::IMAGE;
+        let image: &'static pause::PauseImage = &pause::IMAGE;
         if Containerd::connect(&socket).await?.image(&image.name).await?.is_none() {
             load::load_bytes(&socket, &image.name, &image.archive).await?;
         }
@@ -217,7 +217,7 @@ impl Daemon {
     }
 
     /// Stops all pods of the node and its containerd, and removes what they had from the machine. Works on whatever is
-    /// left of the node.
+    /// left of the node. Whoever supervises it must have ended, or would start it again.
     pub async fn stop(config: DaemonConfig) -> Result<()> {
         if let Ok(containerd) = Containerd::connect(&config.socket()).await {
             // What cannot be stopped in good order is removed below.

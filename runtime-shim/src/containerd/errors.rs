@@ -6,33 +6,39 @@ use tonic::{Code, Status};
 
 /// What a failed call means to its caller.
 pub(super) fn from_status(operation: &'static str, within: Duration, status: &Status) -> Error {
+    if let Some(error) = unavailable(status) {
+        return error;
+    }
     let message = status.message().to_owned();
     match status.code() {
         Code::NotFound => Error::NotFound { what: message },
         Code::Unavailable => Error::Unavailable { why: message },
         Code::DeadlineExceeded => Error::Timeout { operation, within },
-        // What containerd answers has no source; what has one was made on this side of a broken connection.
-        _ if status.source().is_some() => Error::Unavailable { why: with_sources(status) },
         _ => Error::Failed { operation, message },
     }
 }
 
-/// A status that came of pulling `image`.
-pub(super) fn from_pull(image: &str, within: Duration, status: &Status) -> Error {
-    let why = status.message().to_owned();
+/// A status that came of pulling `image`; its code is that of whatever failed, so a registry's as well.
+pub(super) fn from_pull(image: &str, status: &Status) -> Error {
     let image = image.to_owned();
-    match from_status("pull_image", within, status) {
-        Error::Unavailable { why } => Error::Unavailable { why },
-        _ if is_bad_name(&why) => Error::InvalidImageName { image, why },
-        _ => Error::Pull { image, why },
+    match (unavailable(status), bad_name(status.message())) {
+        (Some(error), _) => error,
+        (None, Some(why)) => Error::InvalidImageName { image, why },
+        (None, None) => Error::Pull { image, why: status.message().to_owned() },
     }
 }
 
-/// Words of containerd's reference parser; it has no code for them.
-fn is_bad_name(message: &str) -> bool {
-    ["failed to parse image reference", "invalid reference format", "repository name must be lowercase"]
-        .iter()
-        .any(|words| message.contains(words))
+/// containerd is not there: what it answers itself has no source, so a source is of this side of a broken connection.
+/// Or it is there, and says that it is not ready yet.
+fn unavailable(status: &Status) -> Option<Error> {
+    let is_starting = status.message().contains("server is not initialized yet");
+    (is_starting || status.source().is_some()).then(|| Error::Unavailable { why: with_sources(status) })
+}
+
+/// What containerd's reference parser says of a name that is none; it has no code of its own for that.
+fn bad_name(message: &str) -> Option<String> {
+    let at = message.find("invalid reference format")?;
+    Some(message[at..].to_owned())
 }
 
 fn with_sources(status: &Status) -> String {
@@ -62,11 +68,24 @@ mod tests {
 
     #[test]
     fn a_bad_image_name_is_told_from_a_failed_pull() {
-        let of = |message: &str| from_pull("a:b:c", WITHIN, &Status::unknown(message));
+        let of = |message: &str| from_pull("a:b:c", &Status::unknown(message));
         let bad = of("failed to parse image reference \"a:b:c\": invalid reference format");
-        assert!(matches!(bad, Error::InvalidImageName { .. }));
+        assert_eq!(bad.to_string(), "couldn't parse image name \"a:b:c\": invalid reference format");
         assert!(matches!(of("failed to resolve reference: connection refused"), Error::Pull { .. }));
-        let missing = from_pull("x", WITHIN, &Status::not_found("docker.io/library/x: not found"));
-        assert!(matches!(missing, Error::Pull { .. }), "a missing image is a failed pull");
+        for elsewhere in
+            [Status::not_found("x: not found"), Status::unavailable("503"), Status::cancelled("")]
+        {
+            assert!(
+                matches!(from_pull("x", &elsewhere), Error::Pull { .. }),
+                "a registry's failure is a pull's"
+            );
+        }
+    }
+
+    #[test]
+    fn a_runtime_that_is_starting_does_not_answer_yet() {
+        let status = Status::unknown("server is not initialized yet");
+        assert!(matches!(from_status("version", WITHIN, &status), Error::Unavailable { .. }));
+        assert!(matches!(from_pull("x", &status), Error::Unavailable { .. }));
     }
 }

@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{Error, FilesystemUsage, Image, RegistryAuth, Result, pause};
 use k8s_cri::v1;
-use std::time::Duration;
 
 pub(super) async fn get(containerd: &Containerd, reference: &str) -> Result<Option<Image>> {
     let request = v1::ImageStatusRequest { image: Some(convert::image(reference)), verbose: false };
@@ -32,7 +31,7 @@ pub(super) async fn pull(
         sandbox_config: None,
     };
     let pulled = containerd.images.clone().pull_image(request).await;
-    let pulled = pulled.map_err(|status| errors::from_pull(reference, Duration::ZERO, &status))?;
+    let pulled = pulled.map_err(|status| errors::from_pull(reference, &status))?;
     Ok(pulled.into_inner().image_ref)
 }
 

@@ -27,6 +27,7 @@ pub(super) fn render(config: &DaemonConfig, facts: &Facts, pause: &str) -> Strin
 version = 2
 root = {root}
 state = {state}
+oom_score = {oom_score}
 disabled_plugins = {without}
 
 [grpc]
@@ -59,6 +60,8 @@ disabled_plugins = {without}
         root = path(&config.root.join("containerd")),
         state = path(&config.state),
         without = serde_json::Value::from(WITHOUT.to_vec()),
+        // As upstream's service: the last to go when the machine runs out of memory.
+        oom_score = if facts.may_lower_oom_score { -999 } else { 0 },
         socket = path(&config.socket()),
         pause = quoted(pause),
         no_hugetlb = !facts.has_hugetlb,
@@ -112,6 +115,7 @@ mod tests {
             "root = \"/var/lib/proa/node/containerd\"",
             "  address = \"/run/proa/node/containerd.sock\"",
             "  sandbox_image = \"proa.internal/pause:1\"",
+            "oom_score = 0",
             "  restrict_oom_score_adj = true",
             "  disable_hugetlb_controller = true",
             "    default_runtime_name = \"crun\"",

@@ -1,6 +1,10 @@
 //! Removing what a node left on the machine, by what the kernel shows, without containerd (N4).
 
-use super::{DaemonConfig, DaemonError, Result, cgroups, mounts, process, system};
+use super::{
+    DaemonConfig, DaemonError, Result, cgroups, mounts,
+    process::{self, Handle},
+    system,
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -30,11 +34,16 @@ pub fn sweep(config: &DaemonConfig) -> Result<()> {
 
 /// containerd first: it would start shims again, and clean up after them at the same time as this.
 fn end_processes(config: &DaemonConfig) -> Result<()> {
-    let containerd = process::containerd(&config.file()).into_iter();
-    for process in containerd.chain(process::shims(&config.socket())) {
-        let pid = process.pid();
+    end_all(process::containerd(&config.file()).into_iter().collect())?;
+    end_all(process::shims(&config.socket()).collect())
+}
+
+fn end_all(processes: Vec<Handle>) -> Result<()> {
+    processes.iter().for_each(Handle::kill);
+    for process in processes {
+        let what = format!("process {}", process.pid());
         if !process.kill_and_wait(WITHIN) {
-            return Err(DaemonError::LeftOver { what: format!("process {pid}"), within: WITHIN });
+            return Err(DaemonError::LeftOver { what, within: WITHIN });
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use crate::{
     registry::Registry,
     suite::{self, Setup, exited},
 };
+use flate2::{Compression, write::GzEncoder};
 use proa_runtime_shim::{
     Error, Runtime as _,
     hosts::{self, DEFAULT},
@@ -13,7 +14,7 @@ use proa_runtime_shim::{
     pause,
 };
 use serde_json::json;
-use std::{fs, path::Path};
+use std::{fs, io::Write as _, path::Path};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_come_from_files() {
@@ -31,12 +32,21 @@ async fn images_come_from_files() {
     assert_eq!(load_image(&socket, &short).await.unwrap(), ["docker.io/library/program:2"], "and again");
     let layout = Layout::of_program("oci");
     for key in ["io.containerd.image.name", "org.opencontainers.image.ref.name"] {
-        let named = file("oci.tar", layout.tar(json!({ key: "test.example/oci:1" })));
+        let named = file("oci.tar", layout.tar(&json!({ key: "test.example/oci:1" })));
         assert_eq!(load_image(&socket, &named).await.unwrap(), ["test.example/oci:1"]);
         assert_eq!(runtime.image("test.example/oci:1").await.unwrap().unwrap().uid, Some(1000));
         runtime.remove_image("test.example/oci:1").await.unwrap();
     }
-    let nameless = load_image(&socket, &file("nameless.tar", layout.tar(json!({})))).await;
+    let tagged = file("My App.tar", layout.tar(&json!({ "org.opencontainers.image.ref.name": "7" })));
+    for _ in 0..2 {
+        assert_eq!(load_image(&socket, &tagged).await.unwrap(), ["docker.io/library/my-app:7"]);
+    }
+    assert_eq!(runtime.image("my-app:7").await.unwrap().unwrap().tags, ["docker.io/library/my-app:7"]);
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+    compressed.write_all(&program_archive("test.example/compressed:1")).unwrap();
+    let compressed = file("compressed.tar.gz", compressed.finish().unwrap());
+    assert_eq!(load_image(&socket, &compressed).await.unwrap(), ["test.example/compressed:1"]);
+    let nameless = load_image(&socket, &file("nameless.tar", layout.tar(&json!({})))).await;
     assert!(matches!(nameless, Err(LoadError::NoName { .. })), "{nameless:?}");
     let junk = load_image(&socket, &file("junk.tar", b"no image".to_vec())).await;
     assert!(matches!(junk, Err(LoadError::NotAnImage { .. })), "{junk:?}");

@@ -60,10 +60,10 @@ impl Layout {
     }
 
     /// The layout as a tar file whose index has these annotations.
-    pub(crate) fn tar(&self, annotations: Value) -> Vec<u8> {
+    pub(crate) fn tar(&self, annotations: &Value) -> Vec<u8> {
         let size = self.blobs[&self.manifest].len();
         let mut entry = json!({ "mediaType": MANIFEST, "digest": self.manifest, "size": size });
-        entry["annotations"] = annotations;
+        entry["annotations"] = annotations.clone();
         let index = json!({ "schemaVersion": 2, "manifests": [entry] });
         let mut files = vec![
             ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(), 0o644),
