@@ -207,7 +207,19 @@ impl Index {
         }
         owners.extend(new.into_iter().map(|id| (id, uid.to_owned())));
         entry.shown = Arc::new(shown);
-        entry.is_stopped.send_replace(is_stopped);
+        let was_stopped = entry.is_stopped.send_replace(is_stopped);
+        if is_stopped && !was_stopped {
+            // Its room is free for others.
+            for other in pods.values() {
+                other.mail.send(|_| {});
+            }
+        }
+    }
+    /// Asks something about the pods that count beside this one.
+    pub(crate) fn beside<T>(&self, uid: &str, ask: impl FnOnce(&[Arc<Pod>]) -> T) -> T {
+        let others: Vec<Arc<Pod>> =
+            self.0.read().counted().filter(|pod| build::uid(pod) != uid).cloned().collect();
+        ask(&others)
     }
     /// Decides once whether the node takes a pod; `decide` sees it and the pods that count already.
     pub(crate) fn admit(

@@ -198,9 +198,16 @@ impl<R: Runtime> Pods<R> {
             &Filter::fields(&format!("spec.nodeName={}", self.config.node)),
         );
         let (over, ended) = mpsc::unbounded_channel();
+        let key = Key::new("", &self.config.node);
+        let room = {
+            let (own, key) = (own.clone(), key.clone());
+            move |pod: &Pod, others: &[Arc<Pod>]| {
+                let node = own.get(&key)?;
+                admission::no_room(pod, others.iter().map(|other| &**other), &node)
+            }
+        };
         let admission = {
             let (facts, pressure) = (node.facts.clone(), self.pressure.subscribe());
-            let key = Key::new("", &self.config.node);
             move |pod: &Pod, others: &[Arc<Pod>]| {
                 let node = own.get(&key);
                 admit(pod, others, node.as_deref(), *pressure.borrow(), &facts)
@@ -210,6 +217,7 @@ impl<R: Runtime> Pods<R> {
             node: node.clone(),
             index: self.index.clone(),
             admission: Arc::new(admission),
+            room: Arc::new(room),
             over,
             shutdown: shutdown.clone(),
         });

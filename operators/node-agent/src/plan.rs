@@ -11,6 +11,7 @@ pub(crate) mod containers;
 pub(crate) mod end;
 mod init;
 pub(crate) mod memory;
+pub(crate) mod resize;
 pub(crate) mod resources;
 pub(crate) mod restart;
 mod run;
@@ -98,7 +99,6 @@ pub(crate) enum Step {
         attempt: u32,
     },
     /// Change the limits of a running container.
-    #[expect(dead_code, reason = "resizes are planned next")]
     Resize {
         /// Container.
         container: String,
@@ -241,10 +241,15 @@ impl<'a> Situation<'a> {
     fn alive(&self) -> impl Iterator<Item = &'a ContainerStatus> {
         self.observed.containers.iter().filter(|status| is_alive(status))
     }
-    /// Whether any app container was ever created here: then initialization is over.
+    /// The newest container of a name, if it is in the present sandbox.
+    fn present(&self, name: &str) -> Option<&'a ContainerStatus> {
+        let sandbox = &self.observed.sandboxes.first()?.id;
+        self.latest(name).filter(|status| status.container.sandbox == *sandbox)
+    }
+    /// Whether any app container was ever created in the present sandbox: then initialization is over.
     pub(crate) fn has_initialized(&self) -> bool {
         containers::apps(self.pod).any(|app| {
-            self.latest(app.name()).is_some_and(|status| status.container.state != ContainerState::Unknown)
+            self.present(app.name()).is_some_and(|status| status.container.state != ContainerState::Unknown)
         })
     }
     /// Whether a container that is not running is to be started.

@@ -20,6 +20,7 @@ use crate::{
         self, Plan, Situation, Step,
         containers::{self, Spec},
         memory::{self, Ending, Ground, Image, Job, Memory, Stopping},
+        resize,
         restart::Backoff,
         start,
     },
@@ -27,7 +28,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use jobs::Jobs;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use proa_runtime_shim::{ContainerState, Runtime};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -45,12 +46,17 @@ const MOST_DOUBLINGS: u32 = 8;
 /// Why the node does not take a pod beside others, if so.
 pub(crate) type Admission = dyn Fn(&Pod, &[Arc<Pod>]) -> Option<memory::Verdict> + Send + Sync;
 
+/// Why the node has no room for a pod's changed resources beside others, if so.
+pub(crate) type Room = dyn Fn(&Pod, &[Arc<Pod>]) -> Option<memory::NoRoom> + Send + Sync;
+
 /// What all workers share.
 pub(crate) struct Shop<R> {
     pub(crate) node: Arc<Node<R>>,
     pub(crate) index: Index,
     /// Decides whether the node takes a pod.
     pub(crate) admission: Arc<Admission>,
+    /// Decides whether it has room for changed resources.
+    pub(crate) room: Arc<Room>,
     /// Pods that are over.
     pub(crate) over: mpsc::UnboundedSender<String>,
     pub(crate) shutdown: CancellationToken,
@@ -73,6 +79,8 @@ pub(crate) struct Worker<R> {
     memory: Memory,
     mounted: Arc<crate::volumes::Mounted>,
     images: HashMap<String, proa_runtime_shim::Image>,
+    /// Resources of containers that are being started or changed, by name.
+    giving: HashMap<String, ResourceRequirements>,
     jobs: Jobs,
     /// What was told about waiting containers.
     told: BTreeMap<String, plan::Waiting>,
@@ -100,6 +108,7 @@ impl<R: Runtime> Worker<R> {
             memory: Memory::default(),
             mounted: Arc::default(),
             images: HashMap::new(),
+            giving: HashMap::new(),
             jobs: Jobs::default(),
             told: BTreeMap::new(),
             is_replacing: false,
@@ -165,7 +174,28 @@ impl<R: Runtime> Worker<R> {
             pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
         };
         if version(&pod) >= version(&self.pod) {
+            self.drop_outdated(&pod);
             self.pod = pod;
+        }
+    }
+    /// What was found out for the old spec does not hold for a new one.
+    fn drop_outdated(&mut self, new: &Pod) {
+        let (old, new_meta) = (&self.pod.metadata, &new.metadata);
+        let same_content = old.generation == new_meta.generation
+            && old.labels == new_meta.labels
+            && old.annotations == new_meta.annotations;
+        if !same_content && matches!(self.memory.ground, Ground::Ready | Ground::Failed(_)) {
+            // Volumes may show labels, and an added container may use others.
+            self.memory.ground = Ground::Unknown;
+        }
+        for container in containers::all(new) {
+            let name = container.name();
+            let old = containers::find(&self.pod, name).map(Spec::image);
+            if old.is_some_and(|image| image != container.image()) {
+                self.memory.images.remove(name);
+                self.memory.failures.remove(name);
+                self.images.remove(name);
+            }
         }
     }
     /// Reads the runtime, if it may have changed.
@@ -183,10 +213,23 @@ impl<R: Runtime> Worker<R> {
                 };
                 self.memory.stopping.retain(|id, _| alive(id));
                 self.memory.post_starts.retain(|id, _| alive(id));
+                self.memory.given.retain(|id, _| alive(id));
+                self.adopt();
             }
             Err(error) => {
                 self.unanswered = self.unanswered.saturating_add(1);
                 tracing::warn!(pod = build::display(&self.pod), %error, "runtime cannot be read");
+            }
+        }
+    }
+    /// Takes over what containers were given that an earlier agent started.
+    fn adopt(&mut self) {
+        for status in self.observed.containers.iter().filter(|status| plan::is_alive(status)) {
+            let id = &status.container.id;
+            if !self.memory.given.contains_key(id)
+                && let Some(given) = resize::reported(&self.pod, id)
+            {
+                self.memory.given.insert(id.clone(), given);
             }
         }
     }
@@ -204,6 +247,12 @@ impl<R: Runtime> Worker<R> {
                 memory: &self.memory,
                 now,
             };
+            let is_resizing = resize::is_wanted(&situation);
+            let no_room = self.no_room(is_resizing);
+            if no_room != self.memory.no_room {
+                self.memory.no_room = no_room;
+                continue;
+            }
             let mut plan = plan::plan(&situation);
             if self.note(&plan, now) {
                 continue;
@@ -233,6 +282,11 @@ impl<R: Runtime> Worker<R> {
             .collect();
         let verdicts = node.probes.observe(&self.pod, address, &running, self.memory.ending.is_some());
         verdicts.into_iter().map(|(id, verdict)| (id, verdict.into())).collect()
+    }
+    /// Why the node has no room for changed resources, if there are any and so.
+    fn no_room(&self, is_resizing: bool) -> Option<memory::NoRoom> {
+        let room = &self.shop.room;
+        is_resizing.then(|| self.shop.index.beside(&self.uid, |others| room(&self.pod, others)))?
     }
     /// Notes what the plan decided for good; whether that changes the plan.
     fn note(&mut self, plan: &Plan, now: Timestamp) -> bool {
@@ -306,8 +360,13 @@ impl<R: Runtime> Worker<R> {
                 plan.wake = Some(plan.wake.map_or(until, |wake| wake.min(until)));
                 continue;
             }
-            if let Step::Start { container, .. } = &step {
-                self.note_start(container, now);
+            match &step {
+                Step::Start { container, .. } => {
+                    self.note_start(container, now);
+                    self.note_resources(container);
+                }
+                Step::Resize { container, .. } => self.note_resources(container),
+                _ => {}
             }
             let subject = self.subject(&step);
             let node = self.shop.node.clone();
@@ -322,6 +381,11 @@ impl<R: Runtime> Worker<R> {
             let present = self.memory.backoffs.get(container).copied();
             self.memory.backoffs.insert(container.to_owned(), Backoff::next(present, finished, now));
         }
+    }
+    /// What a container is being given.
+    fn note_resources(&mut self, container: &str) {
+        let resources = containers::find(&self.pod, container).and_then(Spec::resources).cloned();
+        self.giving.insert(container.to_owned(), resources.unwrap_or_default());
     }
     fn subject(&self, step: &Step) -> Subject {
         let (index, uid) = (self.shop.index.clone(), self.uid.clone());

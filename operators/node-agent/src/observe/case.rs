@@ -73,7 +73,7 @@ impl From<SeenSandbox> for Sandbox {
 struct SeenContainer {
     name: String,
     id: String,
-    #[serde(default)]
+    #[serde(default = "first_sandbox")]
     sandbox: String,
     #[serde(default)]
     attempt: u32,
@@ -88,6 +88,10 @@ struct SeenContainer {
     finished: Option<Timestamp>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+}
+
+fn first_sandbox() -> String {
+    "s1".to_owned()
 }
 
 impl From<SeenContainer> for ContainerStatus {

@@ -4,7 +4,7 @@
 
 use super::{
     containers,
-    memory::Verdict,
+    memory::{NoRoom, Verdict},
     resources::{self, Amounts},
 };
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
@@ -22,6 +22,25 @@ pub(crate) fn refusal<'a>(
     let (reason, message) =
         fits(pod, others.clone(), node).or_else(|| placed(pod, node)).or_else(|| ports(pod, others))?;
     Some(rejected(&reason, &message))
+}
+
+/// Why the node has no room for a pod's changed resources, if so: never, or not now.
+pub(crate) fn no_room<'a>(
+    pod: &Pod,
+    others: impl Iterator<Item = &'a Pod> + Clone,
+    node: &NodeView,
+) -> Option<NoRoom> {
+    let refusal = |reason: &str, message| NoRoom { reason: reason.to_owned(), message };
+    let alone = resources::requests(pod).into_iter().find_map(|(name, asked)| {
+        let capacity = resources::amount(&name, node.status.allocatable.get(&name)?);
+        (asked > capacity).then(|| {
+            format!("Node didn't have enough capacity: {name}, requested: {asked}, capacity: {capacity}")
+        })
+    });
+    if let Some(message) = alone {
+        return Some(refusal("Infeasible", message));
+    }
+    fits(pod, others, node).map(|(_, message)| refusal("Deferred", message))
 }
 
 /// A pod that the node does not take.

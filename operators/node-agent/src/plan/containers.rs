@@ -2,8 +2,8 @@
 
 pub(crate) use crate::build::Role;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerRestartRule, EphemeralContainer, LifecycleHandler, Pod, PodSpec, Probe,
-    ResourceRequirements, VolumeMount,
+    Container, ContainerResizePolicy, ContainerRestartRule, EphemeralContainer, LifecycleHandler, Pod,
+    PodSpec, Probe, ResourceRequirements, VolumeMount,
 };
 
 /// A container of the spec.
@@ -92,6 +92,10 @@ impl<'a> Spec<'a> {
     /// Requests and limits.
     pub(crate) fn resources(self) -> Option<&'a ResourceRequirements> {
         field!(self, resources)
+    }
+    /// What a change of resources does to it.
+    pub(crate) fn resize_policies(self) -> &'a [ContainerResizePolicy] {
+        field!(self, resize_policy).map_or(&[], Vec::as_slice)
     }
     /// Volumes it mounts.
     pub(crate) fn volume_mounts(self) -> &'a [VolumeMount] {

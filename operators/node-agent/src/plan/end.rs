@@ -100,7 +100,7 @@ pub(super) fn plan(s: &Situation<'_>, end: End, plan: &mut Plan) {
     let deadline = deadline_of(s, &end);
     plan.kills = kills(s, deadline);
     plan.end = Some(end);
-    let is_quiet = s.alive().next().is_none() && !s.memory.is_making();
+    let is_quiet = s.alive().next().is_none() && !s.memory.is_making() && !s.memory.is_preparing();
     if !is_quiet {
         return;
     }

@@ -17,7 +17,7 @@ pub(super) fn plan<'a>(s: &Situation<'a>, plan: &mut Plan) -> (bool, Vec<Spec<'a
     let mut is_later_known = is_initialized;
     let mut starts = Vec::new();
     for (at, init) in all.iter().enumerate().rev() {
-        let status = s.latest(init.name());
+        let status = s.present(init.name());
         if is_later_known && init.role() != Role::Sidecar {
             continue;
         }

@@ -4,6 +4,7 @@
 
 use super::restart::Backoff;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A worker's memory.
@@ -26,6 +27,10 @@ pub(crate) struct Memory {
     pub(crate) backoffs: BTreeMap<String, Backoff>,
     /// Post-start hooks, by container id.
     pub(crate) post_starts: BTreeMap<String, Hook>,
+    /// Resources that running containers were given, by id.
+    pub(crate) given: BTreeMap<String, ResourceRequirements>,
+    /// Why the node has no room for a change of resources.
+    pub(crate) no_room: Option<NoRoom>,
     /// Containers that are to stop, by id.
     pub(crate) stopping: BTreeMap<String, Stopping>,
     /// Work under way.
@@ -46,6 +51,16 @@ pub(crate) struct Verdict {
     /// Whether the node disrupts it, rather than never having taken it.
     #[cfg_attr(test, serde(default))]
     pub(crate) disruption: bool,
+}
+
+/// Why a change of resources waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub(crate) struct NoRoom {
+    /// `Deferred` or `Infeasible`.
+    pub(crate) reason: String,
+    /// Text for people.
+    pub(crate) message: String,
 }
 
 /// A pod that ends.
@@ -166,5 +181,9 @@ impl Memory {
     /// Whether something may still appear in the runtime.
     pub(crate) fn is_making(&self) -> bool {
         self.jobs.iter().any(|job| matches!(job, Job::Sandbox | Job::Start(_)))
+    }
+    /// Whether volumes are being mounted.
+    pub(crate) fn is_preparing(&self) -> bool {
+        self.is_busy(&Job::Prepare)
     }
 }

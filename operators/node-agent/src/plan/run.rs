@@ -5,6 +5,7 @@ use super::{
     containers::Spec,
     end, init,
     memory::{Ground, Job},
+    resize,
     restart::{self, Restart},
     start,
 };
@@ -114,6 +115,7 @@ fn containers(s: &Situation<'_>, plan: &mut Plan, is_ground_ready: bool) {
             }
         }
     }
+    resize::plan(s, plan);
     starts.retain(|container| !plan.kills.iter().any(|kill| kill.container == container.name()));
     start::plan(s, plan, &starts, is_ground_ready);
 }
@@ -157,6 +159,11 @@ pub(super) fn check(s: &Situation<'_>, plan: &mut Plan, container: Spec<'_>, sta
     let own_grace = own_grace.and_then(|probe| probe.termination_grace_period_seconds);
     let message = if again { format!("{why}, will be restarted") } else { why };
     plan.kills.extend(kill(s, status, grace(s, own_grace), message));
+}
+
+/// Stops a running container because it is to be started anew.
+pub(super) fn restart(s: &Situation<'_>, plan: &mut Plan, status: &ContainerStatus, message: String) {
+    plan.kills.extend(kill(s, status, grace(s, None), message));
 }
 
 /// Whether the container was made from another definition.

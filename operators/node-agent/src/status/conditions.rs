@@ -5,6 +5,7 @@ use crate::plan::{
     Plan, Situation,
     containers::{self, Role, Spec},
     memory::Ground,
+    resize::{self, Progress},
 };
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, PodCondition, PodStatus},
@@ -15,28 +16,32 @@ use proa_runtime_shim::SandboxState;
 /// Conditions that the node owns, in the order it writes them.
 const OWN: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+/// Conditions about a change of resources, there only while there is one.
+const RESIZE: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
 /// The condition that says why a pod is disrupted.
 const DISRUPTION: &str = "DisruptionTarget";
 
 /// What a condition says.
-struct Said {
+struct Said<'a> {
     is_true: bool,
-    reason: &'static str,
+    reason: &'a str,
     message: String,
 }
 
-impl Said {
+impl<'a> Said<'a> {
     fn yes() -> Self {
         Self { is_true: true, reason: "", message: String::new() }
     }
-    fn no(reason: &'static str, message: impl Into<String>) -> Self {
+    fn no(reason: &'a str, message: impl Into<String>) -> Self {
         Self { is_true: false, reason, message: message.into() }
     }
 }
 
 /// All conditions: those of others as they are, then the node's own.
 pub(super) fn of(s: &Situation<'_>, plan: &Plan, old: &PodStatus, new: &PodStatus) -> Vec<PodCondition> {
-    let is_own = |condition: &&PodCondition| OWN.contains(&condition.type_.as_str());
+    let is_own = |condition: &&PodCondition| {
+        OWN.contains(&condition.type_.as_str()) || RESIZE.contains(&condition.type_.as_str())
+    };
     let mut all: Vec<PodCondition> =
         old.conditions.iter().flatten().filter(|condition| !is_own(condition)).cloned().collect();
     if plan.end.as_ref().is_some_and(|end| end.disruption) {
@@ -46,6 +51,15 @@ pub(super) fn of(s: &Situation<'_>, plan: &Plan, old: &PodStatus, new: &PodStatu
         let said =
             Said { is_true: true, reason: "TerminationByKubelet", message: message.unwrap_or_default() };
         all.push(condition(s, old, DISRUPTION, said));
+    }
+    match resize::progress(s) {
+        _ if plan.end.is_some() => {}
+        Progress::Settled => {}
+        Progress::Pending { reason, message } => {
+            let said = Said { is_true: true, reason, message: message.to_owned() };
+            all.push(condition(s, old, RESIZE[0], said));
+        }
+        Progress::Applying => all.push(condition(s, old, RESIZE[1], Said::yes())),
     }
     let ready_containers = containers_ready(s, new);
     let ready = if ready_containers.is_true { gates(s, &all) } else { containers_ready(s, new) };
@@ -57,7 +71,7 @@ pub(super) fn of(s: &Situation<'_>, plan: &Plan, old: &PodStatus, new: &PodStatu
     all
 }
 
-fn condition(s: &Situation<'_>, old: &PodStatus, kind: &str, said: Said) -> PodCondition {
+fn condition(s: &Situation<'_>, old: &PodStatus, kind: &str, said: Said<'_>) -> PodCondition {
     let status = if said.is_true { "True" } else { "False" };
     let before = old.conditions.iter().flatten().find(|c| c.type_ == kind && c.status == status);
     let since: Option<Time> = before.and_then(|before| before.last_transition_time.clone());
@@ -74,13 +88,13 @@ fn condition(s: &Situation<'_>, old: &PodStatus, kind: &str, said: Said) -> PodC
 }
 
 /// Whether volumes, sandbox and network are there.
-fn ready_to_start(s: &Situation<'_>) -> Said {
+fn ready_to_start(s: &Situation<'_>) -> Said<'static> {
     let sandbox = s.observed.sandboxes.first().is_some_and(|sandbox| sandbox.state == SandboxState::Ready);
     let has_ground = matches!(s.memory.ground, Ground::Ready) || !s.observed.containers.is_empty();
     if sandbox && has_ground { Said::yes() } else { Said::no("", "") }
 }
 
-fn containers_ready(s: &Situation<'_>, new: &PodStatus) -> Said {
+fn containers_ready(s: &Situation<'_>, new: &PodStatus) -> Said<'static> {
     match new.phase.as_deref() {
         Some("Failed") => return Said::no("PodFailed", ""),
         Some("Succeeded") => return Said::no("PodCompleted", ""),
@@ -96,7 +110,7 @@ fn containers_ready(s: &Situation<'_>, new: &PodStatus) -> Said {
 }
 
 /// Readiness gates, once the containers are ready.
-fn gates(s: &Situation<'_>, others: &[PodCondition]) -> Said {
+fn gates(s: &Situation<'_>, others: &[PodCondition]) -> Said<'static> {
     let gates = containers::spec(s.pod).readiness_gates.iter().flatten();
     let unmet: Vec<String> = gates
         .filter_map(|gate| {
@@ -116,7 +130,7 @@ fn gates(s: &Situation<'_>, others: &[PodCondition]) -> Said {
     if unmet.is_empty() { Said::yes() } else { Said::no("ReadinessGatesNotReady", unmet.join(", ")) }
 }
 
-fn initialized(s: &Situation<'_>, new: &PodStatus) -> Said {
+fn initialized(s: &Situation<'_>, new: &PodStatus) -> Said<'static> {
     let (unknown, incomplete) = wanting(new, containers::init(s.pod), |init, status| match init.role() {
         Role::Sidecar => status.started == Some(true),
         _ => status.ready,

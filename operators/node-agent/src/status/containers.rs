@@ -107,6 +107,8 @@ fn present(
     found: &Found,
     old: Option<&ContainerStatus>,
 ) -> ContainerStatus {
+    // A running container may have been given other resources than its spec says by now.
+    let given = s.memory.given.get(&found.container.id).or(spec.resources()).cloned();
     let mut status = ContainerStatus {
         name: spec.name().to_owned(),
         image: found.image_name.clone(),
@@ -115,8 +117,8 @@ fn present(
         restart_count: i32::try_from(found.container.attempt).unwrap_or(i32::MAX),
         state: Some(state(s, basis, found, old)),
         volume_mounts: volume_mounts(spec),
-        resources: spec.resources().cloned(),
-        allocated_resources: spec.resources().and_then(|own| own.requests.clone()),
+        resources: given.clone(),
+        allocated_resources: given.and_then(|given| given.requests),
         ..ContainerStatus::default()
     };
     let Some(old) = old else { return status };

@@ -128,6 +128,9 @@ impl<R: Runtime> Worker<R> {
         match result {
             Ok(id) => {
                 self.memory.failures.remove(&container);
+                if let Some(given) = self.giving.remove(&container) {
+                    self.memory.given.insert(id.clone(), given);
+                }
                 let hook = containers::find(&self.pod, &container).and_then(containers::Spec::post_start);
                 if hook.is_some() {
                     self.memory.post_starts.insert(id, Hook::Wanted);
@@ -141,7 +144,10 @@ impl<R: Runtime> Worker<R> {
         self.memory.failures.insert(container, failure(reason, message, times, MAKE, now));
     }
     fn resized(&mut self, container: String, result: Result<(), String>, now: Timestamp) {
-        self.is_stale = true;
+        let id = self.observed.latest(&container).map(|status| status.container.id.clone());
+        if let (Ok(()), Some(id), Some(given)) = (&result, id, self.giving.remove(&container)) {
+            self.memory.given.insert(id, given);
+        }
         self.settle(Job::Resize(container), result, now);
     }
     fn post_started(&mut self, container: String, id: String, result: Result<(), String>, now: Timestamp) {
