@@ -273,7 +273,7 @@ impl<R: Runtime> Worker<R> {
             .containers
             .iter()
             .filter(|status| status.container.state == ContainerState::Running)
-            .filter(|status| !self.memory.post_starts.contains_key(&status.container.id))
+            .filter(|status| !self.memory.is_starting(&status.container.name, &status.container.id))
             .map(|status| Running {
                 name: status.container.name.clone(),
                 id: status.container.id.clone(),

@@ -74,7 +74,7 @@ fn one<'a>(
 /// Whether a sidecar has started: its hook has run and its startup probe, if any, succeeded.
 fn is_started(s: &Situation<'_>, init: Spec<'_>, status: &ContainerStatus) -> bool {
     let id = &status.container.id;
-    !s.memory.post_starts.contains_key(id)
+    !s.memory.is_starting(init.name(), id)
         && !s.memory.stopping.contains_key(id)
         && (init.startup_probe().is_none() || s.probed(id).started)
 }

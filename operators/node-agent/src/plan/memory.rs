@@ -178,6 +178,10 @@ impl Memory {
     pub(crate) fn is_busy(&self, job: &Job) -> bool {
         self.jobs.contains(job)
     }
+    /// Whether a container is still being started: its post-start hook is to run, or may turn out to be.
+    pub(crate) fn is_starting(&self, name: &str, id: &str) -> bool {
+        self.post_starts.contains_key(id) || self.is_busy(&Job::Start(name.to_owned()))
+    }
     /// Whether something may still appear in the runtime.
     pub(crate) fn is_making(&self) -> bool {
         self.jobs.iter().any(|job| matches!(job, Job::Sandbox | Job::Start(_)))

@@ -9,7 +9,8 @@ use super::{
     memory::{Image, Job},
     restart::go_duration,
 };
-use proa_runtime_shim::{ContainerState, ContainerStatus};
+use k8s_openapi::api::core::v1::ContainerState;
+use proa_runtime_shim::{ContainerState as State, ContainerStatus};
 
 /// Plans the start of containers.
 pub(super) fn plan(s: &Situation<'_>, plan: &mut Plan, starts: &[Spec<'_>], is_ground_ready: bool) {
@@ -75,7 +76,7 @@ pub(crate) const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// The newest container of a name that ended.
 pub(crate) fn last_exit<'a>(s: &Situation<'a>, name: &str) -> Option<&'a ContainerStatus> {
-    s.observed.of(name).find(|status| status.container.state == ContainerState::Exited)
+    s.observed.of(name).find(|status| status.container.state == State::Exited)
 }
 
 /// A pod as messages name it.
@@ -122,6 +123,8 @@ fn attempt(s: &Situation<'_>, name: &str) -> u32 {
     });
     let known = statuses.flatten().flatten().find(|status| status.name == name);
     // Its records are gone, but it ran: the count goes on.
-    let ran = known.filter(|status| status.container_id.is_some() || status.last_state.is_some());
+    let has_ended =
+        |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let ran = known.filter(|status| status.container_id.is_some() || has_ended(&status.last_state));
     ran.map_or(0, |status| u32::try_from(status.restart_count).unwrap_or(0) + 1)
 }

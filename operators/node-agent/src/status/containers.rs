@@ -50,8 +50,9 @@ fn one(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>, spec: Spec<'_>) -> Cont
     // One whose post-start hook still runs is not shown as running yet.
     let is_hidden = |found: &&Found| {
         found.container.state == State::Running
-            && (s.memory.post_starts.contains_key(&found.container.id)
-                && !s.memory.stopping.contains_key(&found.container.id))
+            && spec.post_start().is_some()
+            && s.memory.is_starting(spec.name(), &found.container.id)
+            && !s.memory.stopping.contains_key(&found.container.id)
     };
     let found: Vec<&Found> = s.observed.of(spec.name()).filter(|found| !is_hidden(found)).take(2).collect();
     let mut status = match found.first() {
@@ -73,6 +74,7 @@ fn blank(s: &Situation<'_>, spec: Spec<'_>) -> ContainerStatus {
         name: spec.name().to_owned(),
         image: spec.image().to_owned(),
         state: Some(waiting(creating, "")),
+        last_state: Some(ContainerState::default()),
         volume_mounts: volume_mounts(spec),
         ..ContainerStatus::default()
     }
@@ -87,7 +89,7 @@ fn absent(s: &Situation<'_>, spec: Spec<'_>, old: Option<&ContainerStatus>) -> C
         return old.clone();
     }
     status.restart_count = old.restart_count;
-    status.last_state.clone_from(&old.last_state);
+    status.last_state = Some(old.last_state.clone().unwrap_or_default());
     let has_last = old.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
     if old_state.running.is_some() && !has_last {
         // It ran, so its pod must not look as if it had never started.
@@ -116,6 +118,7 @@ fn present(
         container_id: Some(id(basis, found)),
         restart_count: i32::try_from(found.container.attempt).unwrap_or(i32::MAX),
         state: Some(state(s, basis, found, old)),
+        last_state: Some(ContainerState::default()),
         volume_mounts: volume_mounts(spec),
         resources: given.clone(),
         allocated_resources: given.and_then(|given| given.requests),
@@ -128,7 +131,7 @@ fn present(
     let is_other = old.container_id != status.container_id;
     status.last_state = match old_end {
         Some(ended) if is_other && old.container_id.is_some() => Some(terminated(ended)),
-        _ => old.last_state.clone(),
+        _ => Some(old.last_state.clone().unwrap_or_default()),
     };
     status
 }

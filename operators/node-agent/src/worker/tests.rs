@@ -1,6 +1,8 @@
 //! Workers against a real API server and the runtime in memory.
 
-use crate::{AgentConfig, Pods, ServerConfig, act::cgroups::Cgroups, eviction::Pressure, index::Index};
+use crate::{
+    AgentConfig, Pods, ServerConfig, act::cgroups::Cgroups, eviction::Pressure, index::Index, status::patch,
+};
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, ServiceAccount};
 use kube::{
@@ -30,6 +32,7 @@ struct World {
     cluster: Cluster,
     fake: Fake,
     root: tempfile::TempDir,
+    index: Index,
     agent: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -39,7 +42,13 @@ impl World {
         let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin(), "default");
         let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
         accounts.create(&PostParams::default(), &account).await.unwrap();
-        let mut world = Self { cluster, fake: Fake::new(), root: tempfile::tempdir().unwrap(), agent: None };
+        let mut world = Self {
+            cluster,
+            fake: Fake::new(),
+            root: tempfile::tempdir().unwrap(),
+            index: Index::default(),
+            agent: None,
+        };
         world.start_agent();
         world
     }
@@ -47,6 +56,7 @@ impl World {
         let client =
             self.cluster.client(&format!("system:node:{NODE}"), &["system:nodes", "system:authenticated"]);
         let shutdown = CancellationToken::new();
+        self.index = Index::default();
         let pods = self.pods(client);
         let until = shutdown.clone();
         let task = tokio::spawn(async move { pods.run(until).await.unwrap() });
@@ -85,7 +95,7 @@ impl World {
             runtime: self.fake.clone(),
             cgroups: Cgroups::of_mounts(&config.cgroup_parent, ""),
             config: Arc::new(config),
-            index: Index::default(),
+            index: self.index.clone(),
             pressure: watch::Sender::new(Pressure::default()),
             news: Arc::new(Notify::new()),
             clock,
@@ -317,6 +327,21 @@ async fn a_second_deletion_shortens_the_grace() {
     world.delete("a", Some(1)).await;
     world.until_gone("a").await;
     world.until_empty().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_took_is_not_written_again() {
+    let world = World::start().await;
+    let quantity = json!({"requests": {"cpu": "0.1", "memory": "1024Ki"}});
+    let spec = json!({
+        "initContainers": [{"name": "one", "image": "i:1", "args": ["exit", "0"]}],
+        "containers": [{"name": "app", "image": "app:1", "args": ["run"], "resources": quantity}],
+    });
+    world.create("a", spec).await;
+    let pod = world.until("a", "ready", is_ready).await;
+    let shown = world.index.shown(pod.metadata.uid.as_deref().unwrap()).unwrap();
+    assert_eq!(patch::between(pod.status.as_ref().unwrap(), &shown.status), None);
     world.stop().await;
 }
 
