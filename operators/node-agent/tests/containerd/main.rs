@@ -1,4 +1,7 @@
-//! The agent on a real containerd, beside the real API server in this process.
+//! The agent on a real containerd, beside the real API server in this process. Needs root, containerd, an OCI runtime
+//! and the CNI plugins.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
 
 mod world;
 
