@@ -224,16 +224,19 @@ impl Runtime for StubRuntime {
 #[derive(Clone)]
 pub(crate) struct StubPods {
     pub(crate) log: PathBuf,
+    /// Their ids.
+    pub(crate) container: String,
+    pub(crate) sandbox: String,
 }
 
 impl PodLookup for StubPods {
     fn pod(&self, namespace: &str, name: &str) -> Option<PodEntry> {
-        let current = ContainerRun { id: "c1".to_owned(), log: self.log.clone(), is_running: true };
+        let current = ContainerRun { id: self.container.clone(), log: self.log.clone(), is_running: true };
         let app = ContainerEntry { current: Some(current), previous: None };
         let pod = self.pods().remove(0);
         ((namespace, name) == ("shop", "web")).then(|| PodEntry {
             pod,
-            sandbox: Some("s1".to_owned()),
+            sandbox: Some(self.sandbox.clone()),
             containers: BTreeMap::from([("app".to_owned(), app)]),
         })
     }

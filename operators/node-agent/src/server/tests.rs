@@ -1,4 +1,5 @@
 mod commands;
+mod containerd;
 mod ports;
 
 use super::testing::client::{ADMIN, As, TestServer, text};

@@ -27,10 +27,10 @@ pub(super) async fn splice(
     };
 }
 
-/// Copies until the end and passes that on, too.
+/// Copies until the end, or until a side breaks, and passes that on, too.
 async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut piece = BytesMut::with_capacity(PIECE);
-    while from.read_buf(&mut piece).await? > 0 {
+    while from.read_buf(&mut piece).await.is_ok_and(|read| read > 0) {
         to.write_all(&piece).await?;
         to.flush().await?;
         piece.clear();

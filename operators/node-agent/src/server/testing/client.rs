@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use proa_kit::testing::server::{Received, Seen, recording};
+use proa_runtime_shim::Runtime;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -29,13 +30,13 @@ use tokio_util::sync::CancellationToken;
 /// A certificate and its key, PEM.
 type Identity = (String, String);
 
-/// A server with a stub runtime and one pod.
-pub(crate) struct TestServer {
-    pub(crate) runtime: StubRuntime,
+/// A server with one pod.
+pub(crate) struct TestServer<R = StubRuntime> {
+    pub(crate) runtime: R,
     pub(crate) seen: Seen,
     pub(crate) serving: Serving,
     /// Kept for as long as the server runs.
-    _directory: tempfile::TempDir,
+    directories: Vec<tempfile::TempDir>,
     shutdown: CancellationToken,
     authority: Authority,
 }
@@ -95,10 +96,23 @@ fn review(_: usize, request: &Received) -> (u16, Value) {
 }
 
 impl TestServer {
+    /// With a runtime that does as told.
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("0.log");
         std::fs::write(&log, "").unwrap();
+        let runtime = StubRuntime::new(&log, streaming::start().await);
+        let pods = StubPods { log, container: "c1".to_owned(), sandbox: "s1".to_owned() };
+        let mut server = Self::with(runtime, pods).await;
+        server.directories.push(directory);
+        server
+    }
+}
+
+impl<R: Runtime> TestServer<R> {
+    /// With a runtime.
+    pub(crate) async fn with(runtime: R, pods: StubPods) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         let (certificate, key) = authority.sign(&["127.0.0.1"], "system:node:n1", "system:nodes");
         let config = AgentConfig {
@@ -121,11 +135,10 @@ impl TestServer {
             },
         };
         let seen = Seen::default();
-        let runtime = StubRuntime::new(&log, streaming::start().await);
-        let (pods, shutdown) = (StubPods { log }, CancellationToken::new());
+        let shutdown = CancellationToken::new();
         let api = recording(seen.clone(), review);
         let serving = serve(api, runtime.clone(), config, pods, shutdown.clone()).await.unwrap();
-        Self { runtime, seen, serving, _directory: directory, shutdown, authority }
+        Self { runtime, seen, serving, directories: vec![directory], shutdown, authority }
     }
 
     /// Ends it and waits until it has ended.

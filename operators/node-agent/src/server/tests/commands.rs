@@ -23,14 +23,14 @@ fn exec(command: &str, streams: &str) -> String {
     format!("/exec/shop/web/app?command={command}&{streams}")
 }
 
-fn data(channel: u8, data: &[u8]) -> Message {
+pub(super) fn data(channel: u8, data: &[u8]) -> Message {
     let mut message = vec![channel];
     message.extend_from_slice(data);
     Message::binary(message)
 }
 
 /// Everything that is said on the channels until the server closes.
-async fn rest(
+pub(super) async fn rest(
     mut source: impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
 ) -> BTreeMap<u8, Vec<u8>> {
     let mut channels = BTreeMap::<u8, Vec<u8>>::new();
@@ -44,7 +44,7 @@ async fn rest(
     channels
 }
 
-fn status(channels: &BTreeMap<u8, Vec<u8>>) -> Value {
+pub(super) fn status(channels: &BTreeMap<u8, Vec<u8>>) -> Value {
     serde_json::from_slice(&channels[&3]).unwrap()
 }
 
