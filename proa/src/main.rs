@@ -41,6 +41,9 @@ fn run(cli: Cli) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("proa")
+        // Calls of the container runtime nest deeply, and frames are large in builds without optimisation. Only what is
+        // touched costs memory.
+        .thread_stack_size(8 << 20)
         .enable_all()
         .build()?;
     match cli.command {
