@@ -198,7 +198,7 @@ fn one_shots_run(kubectl: &Kubectl) {
     kubectl.run(&format!("create job once --image=redis:7 -- redis-cli -h redis ping")).ok();
     kubectl.run("wait --for=condition=Complete job/once --timeout=110s").ok();
     kubectl.run("logs job/once").ok().prints("PONG");
-    let typed = format!("run typed --rm -i --restart=Never --image=redis:7 --command -- cat");
+    let typed = format!("run typed --rm -i --restart=Never --image=proa/shell:1 --command -- cat");
     kubectl.pipe("hello\n", &typed).ok().shows(&["hello"]);
     kubectl.run("get pod typed").fails(&["NotFound"]);
 }

@@ -203,21 +203,16 @@ fn leftovers(name: &str, data: &Path) -> Vec<String> {
     find("process", &output("ps", &["-eo", "pid,args"]), &[&instance, &format!("{data}/node")]);
     find("table", &output("nft", &["list", "tables"]), &[name]);
     find("cgroup", &output("find", &["/sys/fs/cgroup", "-type", "d", "-name", &instance]), &[&instance]);
+    // The bridge is named in the network's configuration, which stays; pods' links go with their namespaces.
+    let network = fs::read_to_string(Path::new(data).join("node/cni/10-pods.conflist")).unwrap_or_default();
+    let network: serde_json::Value = serde_json::from_str(&network).unwrap_or_default();
+    if let Some(bridge) = network["plugins"][0]["bridge"].as_str() {
+        find("link", &output("ip", &["-br", "link"]), &[bridge]);
+    }
     if Path::new("/run").join(&instance).exists() {
         left.push(format!("directory: /run/{instance}"));
     }
     left
-}
-
-/// Links and network namespaces of the machine.
-pub(crate) fn network() -> (Vec<String>, Vec<String>) {
-    let sorted = |text: String| {
-        let mut lines: Vec<_> =
-            text.lines().filter_map(|l| l.split_whitespace().next().map(str::to_owned)).collect();
-        lines.sort();
-        lines
-    };
-    (sorted(output("ip", &["-br", "link"])), sorted(output("ip", &["netns", "list"])))
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {
@@ -234,6 +229,20 @@ pub(crate) fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(begun.elapsed() < LONG, "never: {what}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until `left` is empty, and says what stayed otherwise.
+#[track_caller]
+pub(crate) fn until_empty(what: &str, left: impl Fn() -> Vec<String>) {
+    let begun = Instant::now();
+    loop {
+        let left = left();
+        if left.is_empty() {
+            return;
+        }
+        assert!(begun.elapsed() < LONG, "{what}: {left:#?}");
         sleep(Duration::from_millis(50));
     }
 }

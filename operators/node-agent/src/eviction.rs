@@ -54,15 +54,16 @@ pub(crate) struct EvictionConfig {
 }
 
 impl Default for EvictionConfig {
-    /// As a kubelet that is told nothing.
+    /// As a kubelet that is told nothing, but for disks: upstream's 10 % and 15 % are hundreds of GiB of a large disk and
+    /// would evict pods from many a developer's machine. 5 % is what k3s uses.
     fn default() -> Self {
         let share = |signal, share| Threshold { signal, below: Amount::Share(share) };
         Self {
             thresholds: vec![
                 Threshold { signal: Signal::MemoryAvailable, below: Amount::Absolute(100 << 20) },
-                share(Signal::NodeFsAvailable, 0.1),
+                share(Signal::NodeFsAvailable, 0.05),
                 share(Signal::NodeFsInodesFree, 0.05),
-                share(Signal::ImageFsAvailable, 0.15),
+                share(Signal::ImageFsAvailable, 0.05),
                 share(Signal::ImageFsInodesFree, 0.05),
             ],
             transition: Duration::from_secs(300),

@@ -31,6 +31,7 @@ use act::{Node, cgroups::Cgroups};
 use build::NodeFacts;
 use collect::Collector;
 use eviction::{Eviction, EvictionConfig, Pressure};
+use futures::FutureExt as _;
 use hooks::Hooks;
 use images::Images;
 use index::{Index, NodePod};
@@ -252,7 +253,8 @@ impl<R: Runtime> Pods<R> {
             node.volumes.run(shutdown.clone(), move |pod, _| index.wake_for_sources(build::uid(pod)));
         let rotate = logs::keep_rotated(self.runtime.clone(), logs::Limits::default(), shutdown.clone());
         let follow = observe::follow::follow(self.runtime.clone(), self.index.clone());
-        let background = futures::future::join5(follow, collect.boxed(), evict.boxed(), refresh.boxed(), rotate.boxed());
+        let background =
+            futures::future::join5(follow, collect.boxed(), evict.boxed(), refresh.boxed(), rotate.boxed());
         shutdown.run_until_cancelled(background).await;
         drop(subscription);
         workers.close();

@@ -190,16 +190,16 @@ mod tests {
         );
         assert_eq!(
             of(&[
-                (Signal::ImageFsAvailable, 14, 100),
-                (Signal::NodeFsAvailable, 9, 100),
+                (Signal::ImageFsAvailable, 4, 100),
+                (Signal::NodeFsAvailable, 4, 100),
                 (Signal::NodeFsInodesFree, 49, 1000),
                 (Signal::MemoryAvailable, 1, 1 << 30),
             ]),
             [
                 (Signal::MemoryAvailable, 100 << 20),
-                (Signal::NodeFsAvailable, 10),
+                (Signal::NodeFsAvailable, 5),
                 (Signal::NodeFsInodesFree, 50),
-                (Signal::ImageFsAvailable, 15),
+                (Signal::ImageFsAvailable, 5),
             ]
         );
         assert_eq!(of(&[(Signal::PidAvailable, 0, 100)]), []);
