@@ -2,7 +2,7 @@
 
 use crate::{
     kubectl::Kubectl,
-    node::{Node, http_get, until},
+    node::{Node, http_get, until, until_empty},
 };
 use std::collections::BTreeSet;
 
@@ -209,11 +209,5 @@ fn nothing_is_left_of_a_namespace(kubectl: &Kubectl, node: &Node) {
     until("the node has no pods", || {
         kubectl.run("get pods -A -o name").ok().stdout.trim().is_empty().then_some(())
     });
-    until("the node keeps nothing of pods", || {
-        let pods = std::fs::read_dir(node.data().join("node/pods/pods")).map_or(0, Iterator::count);
-        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
-        let data = node.data().join("node/pods");
-        let mounted = mounts.lines().filter(|line| line.contains(data.to_str().unwrap())).count();
-        (pods == 0 && mounted == 0).then_some(())
-    });
+    until_empty("of pods that are gone there is still", || node.of_pods());
 }

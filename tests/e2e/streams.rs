@@ -16,7 +16,7 @@ spec:
   containers:
   - name: first
     image: IMAGE
-    command: [sh, -c, 'echo one; echo two; echo three >&2; sleep 0.2; echo last; exec sleep 3600']
+    command: [sh, -c, 'echo one; echo two; sleep 0.2; echo three >&2; sleep 0.2; echo last; exec sleep 3600']
   - name: second
     image: IMAGE
     command: [sh, -c, 'echo other; exec sleep 3600']
