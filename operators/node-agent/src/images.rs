@@ -113,7 +113,11 @@ impl<R: Runtime> Images<R> {
             }
             Err(error @ Error::InvalidImageName { .. }) => Err(invalid(container, teller, &error)),
             Err(error) => {
-                let message = error.to_string();
+                let message = match error {
+                    // The event says what was tried; the runtime's own words are enough.
+                    Error::Pull { why, .. } => why,
+                    other => other.to_string(),
+                };
                 teller.warn(container, "Failed", &format!("Failed to pull image \"{name}\": {message}"));
                 Err(ImageError { reason: "ErrImagePull", message })
             }

@@ -37,6 +37,7 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// First pause after the runtime did not answer, or an end that cannot be read yet.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -114,7 +115,8 @@ impl<R: Runtime> Worker<R> {
             is_replacing: false,
             last_patch: None,
         };
-        worker.work().await;
+        let span = tracing::info_span!("pod", pod = build::display(&worker.pod));
+        worker.work().instrument(span).await;
     }
     async fn work(mut self) {
         self.admit();
@@ -218,7 +220,7 @@ impl<R: Runtime> Worker<R> {
             }
             Err(error) => {
                 self.unanswered = self.unanswered.saturating_add(1);
-                tracing::warn!(pod = build::display(&self.pod), %error, "runtime cannot be read");
+                tracing::warn!(%error, "runtime cannot be read");
             }
         }
     }

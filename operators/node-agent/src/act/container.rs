@@ -70,7 +70,8 @@ impl<R: Runtime> Node<R> {
         sandbox: &Sandbox,
         image: &Image,
     ) -> Result<ContainerConfig, Refused> {
-        let at = format!("spec.containers[{}]", container.name());
+        let at = containers::find(&subject.pod, container.name()).map(containers::Spec::field_path);
+        let at = at.unwrap_or_default();
         if let Some(why) = supported::container_refusal(&container.spec, &at, &self.facts) {
             return Err(Refused::config(why));
         }

@@ -157,7 +157,8 @@ pub(super) fn check(s: &Situation<'_>, plan: &mut Plan, container: Spec<'_>, sta
         return;
     };
     let own_grace = own_grace.and_then(|probe| probe.termination_grace_period_seconds);
-    let message = if again { format!("{why}, will be restarted") } else { why };
+    let is_app = !matches!(container, Spec::Init(_));
+    let message = if again && is_app { format!("{why}, will be restarted") } else { why };
     plan.kills.extend(kill(s, status, grace(s, own_grace), message));
 }
 

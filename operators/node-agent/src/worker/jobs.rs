@@ -8,7 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use proa_kit::Error;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::{
+    task::{AbortHandle, Id, JoinSet},
+    time::Instant,
+};
 
 /// First pause of a step that failed.
 const FIRST: SignedDuration = SignedDuration::from_millis(500);
@@ -25,6 +28,7 @@ pub(super) enum Done {
 
 struct UnderWay {
     id: Id,
+    since: Instant,
     abort: AbortHandle,
     deadline: Option<Timestamp>,
 }
@@ -69,7 +73,7 @@ impl Jobs {
         work: impl Future<Output = Done> + Send + 'static,
     ) {
         let abort = self.set.spawn(work);
-        self.under_way.insert(job, UnderWay { id: abort.id(), abort, deadline });
+        self.under_way.insert(job, UnderWay { id: abort.id(), since: Instant::now(), abort, deadline });
     }
     /// Ends work whose result no longer matters.
     pub(super) fn abort(&mut self, which: impl Fn(&Job) -> bool) {
@@ -100,8 +104,10 @@ impl Jobs {
             Err(error) => error.id(),
         };
         let job = self.under_way.iter().find(|(_, under_way)| under_way.id == id).map(|(job, _)| job.clone());
-        if let Some(job) = &job {
-            self.under_way.remove(job);
+        if let Some(job) = &job
+            && let Some(done) = self.under_way.remove(job)
+        {
+            tracing::debug!(?job, took = ?done.since.elapsed(), "step ended");
         }
         match (job, finished) {
             (Some(job), Ok((_, done))) => Some((job, done)),

@@ -2,7 +2,6 @@
 
 use super::Worker;
 use crate::{
-    build,
     observe::Probed,
     plan::{Plan, Situation, memory::Job},
     status::{self, Basis, patch},
@@ -75,7 +74,7 @@ impl<R: Runtime> Worker<R> {
             Err(error) if error.is_not_found() => self.jobs.failed(Job::Report, now),
             Err(error) => {
                 self.last_patch = None;
-                tracing::warn!(pod = build::display(&self.pod), %error, "status was not written; it is tried again");
+                tracing::warn!(%error, "status was not written; it is tried again");
                 self.jobs.failed(Job::Report, now);
             }
         }
