@@ -120,11 +120,14 @@ async fn pods(api: &Api<Pod>, count: usize) -> Result<()> {
         let since = Instant::now();
         api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
         while let Some(event) = events.try_next().await? {
-            if let Event::Apply(pod) | Event::InitApply(pod) = event
-                && pod.name_any() == name
-                && pod.status.is_some_and(|status| status.phase.as_deref() == Some("Running"))
-            {
-                break;
+            let (Event::Apply(pod) | Event::InitApply(pod)) = event else { continue };
+            let status = pod.status.clone().unwrap_or_default();
+            match status.phase.as_deref() {
+                Some("Running") if pod.name_any() == name => break,
+                Some("Failed") => {
+                    return Err(format!("{name}: {:?} {:?}", status.reason, status.message).into());
+                }
+                _ => {}
             }
         }
         starts.push(since.elapsed());

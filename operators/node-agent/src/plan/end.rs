@@ -106,7 +106,8 @@ pub(super) fn plan(s: &Situation<'_>, end: End, plan: &mut Plan) {
     }
     let ready = s.observed.sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready);
     plan.steps.extend(ready.map(|sandbox| Step::StopSandbox { id: sandbox.id.clone() }));
-    plan.is_stopped = plan.steps.is_empty();
+    // A sandbox is gone only once its network is: the runtime says so by ending the call.
+    plan.is_stopped = plan.steps.is_empty() && !s.memory.is_stopping();
     if plan.is_stopped {
         clear(s, plan);
     }

@@ -186,6 +186,10 @@ impl Memory {
     pub(crate) fn is_making(&self) -> bool {
         self.jobs.iter().any(|job| matches!(job, Job::Sandbox | Job::Start(_)))
     }
+    /// Whether something is still being stopped.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.jobs.iter().any(|job| matches!(job, Job::Stop(_) | Job::StopSandbox(_)))
+    }
     /// Whether volumes are being mounted.
     pub(crate) fn is_preparing(&self) -> bool {
         self.is_busy(&Job::Prepare)
