@@ -35,7 +35,12 @@ impl Background {
     }
     #[track_caller]
     fn up(&self) -> String {
-        said(&self.proa("up", &["--listen", "127.0.0.1", "--port", &self.port]))
+        said(
+            &self.proa(
+                "up",
+                &["--listen", "127.0.0.1", "--port", &self.port, "--nodes", "0", "--simulate", "1"],
+            ),
+        )
     }
     fn kubectl(&self) -> Kubectl {
         Kubectl::new(&self.data().join("admin.kubeconfig"), self.data())
