@@ -77,7 +77,9 @@ fn exec(kubectl: &Kubectl) {
 
 /// `script` gives kubectl a terminal of a known size.
 fn terminals(kubectl: &Kubectl) {
-    let line = kubectl.shell_line("exec -it talker -c second -- stty size");
+    // As upstream, the size is told right after the start: a process may still see none.
+    let line = "exec -it talker -c second -- sh -c 'until stty size | grep -v \"^0 0\"; do :; done'";
+    let line = kubectl.shell_line(line);
     let typed = format!("stty rows 37 cols 101; {line}");
     let output = Command::new("script").args(["-qec", &typed, "/dev/null"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
