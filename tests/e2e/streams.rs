@@ -44,6 +44,7 @@ fn streams_of_containers_reach_kubectl_both_ways() {
 }
 
 fn logs(kubectl: &Kubectl) {
+    kubectl.follow("logs -f talker -c first").until("last");
     kubectl.run("logs talker").ok().shows(&["one", "two", "three", "last"]).warns(&["Defaulted container"]);
     kubectl.run("logs talker -c second").ok().prints("other");
     kubectl.run("logs talker -c first --tail 1").ok().prints("last");
@@ -131,5 +132,7 @@ fn forwarded_ports(kubectl: &Kubectl) {
 fn wrong_requests(kubectl: &Kubectl) {
     kubectl.run("exec talker -c third -- true").fails(&["container third is not valid for pod talker"]);
     kubectl.run("logs nothing").fails(&["pods \"nothing\" not found"]);
-    kubectl.run("exec talker -c second --as nobody -- true").fails(&["Forbidden", "pods/exec"]);
+    kubectl
+        .run("exec talker -c second --as nobody -- true")
+        .fails(&["Forbidden", "\"nobody\" cannot get resource"]);
 }

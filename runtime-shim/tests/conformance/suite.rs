@@ -301,10 +301,9 @@ async fn the_newest_comes_first<R: Runtime>(runtime: &R, setup: &Setup) {
 }
 
 async fn memory_runs_out<R: Runtime>(runtime: &R, setup: &Setup) {
-    let mut events = listen(runtime);
     let limit = |config: &mut ContainerConfig| config.resources.memory_limit = 16 << 20;
     let at = start_with(runtime, pod(setup), &["out-of-memory"], limit).await;
-    wait_for(&mut events, Event::OutOfMemory { id: at.container.clone() }).await;
+    // The event is a hint that may be missed; the status is the truth.
     let status = exited(runtime, &at.container).await;
     assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));
     remove(runtime, &at).await;
