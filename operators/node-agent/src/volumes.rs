@@ -28,6 +28,7 @@ use crate::{
     build::{ContainerRef, NodeFacts, Refused, uid},
     sources::Sources,
 };
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use layout::Layout;
 use ownership::Ownership;
@@ -44,6 +45,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Reason of the event about a volume that cannot be made.
 pub(crate) const FAILED_MOUNT: &str = "FailedMount";
+
+/// Pods that are refreshed at a time.
+const REFRESHES: usize = 8;
 
 /// Why a volume cannot be made now. The next attempt may work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +116,10 @@ impl Volumes {
         let _turn = present.turn.lock().await;
         *present.latest.lock() = Some((pod.clone(), pod_ips.to_vec()));
         self.0.sources.register(pod);
+        self.mount_all(pod, pod_ips).await
+    }
+
+    async fn mount_all(&self, pod: &Arc<Pod>, pod_ips: &[IpAddr]) -> Mounted {
         let mut mounted = Mounted::default();
         for volume in used_volumes(pod) {
             match self.mount_one(pod, pod_ips, volume).await {
@@ -195,14 +203,6 @@ impl Volumes {
         Ok(())
     }
 
-    /// Ends mounts that only one container used, after it was removed for good.
-    pub(crate) async fn forget_container(&self, pod_uid: &str, container: &str) -> io::Result<()> {
-        let present = self.present(pod_uid);
-        let _turn = present.turn.lock().await;
-        let (subpaths, container) = (self.0.layout.subpaths(pod_uid), container.to_owned());
-        blocking(move || subpath::release(&subpaths, &container)).await
-    }
-
     /// UIDs of pods that something is left of: directories or mounts.
     pub(crate) fn known(&self) -> io::Result<BTreeSet<String>> {
         teardown::known(&self.0.layout.pods())
@@ -213,23 +213,26 @@ impl Volumes {
     pub(crate) async fn run(
         &self,
         shutdown: CancellationToken,
-        changed: impl Fn(&Arc<Pod>, &[VolumeError]) + Send,
+        changed: impl Fn(&Arc<Pod>, &[VolumeError]) + Send + Sync,
     ) {
-        loop {
-            let pods = tokio::select! {
-                () = shutdown.cancelled() => return,
-                pods = self.0.sources.changed() => pods,
-            };
-            for pod_uid in pods {
-                self.refresh(&pod_uid, &changed).await;
+        let refresh = async {
+            loop {
+                let pods = stream::iter(self.0.sources.changed().await);
+                let refreshed =
+                    pods.for_each_concurrent(REFRESHES, |pod_uid| self.refresh(pod_uid, &changed));
+                refreshed.await;
             }
-        }
+        };
+        shutdown.run_until_cancelled(refresh).await;
     }
 
-    async fn refresh(&self, pod_uid: &str, changed: &(impl Fn(&Arc<Pod>, &[VolumeError]) + Send)) {
-        let present = self.0.pods.lock().get(pod_uid).cloned();
-        let Some((pod, pod_ips)) = present.and_then(|present| present.latest.lock().clone()) else { return };
-        let mounted = self.mount(&pod, &pod_ips).await;
+    async fn refresh(&self, pod_uid: String, changed: &(impl Fn(&Arc<Pod>, &[VolumeError]) + Send + Sync)) {
+        let Some(present) = self.0.pods.lock().get(&pod_uid).cloned() else { return };
+        let _turn = present.turn.lock().await;
+        // Looked up in turn: what was unmounted meanwhile must not come back.
+        let latest = present.latest.lock().clone();
+        let Some((pod, pod_ips)) = latest else { return };
+        let mounted = self.mount_all(&pod, &pod_ips).await;
         changed(&pod, &mounted.unmet);
     }
 

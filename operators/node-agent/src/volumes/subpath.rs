@@ -84,15 +84,3 @@ fn make_target(source: &OwnedFd, target: &Path) -> io::Result<()> {
         OpenOptions::new().create(true).append(true).open(target).map(drop)
     }
 }
-
-/// Ends the mounts of one container.
-pub(super) fn release(mounts: &Path, container: &str) -> io::Result<()> {
-    let volumes = match fs::read_dir(mounts) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        volumes => volumes?,
-    };
-    for volume in volumes {
-        super::teardown::unmount_and_remove(&volume?.path().join(container))?;
-    }
-    Ok(())
-}

@@ -309,9 +309,6 @@ async fn files_of_a_container() {
     assert!(build_log_directory(&node, &pod).join("c").is_dir());
     // The next attempt gets the same mounts.
     assert_eq!(node.prepared(&pod, &mounted, 3).await.unwrap(), files);
-    node.volumes.forget_container(uid(&pod), "c").await.unwrap();
-    assert!(!files.mounts[1].exists() && disk.join("made/here/f").exists());
-    node.prepared(&pod, &mounted, 4).await.unwrap();
     node.volumes.unmount(uid(&pod)).await.unwrap();
     assert!(node.volumes.known().unwrap().is_empty());
 }
