@@ -210,14 +210,7 @@ impl<R: Runtime> Node<R> {
         let Some(status) = subject.containers.iter().find(|status| status.container.id == id) else {
             return Ok(());
         };
-        let removed = remove_logs(&status.log_path).await;
-        let name = &status.container.name;
-        let is_other = |other: &&ContainerStatus| other.container.name == *name && other.container.id != id;
-        if subject.containers.iter().find(is_other).is_none() {
-            let forgotten = self.volumes.forget_container(build::uid(&subject.pod), name).await;
-            forgotten.map_err(|error| error.to_string())?;
-        }
-        removed.map_err(|error| error.to_string())
+        remove_logs(&status.log_path).await.map_err(|error| error.to_string())
     }
     async fn release(&self, subject: &Subject) -> Result<(), String> {
         let uid = build::uid(&subject.pod);
