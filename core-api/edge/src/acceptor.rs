@@ -19,6 +19,7 @@ use actix_server::{GracefulShutdownSignal, Server, ServerHandle};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, boxed, fn_factory, fn_service, map_config};
 use actix_web::{App, dev::AppConfig, web};
 use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
 use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, rc::Rc, time::Duration};
 use tokio::{
     io::AsyncReadExt,
@@ -28,6 +29,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Decoder;
 
+/// How long nothing may come before a client is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// How long a client may take to agree on TLS.
@@ -168,6 +171,8 @@ impl Front {
     async fn first(&self, socket: TcpStream) -> io::Result<First> {
         // Without it HTTP/2 answers wait for the client's delayed acknowledgement: 40 ms each.
         socket.set_nodelay(true)?;
+        // A tunnel or watch whose client has vanished without a word would otherwise stay for ever.
+        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE))?;
         let mut connection = Connection::new(timeout(HANDSHAKE, self.tls.accept(socket)).await??)?;
         if connection.is_http2() {
             return Ok(First::Http(Box::new(connection), Protocol::Http2));

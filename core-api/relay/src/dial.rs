@@ -10,12 +10,15 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use proa_server::upgrade::Connection;
 use rustls::{ClientConfig, pki_types::ServerName};
+use socket2::{SockRef, TcpKeepalive};
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, runtime::Handle, task::JoinHandle, time::timeout};
 use tokio_rustls::TlsConnector;
 
 /// How long a host may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(30);
+/// How long nothing may come before the other side is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How long it may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -139,6 +142,7 @@ async fn connect(target: &Target) -> Result<Box<dyn Connection>, DialError> {
     let socket = timeout(CONNECT, TcpStream::connect((target.host.as_str(), target.port))).await;
     let socket = socket.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
     socket.set_nodelay(true).map_err(failed)?;
+    SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE)).map_err(failed)?;
     let Some(config) = &target.tls else { return Ok(Box::new(socket)) };
     let name = ServerName::try_from(target.host.clone()).map_err(|e| DialError::Tls(e.to_string()))?;
     let agreed = timeout(HANDSHAKE, TlsConnector::from(Arc::clone(config)).connect(name, socket)).await;

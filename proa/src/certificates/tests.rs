@@ -71,6 +71,16 @@ fn the_serving_certificate_follows_its_names_and_authority() {
     assert_ne!(text(dir.path(), "apiserver.crt"), third, "a new authority signs anew");
 }
 
+#[tokio::test]
+async fn the_server_has_a_name_of_its_own_towards_node_agents() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::load_or_create(dir.path(), &subject(&[])).unwrap();
+    let relay = pki.relay().unwrap();
+    assert_eq!(identity(&relay.certificate), (AGENTS_CLIENT.to_owned(), vec![MASTERS.to_owned()]));
+    assert_eq!(relay.agent_ca.as_deref(), Some(pki.client_ca_pem()));
+    assert_eq!(pki.relay().unwrap().certificate, relay.certificate, "kept, not made anew");
+}
+
 #[test]
 fn certificates_are_renewed_before_they_end() {
     let now = SystemTime::now();
