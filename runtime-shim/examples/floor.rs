@@ -4,6 +4,7 @@
 
 use proa_runtime_shim::{
     ContainerConfig, Containerd, Result, Runtime as _, SandboxConfig,
+    cni::{self, Subnet},
     daemon::{Daemon, DaemonConfig},
     pause,
 };
@@ -34,26 +35,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     result
 }
 
-fn node(dir: &Path) -> std::io::Result<DaemonConfig> {
+fn node(dir: &Path) -> Result<DaemonConfig, Box<dyn Error>> {
     let pid = std::process::id();
     let name = format!("floor{pid:x}");
-    let network = serde_json::json!({
-        "cniVersion": "0.4.0",
-        "name": name,
-        "plugins": [{
-            "type": "bridge",
-            "bridge": name,
-            "isGateway": true,
-            "ipam": {
-                "type": "host-local",
-                "dataDir": dir.join("addresses"),
-                "ranges": [[{ "subnet": format!("10.{}.{}.0/24", 224 + pid % 16, pid / 16 % 256) }]],
-                "routes": [{ "dst": "0.0.0.0/0" }],
-            },
-        }],
-    });
+    let subnet = Subnet::parse(&format!("10.{}.{}.0/24", 224 + pid % 16, pid / 16 % 256))?;
+    let network = cni::conflist(&name, &name, subnet, &dir.join("addresses"), 0);
     fs::create_dir_all(dir.join("cni"))?;
-    fs::write(dir.join("cni/10-floor.conflist"), network.to_string())?;
+    fs::write(dir.join("cni/10-floor.conflist"), network)?;
     Ok(DaemonConfig {
         root: dir.join("root"),
         state: format!("/run/{name}").into(),

@@ -19,7 +19,7 @@ mod sweep;
 pub(crate) use facts::find_program;
 pub use sweep::sweep;
 
-use crate::{Containerd, Error, Runtime as _, SandboxState, load, pause};
+use crate::{Containerd, Error, Runtime as _, SandboxState, cni, load, pause};
 use facts::Facts;
 use futures::{StreamExt as _, stream};
 use process::Handle;
@@ -45,7 +45,7 @@ pub struct DaemonConfig {
     pub registries: PathBuf,
     /// The cgroup above all pods, such as `/proa-NAME`. Everything in it belongs to this node.
     pub cgroup_parent: String,
-    /// Links of the network, such as its bridge; removed when the node stops.
+    /// Bridges of the network; removed when the node stops.
     pub links: Vec<String>,
 }
 
@@ -108,6 +108,9 @@ pub enum DaemonError {
     /// The pause image cannot be loaded.
     #[error("load the pause image: {0}")]
     Pause(#[from] load::LoadError),
+    /// The network's bridge cannot be removed.
+    #[error(transparent)]
+    Network(#[from] cni::Error),
     /// containerd refused something.
     #[error(transparent)]
     Runtime(#[from] Error),

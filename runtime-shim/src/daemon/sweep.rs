@@ -5,10 +5,10 @@ use super::{
     process::{self, Handle},
     system,
 };
+use crate::cni;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ pub fn sweep(config: &DaemonConfig) -> Result<()> {
         return Err(DaemonError::LeftOver { what, within: WITHIN });
     }
     mounts::remove_below(&[&config.state, &config.root, &config.shared])?;
-    config.links.iter().try_for_each(|link| remove_link(link))?;
+    config.links.iter().try_for_each(|bridge| cni::remove_bridge(bridge))?;
     shim_sockets(&config.state).iter().try_for_each(|socket| gone(fs::remove_file(socket), socket))?;
     // Nothing is mounted in it any more, so nothing else's files are below.
     gone(fs::remove_dir_all(&config.state), &config.state)
@@ -57,18 +57,6 @@ fn shim_sockets(state: &Path) -> Vec<PathBuf> {
     let addresses = bundles.filter_map(|bundle| fs::read_to_string(bundle.path().join("address")).ok());
     let paths = addresses.filter_map(|address| Some(PathBuf::from(address.strip_prefix("unix://")?)));
     paths.filter(|path| path.starts_with(SHIM_SOCKETS)).collect()
-}
-
-fn remove_link(link: &str) -> Result<()> {
-    if !Path::new("/sys/class/net").join(link).exists() {
-        return Ok(());
-    }
-    let done = Command::new("ip").args(["link", "delete", link]).stdin(Stdio::null()).output();
-    let done = done.map_err(system(format!("delete link {link}")))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    Err(system(format!("delete link {link}"))(io::Error::other(String::from_utf8_lossy(&done.stderr).trim())))
 }
 
 /// Makes the absence of what was to be removed no error.

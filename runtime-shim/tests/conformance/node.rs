@@ -3,6 +3,7 @@
 use proa_runtime_shim::{
     Containerd,
     archive::{Archive, File},
+    cni::{self, Subnet},
     daemon::{Daemon, DaemonConfig, sweep},
     load::load_image,
 };
@@ -154,23 +155,9 @@ pub(crate) fn left_over(config: &DaemonConfig) -> Vec<String> {
 fn write_network(config: &DaemonConfig, addresses: &Path, pid: u32, count: u32) {
     let subnet = format!("10.{}.{}.0/24", 160 + pid % 64, (pid / 64 + 37 * count) % 256);
     let bridge = &config.links[0];
-    let text = serde_json::json!({
-        "cniVersion": "0.4.0",
-        "name": bridge,
-        "plugins": [{
-            "type": "bridge",
-            "bridge": bridge,
-            "isGateway": true,
-            "ipam": {
-                "type": "host-local",
-                "dataDir": addresses,
-                "ranges": [[{ "subnet": subnet }]],
-                "routes": [{ "dst": "0.0.0.0/0" }],
-            },
-        }],
-    });
+    let text = cni::conflist(bridge, bridge, Subnet::parse(&subnet).unwrap(), addresses, 0);
     fs::create_dir_all(&config.cni_conf).unwrap();
-    fs::write(config.cni_conf.join("10-test.conflist"), text.to_string()).unwrap();
+    fs::write(config.cni_conf.join("10-test.conflist"), text).unwrap();
 }
 
 /// The test program, compiled once per test process.

@@ -8,6 +8,7 @@ use proa_runtime_shim::{ContainerConfig, Error, LinuxResources, NamespaceMode, R
 use std::{fs, time::Duration};
 
 pub(crate) async fn run<R: Runtime>(runtime: R, setup: &Setup) {
+    assert_eq!(runtime.network_fault().await.unwrap(), None);
     // Boxed, because together they are too large for a test's stack.
     futures::future::join_all([
         a_pod_has_its_own_network_and_names(&runtime, setup).boxed(),
