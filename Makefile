@@ -15,11 +15,14 @@ NEEDED := cc:gcc ld:binutils curl:curl git:git protoc:protobuf-compiler containe
 	nft:nftables ip:iproute2 conntrack:conntrack /usr/lib/cni/bridge:containernetworking-plugins
 # What only tests need besides.
 TESTED_WITH := skopeo:skopeo docker-registry:docker-registry
+# What only the comparison with upstream needs besides. The package's own service is not used.
+COMPARED_WITH := etcd:etcd-server
 
-.PHONY: help build release test tools kubectl packages test-packages up down bench lint fmt facts clean
+.PHONY: help build release test tools kubectl packages test-packages compare-packages \
+	diff-upstream up down bench lint fmt facts clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: packages ## build everything for development
 	$(CARGO) build --workspace
@@ -44,6 +47,10 @@ test: tools ## run all tests
 	tests/tools/summary.sh target/test.log
 	exit $$status
 
+diff-upstream: compare-packages build ## send the same requests to upstream's kube-apiserver and to Proa, show what differs
+	@tests/tools/upstream.sh
+	target/tools/upstream -totals docs/upstream.md $(UPSTREAM)
+
 bench: release tools ## measure the release; writes target/bench/
 	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "tests/bench/run is not there yet" >&2; exit 1; fi
 
@@ -65,7 +72,8 @@ kubectl:
 	@tests/tools/kubectl.sh
 
 test-packages: NEEDED += $(TESTED_WITH)
-packages test-packages:
+compare-packages: NEEDED += $(COMPARED_WITH)
+packages test-packages compare-packages:
 	@missing="" PATH="$$PATH:/usr/sbin:/sbin"
 	for need in $(NEEDED); do
 		command -v "$${need%%:*}" >/dev/null || missing+=" $${need#*:}"
