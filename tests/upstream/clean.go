@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -12,9 +14,14 @@ var (
 	uuid      = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	tokenName = regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`)
-	serviceIP = regexp.MustCompile(`^10\.(9[6-9]|10\d|11[01])\.\d+\.\d+$`)
+	serviceIP = regexp.MustCompile(`\b10\.(9[6-9]|10\d|11[01])\.\d+\.\d+\b`)
+	// Random ends of names that the corpus lets the servers make.
+	generated = regexp.MustCompile(`((?:made|Made)-|g{55,})[bcdfghjklmnpqrstvwxz2456789]{5}\b`)
 	age       = regexp.MustCompile(`^\d+[smhd]?(\d+s)?$`)
 	jwt       = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]*`)
+	certHash  = regexp.MustCompile(`X509SHA256=[0-9a-f]{64}`)
+	nodePort  = regexp.MustCompile(`\b3[0-2]\d{3}\b`)
+	revision  = regexp.MustCompile(`(resourceVersion\\*"?:\s*\\*")\d+`)
 	version   = regexp.MustCompile(`v1\.37\.\d+\+proa\.[\w.]+|v1\.37\.\d+`)
 )
 
@@ -25,6 +32,7 @@ var volatile = map[string]string{
 	"gitCommit": "<commit>", "gitVersion": "<version>", "buildDate": "<time>", "gitTreeState": "<state>",
 	"goVersion": "<toolchain>", "compiler": "<toolchain>", "platform": "<platform>",
 	"storageVersionHash": "<hash>", "serverRelativeURL": "<url>", "serverAddress": "<address>",
+	"client-ca-file": "<certificate>", "requestheader-client-ca-file": "<certificate>", "jwks_uri": "<url>",
 }
 
 // given are values that the corpus itself sends in volatile fields; they are compared as they are.
@@ -59,23 +67,33 @@ func cleanObject(object map[string]any, namespace string) any {
 			cleaned[name] = word
 		case name == "nodePort" || name == "healthCheckNodePort":
 			cleaned[name] = cleanPort(value)
+		case name == "managedFields":
+			cleaned[name] = sorted(clean(value, namespace))
 		case name == "cells":
 			cleaned[name] = cleanCells(value, namespace)
 		default:
 			cleaned[name] = clean(value, namespace)
 		}
 	}
-	// The random end of a name that the server made.
-	if prefix, ok := object["generateName"].(string); ok && prefix != "" {
-		if made, ok := object["name"].(string); ok && strings.HasPrefix(made, prefix) {
-			cleaned["name"] = prefix + "<random>"
-		}
-	}
 	return cleaned
 }
 
+// sorted brings managed fields into an order of their own: upstream's goes by times of one second.
+func sorted(value any) any {
+	list, ok := value.([]any)
+	if !ok {
+		return value
+	}
+	key := func(entry any) string {
+		object, _ := entry.(map[string]any)
+		return fmt.Sprint(object["manager"], object["operation"], object["subresource"], object["apiVersion"])
+	}
+	slices.SortStableFunc(list, func(a, b any) int { return strings.Compare(key(a), key(b)) })
+	return list
+}
+
 func cleanPort(value any) any {
-	if number, ok := value.(json.Number); ok && len(number) == 5 && number >= "30100" && number <= "32767" {
+	if number, ok := value.(json.Number); ok && len(number) == 5 && number >= "30000" && number <= "32767" {
 		return "<port>"
 	}
 	return value
@@ -100,12 +118,14 @@ func cleanText(text, namespace string) string {
 	if namespace != "" {
 		text = strings.ReplaceAll(text, namespace, "$ns")
 	}
-	if serviceIP.MatchString(text) {
-		return "<service address>"
-	}
+	text = serviceIP.ReplaceAllString(text, "<service address>")
+	text = generated.ReplaceAllString(text, "$1<random>")
 	text = uuid.ReplaceAllString(text, "<uid>")
 	text = jwt.ReplaceAllString(text, "<token>")
 	text = timestamp.ReplaceAllString(text, "<time>")
 	text = version.ReplaceAllString(text, "<version>")
+	text = certHash.ReplaceAllString(text, "X509SHA256=<hash>")
+	text = nodePort.ReplaceAllString(text, "<port>")
+	text = revision.ReplaceAllString(text, "$1<version>")
 	return tokenName.ReplaceAllString(text, "kube-api-access-<random>")
 }

@@ -197,7 +197,6 @@ func (k *kindFile) updates(d documents, name string, one namedBody) []Scenario {
 		Step{Do: "DELETE " + object + "?dryRun=All"},
 		Step{Do: "DELETE " + object, Body: encoded(map[string]any{"kind": "DeleteOptions", "apiVersion": "v1",
 			"gracePeriodSeconds": 0, "propagationPolicy": "Background"})},
-		Step{Do: "GET " + object},
 	)
 	return []Scenario{update}
 }

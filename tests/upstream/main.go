@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 )
 
@@ -34,6 +36,7 @@ func main() {
 	flag.StringVar(&s.full, "full", "", "write every difference into this file")
 	flag.BoolVar(&s.keep, "keep", false, "keep the directory with the servers' logs")
 	flag.Parse()
+	s.programs()
 	s.only = regexp.MustCompile(*only)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -43,6 +46,18 @@ func main() {
 	}
 	if failed || err != nil {
 		os.Exit(1)
+	}
+}
+
+// programs makes their paths absolute: each runs in a directory of its own.
+func (s *settings) programs() {
+	for _, program := range []*string{&s.kubeAPIServer, &s.etcd, &s.proa} {
+		if !strings.Contains(*program, "/") {
+			continue
+		}
+		if path, err := filepath.Abs(*program); err == nil {
+			*program = path
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,6 +53,8 @@ type Scenario struct {
 	Steps []Step `json:"steps"`
 	// Record takes all steps into the recorded part.
 	Record bool `json:"record,omitempty"`
+	// Alone scenarios run before all others: they see what those make.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // answer is what a server said.
@@ -120,12 +123,10 @@ func (s *session) sendOnce(ctx context.Context, step *Step) (*answer, error) {
 	for name, value := range step.headers(body != "") {
 		request.Header[name] = value
 	}
-	response, err := s.server.admin.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", step.name, s.server.name, err)
+	response, text, err := s.exchange(request)
+	if isTimeout(err) {
+		return &answer{text: []byte("no end within " + requestTimeout.String())}, nil
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", step.name, s.server.name, err)
 	}
@@ -137,6 +138,22 @@ func (s *session) sendOnce(ctx context.Context, step *Step) (*answer, error) {
 		s.saved[step.Save] = found.body
 	}
 	return found, nil
+}
+
+// exchange sends the request and reads the whole answer.
+func (s *session) exchange(request *http.Request) (*http.Response, []byte, error) {
+	response, err := s.server.admin.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response, text, err
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // headers are those that the step sets.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -25,29 +26,35 @@ func runAll(ctx context.Context, upstream, proa *server, all []Scenario) ([]resu
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	results := make([][]result, len(all))
+	run := func(i int) {
+		found, err := runOne(ctx, upstream, proa, &all[i], fmt.Sprintf("corpus-%04d", i))
+		if err != nil {
+			cancel(err)
+		}
+		results[i] = found
+	}
 	queue := make(chan int)
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(func() {
 			for i := range queue {
-				found, err := runOne(ctx, upstream, proa, &all[i], fmt.Sprintf("corpus-%04d", i))
-				if err != nil {
-					cancel(err)
-				}
-				results[i] = found
+				run(i)
 			}
 		})
 	}
 	for i := range all {
-		queue <- i
+		if all[i].Alone {
+			run(i)
+		}
+	}
+	for i := range all {
+		if !all[i].Alone {
+			queue <- i
+		}
 	}
 	close(queue)
 	group.Wait()
-	var flat []result
-	for _, some := range results {
-		flat = append(flat, some...)
-	}
-	return flat, context.Cause(ctx)
+	return slices.Concat(results...), context.Cause(ctx)
 }
 
 func runOne(ctx context.Context, upstream, proa *server, scenario *Scenario, namespace string) ([]result, error) {

@@ -23,6 +23,8 @@ import (
 const (
 	startTimeout = 2 * time.Minute
 	stopTimeout  = 20 * time.Second
+	// How long one answer may take, the longest watch of the corpus included.
+	requestTimeout = 20 * time.Second
 )
 
 // server is one of the two servers that are compared.
@@ -213,7 +215,7 @@ func newServer(name, base string, roots []byte, credentials tls.Certificate) *se
 		TLSClientConfig:     &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{credentials}},
 		MaxIdleConnsPerHost: workers,
 	}
-	return &server{name: name, base: base, admin: &http.Client{Transport: transport, Timeout: time.Minute}}
+	return &server{name: name, base: base, admin: &http.Client{Transport: transport, Timeout: requestTimeout}}
 }
 
 func (s *server) ready(ctx context.Context, p *process) error {
