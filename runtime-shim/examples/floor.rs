@@ -47,6 +47,7 @@ fn node(dir: &Path) -> Result<DaemonConfig, Box<dyn Error>> {
         state: format!("/run/{name}").into(),
         shared: dir.join("shared"),
         cni_conf: dir.join("cni"),
+        addresses: dir.join("addresses"),
         registries: dir.join("registries"),
         cgroup_parent: format!("/{name}"),
         links: vec![name],

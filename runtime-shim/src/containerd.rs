@@ -26,7 +26,11 @@ use crate::{
 };
 use futures::stream::BoxStream;
 use k8s_cri::v1::{image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient};
-use std::{path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tonic::transport::Channel;
 
 /// A connection to a containerd.
@@ -44,6 +48,28 @@ impl Containerd {
         containerd.version().await?;
         Ok(containerd)
     }
+}
+
+/// What a containerd knows of pods.
+pub(crate) struct Known {
+    /// Ids of sandboxes and containers.
+    pub(crate) ids: HashSet<String>,
+    /// Where the network namespaces of sandboxes are mounted.
+    pub(crate) namespaces: HashSet<PathBuf>,
+}
+
+/// Everything that containerd knows of pods.
+///
+/// # Errors
+/// Something of it is not said.
+pub(crate) async fn known(containerd: &Containerd) -> Result<Known> {
+    let mut known = Known { ids: HashSet::new(), namespaces: HashSet::new() };
+    for sandbox in containerd.sandboxes().await? {
+        known.namespaces.extend(sandbox::network_namespace(containerd, &sandbox.id).await?);
+        known.ids.insert(sandbox.id);
+    }
+    known.ids.extend(containerd.containers().await?.into_iter().map(|container| container.id));
+    Ok(known)
 }
 
 impl Runtime for Containerd {

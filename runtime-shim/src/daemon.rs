@@ -11,8 +11,10 @@
 mod cgroups;
 mod config;
 mod facts;
+mod leases;
 mod mounts;
 mod namespace;
+mod orphans;
 mod process;
 mod sweep;
 
@@ -22,6 +24,7 @@ pub use sweep::sweep;
 use crate::{Containerd, Error, Runtime as _, SandboxState, cni, load, pause};
 use facts::Facts;
 use futures::{StreamExt as _, stream};
+use orphans::Found;
 use process::Handle;
 use std::{
     fs, io,
@@ -41,6 +44,8 @@ pub struct DaemonConfig {
     pub shared: PathBuf,
     /// The network's configuration: the first `*.conflist` in it counts, and changes are seen at once.
     pub cni_conf: PathBuf,
+    /// Where the network's plugin keeps which sandbox has which address (host-local's `dataDir`).
+    pub addresses: PathBuf,
     /// Folder of registries, see [`hosts`](crate::hosts).
     pub registries: PathBuf,
     /// The cgroup above all pods, such as `/proa-NAME`. Everything in it belongs to this node.
@@ -152,9 +157,10 @@ impl Daemon {
         if config.socket().as_os_str().len() > LONGEST_PATH {
             return Err(DaemonError::LongPath(config.socket()));
         }
-        let process = start_or_adopt(&config).await?;
+        let (process, found) = start_or_adopt(&config).await?;
         let daemon = Self { config, process };
         daemon.answers().await?;
+        daemon.clear(found).await;
         daemon.bring_pause_image().await?;
         Ok(daemon)
     }
@@ -190,8 +196,19 @@ impl Daemon {
     }
 
     async fn restart(&mut self) -> Result<()> {
-        self.process = start_or_adopt(&self.config).await?;
-        self.answers().await
+        let (process, found) = start_or_adopt(&self.config).await?;
+        self.process = process;
+        self.answers().await?;
+        self.clear(found).await;
+        Ok(())
+    }
+
+    /// Removes what the containerd before this one lost. A node with something left over is better than none.
+    async fn clear(&self, found: Option<Found>) {
+        let Some(found) = found else { return };
+        if let Err(error) = found.remove_orphans(&self.config).await {
+            tracing::warn!(%error, "what containerd lost stays until the node is stopped");
+        }
     }
 
     /// Waits until containerd answers. No event tells this across processes.
@@ -248,7 +265,8 @@ async fn stop_sandboxes(containerd: &Containerd) -> Result<(), Error> {
     results.into_iter().collect()
 }
 
-async fn start_or_adopt(config: &DaemonConfig) -> Result<Handle> {
+/// The node's containerd; when it had to be started, with what was there before.
+async fn start_or_adopt(config: &DaemonConfig) -> Result<(Handle, Option<Found>)> {
     let config = config.clone();
     blocking(move || {
         let facts = Facts::of_this_machine()?;
@@ -256,13 +274,14 @@ async fn start_or_adopt(config: &DaemonConfig) -> Result<Handle> {
         let is_as_written = fs::read_to_string(config.file()).is_ok_and(|written| written == text);
         if let Some(running) = process::containerd(&config.file()) {
             if is_as_written {
-                return Ok(running);
+                return Ok((running, None));
             }
             // The pods go on meanwhile.
             running.end(END_WITHIN);
         }
         prepare(&config, &text)?;
-        namespace::start(&config, &facts)
+        let found = Found::now(&config);
+        Ok((namespace::start(&config, &facts)?, Some(found)))
     })
     .await
 }

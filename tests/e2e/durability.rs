@@ -7,6 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{ListParams, ObjectMeta, PostParams, WatchEvent, WatchParams},
     core::WatchEvent as Event,
+    runtime::{WatchStreamExt as _, watcher},
 };
 use std::{
     collections::BTreeMap,
@@ -112,6 +113,62 @@ async fn a_watch_resumes_across_restarts() {
     }
     assert_eq!(seen, expected, "no gap and no duplicate");
     assert_eq!(deleted, ["a-3"]);
+}
+
+/// Writes one value after the other until the last; goes on behind what is there when the server comes back.
+async fn count_up(api: Api<ConfigMap>, name: &str, last: u32) {
+    let value = |map: &ConfigMap| map.data.as_ref().and_then(|data| data["n"].parse::<u32>().ok()).unwrap();
+    loop {
+        let Ok(mut current) = api.get(name).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        while value(&current) < last {
+            current.data = map(name, value(&current) + 1).data;
+            match api.replace(name, &PostParams::default(), &current).await {
+                Ok(written) => current = written,
+                Err(_) => break,
+            }
+        }
+        if value(&current) == last && api.get(name).await.is_ok_and(|found| value(&found) == last) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_see_every_write_once_across_a_kill() {
+    const LAST: u32 = 600;
+    let mut server = Server::start(&["--disable", "all"]);
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client().await);
+    api.create(&PostParams::default(), &map("seen", 0)).await.unwrap();
+    let mut kubectl = server.kubectl().follow("get configmap seen --watch -o jsonpath='{.data.n}{\"\\n\"}'");
+    assert_eq!(kubectl.until("0"), "0");
+    let config = watcher::Config::default().fields("metadata.name=seen");
+    let changes = watcher(api.clone(), config).default_backoff().applied_objects();
+    let mut values = std::pin::pin!(changes.filter_map(async |change| {
+        // The watcher tells that its connection was lost, and comes back by itself.
+        change.ok().and_then(|map| map.data?["n"].parse::<u32>().ok())
+    }));
+    let first = values.next().await.unwrap();
+    let writer = tokio::spawn(count_up(api, "seen", LAST));
+    let mut seen = vec![first];
+    while let Some(value) = values.next().await {
+        seen.push(value);
+        if value == LAST / 2 {
+            server.kill();
+            server.start_again();
+        }
+        if value == LAST {
+            break;
+        }
+    }
+    writer.await.unwrap();
+    assert_eq!(seen, (first..=LAST).collect::<Vec<_>>(), "no gap and no duplicate for kube-rs");
+    let seen: Vec<u32> = kubectl.all().iter().map(|line| line.parse().unwrap()).collect();
+    let end = *seen.last().unwrap();
+    assert!(end >= LAST / 4, "kubectl saw the first half: {end}");
+    assert_eq!(seen, (0..=end).collect::<Vec<_>>(), "no gap and no duplicate for kubectl");
 }
 
 #[test]

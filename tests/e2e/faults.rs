@@ -4,6 +4,7 @@ use crate::{
     kubectl::Kubectl,
     node::{Node, SHELL, until, until_empty},
 };
+use std::{path::PathBuf, process::Command};
 
 fn deployment(kubectl: &Kubectl, replicas: u32) {
     kubectl.run(&format!("create deployment web --image={SHELL} --replicas={replicas} -- sleep 36000")).ok();
@@ -114,6 +115,63 @@ spec:
     kubectl.run("get pod odd -o jsonpath='{.status.message}'").ok().shows(&["spec.volumes[0].nfs"]);
 }
 
+/// A small file system over a directory.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn over(dir: PathBuf) -> Self {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=256m", "none"]).arg(&dir).status();
+        assert!(mounted.unwrap().success());
+        Self(dir)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_evicts_who_fills_it() {
+    let mut node = Node::start();
+    let kubectl = node.kubectl();
+    node.down();
+    let _disk = Disk::over(node.data().join("node"));
+    node.server().start_again();
+    node.mirrors();
+    node.is_ready();
+    kubectl.run(&format!("run small --image={SHELL} --restart=Never -- sleep 3600")).ok();
+    kubectl.run("wait --for=condition=Ready pod/small --timeout=110s").ok();
+    let hog = format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: hog}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: {SHELL}
+    command: [sh, -c, 'head -c 300m /dev/zero > /cache/file; sleep 3600']
+    volumeMounts: [{{name: cache, mountPath: /cache}}]
+  volumes: [{{name: cache, emptyDir: {{}}}}]
+"
+    );
+    kubectl.pipe(&hog, "apply -f -").ok();
+    kubectl.run("wait --for=jsonpath='{.status.reason}'=Evicted pod/hog --timeout=110s").ok();
+    let message = kubectl.run("get pod hog -o jsonpath='{.status.message}'").ok();
+    message.shows(&["The node was low on resource: ephemeral-storage.", "Container c was using "]);
+    kubectl.run("wait --for=condition=DiskPressure node --all --timeout=110s").ok();
+    kubectl.run("get pod small -o jsonpath='{.status.phase}'").ok().prints("Running");
+    // While it lasts, nothing new comes onto the node.
+    kubectl.run(&format!("run late --image={SHELL} --restart=Never -- true")).ok();
+    kubectl.run("wait --for=condition=PodScheduled=False pod/late --timeout=110s").ok();
+    kubectl.run("describe pod late").ok().shows(&["node.kubernetes.io/disk-pressure"]);
+    node.proa(&["down"], &[]);
+}
+
 #[test]
 fn nothing_is_left_of_many_pods_whatever_is_killed() {
     let mut node = Node::start();
@@ -138,9 +196,13 @@ fn nothing_is_left_of_many_pods_whatever_is_killed() {
         kubectl.pipe(&batch, "apply -f -").ok();
         // Somewhere in between: some pods run, some start, some end.
         kubectl.run(&format!("delete pods -l batch=b{} --wait=false", round % 5)).ok();
-        if round % 3 == 2 {
-            node.server().kill();
-            node.server().start_again();
+        match round {
+            2 | 5 => {
+                node.server().kill();
+                node.server().start_again();
+            }
+            3 | 6 => node.kill_containerd(),
+            _ => {}
         }
         kubectl.run("delete pods --all --wait=false").ok();
     }

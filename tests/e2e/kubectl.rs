@@ -7,13 +7,14 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
 /// kubectl with one kubeconfig, and a home of its own.
 #[derive(Clone)]
 pub(crate) struct Kubectl {
+    program: PathBuf,
     kubeconfig: PathBuf,
     home: PathBuf,
     variables: Vec<(&'static str, String)>,
@@ -34,11 +35,17 @@ impl Kubectl {
     /// Reaches what the kubeconfig names; caches below `home`.
     pub(crate) fn new(kubeconfig: &Path, home: &Path) -> Self {
         Self {
+            program: program(),
             kubeconfig: kubeconfig.to_owned(),
             home: home.to_owned(),
             variables: Vec::new(),
             patience: PATIENCE,
         }
+    }
+    /// Another program in the place of kubectl, with the same kubeconfig and home.
+    pub(crate) fn running(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
     }
     /// With an environment variable.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -63,20 +70,20 @@ impl Kubectl {
     pub(crate) fn pipe(&self, input: &str, line: &str) -> Step {
         // A hanging kubectl has to fail its test, not the whole run.
         let mut command = self.command("timeout");
-        command.arg(self.patience.as_secs().to_string()).arg(program()).args(words(line));
+        command.arg(self.patience.as_secs().to_string()).arg(&self.program).args(words(line));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("kubectl starts");
+            .expect("the program starts");
         let mut stdin = child.stdin.take().unwrap();
         // A command that does not read its input closes it, which is no failure.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let output = child.wait_with_output().unwrap();
         Step {
-            command: line.to_owned(),
+            command: self.said(line),
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -88,28 +95,32 @@ impl Kubectl {
         for (name, value) in &self.variables {
             variables.push_str(&format!(" {name}={value}"));
         }
-        format!("{variables} {} {line}", program().display())
+        format!("{variables} {} {line}", self.program.display())
     }
     /// Starts a command that runs until the result is dropped.
     pub(crate) fn follow(&self, line: &str) -> Following {
         let mut child = self
-            .command(program().to_str().unwrap())
+            .command(self.program.to_str().unwrap())
             .args(words(line))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("kubectl starts");
+            .expect("the program starts");
         let (send, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Following { child, command: line.to_owned(), lines, seen: Vec::new(), patience: self.patience }
+        Following { child, command: self.said(line), lines, seen: Vec::new(), patience: self.patience }
     }
     /// Writes a file beside the cluster's data and returns its path.
     pub(crate) fn file(&self, name: &str, content: &str) -> String {
         let path = self.home.join(name);
         fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+    /// A command line as people would type it.
+    fn said(&self, line: &str) -> String {
+        format!("{} {line}", self.program.file_name().unwrap_or_default().display())
     }
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
@@ -123,6 +134,10 @@ impl Kubectl {
 }
 
 impl Step {
+    /// Whether it exited with 0.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.code == 0
+    }
     /// It exited with 0.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
@@ -174,7 +189,7 @@ impl Step {
         let Self { command, code, stdout, stderr } = &self;
         assert!(
             holds,
-            "kubectl {command}\n  should be so that it {expected}\n-- exit code {code}, output:\n{stdout}\n-- errors:\n{stderr}"
+            "{command}\n  should be so that it {expected}\n-- exit code {code}, output:\n{stdout}\n-- errors:\n{stderr}"
         );
         self
     }
@@ -197,11 +212,26 @@ impl Following {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("kubectl {} never printed {part:?}, but {:#?}", self.command, self.seen);
+                panic!("{} never printed {part:?}, but {:#?}", self.command, self.seen);
             };
             self.seen.push(line.clone());
             if line.contains(part) {
                 return line;
+            }
+        }
+    }
+}
+
+impl Following {
+    /// Every line of a command that ends by itself.
+    #[track_caller]
+    pub(crate) fn all(mut self) -> Vec<String> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.seen),
+                Err(RecvTimeoutError::Timeout) => panic!("{} never ended", self.command),
             }
         }
     }

@@ -9,7 +9,7 @@ use proa_test_images::Registry;
 use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
-    net::TcpStream,
+    net::{IpAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread::sleep,
@@ -48,6 +48,10 @@ impl Range {
         }
         panic!("all networks for tests are in use");
     }
+    /// Of the addresses of further nodes; the first is the machine's.
+    fn links(&self) -> String {
+        format!("10.63.{}.", self.number)
+    }
     fn flags(&self) -> [String; 6] {
         let number = u16::from(self.number);
         [
@@ -72,12 +76,20 @@ impl Node {
     }
     /// With further flags.
     pub(crate) fn start_with(flags: &[&str]) -> Self {
+        let all = ["--nodes", "1", "--node-ip", "127.0.0.1"].into_iter().chain(flags.iter().copied());
+        Self::start_in(Range::take(), &all.collect::<Vec<_>>(), [127, 0, 0, 1].into())
+    }
+    /// Starts a cluster with so many nodes. All have the images of the tests.
+    pub(crate) fn start_several(count: u32) -> Self {
         let range = Range::take();
-        let mut all: Vec<String> = vec!["--node".to_owned(), "--node-ip".to_owned(), "127.0.0.1".to_owned()];
-        all.extend(range.flags());
-        all.extend(flags.iter().map(ToString::to_string));
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        let registry = Registry::start([127, 0, 0, 1].into()).unwrap();
+        let (count, links) = (count.to_string(), format!("{}0/24", range.links()));
+        let flags = ["--nodes", &count, "--node-link-cidr", &links, "--listen", "0.0.0.0"];
+        Self::start_in(range, &flags, [0, 0, 0, 0].into())
+    }
+    fn start_in(range: Range, flags: &[&str], registry: IpAddr) -> Self {
+        let of_range = range.flags();
+        let all: Vec<&str> = of_range.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+        let registry = Registry::start(registry).unwrap();
         let server = Server::start_as(&unique_name(), &all);
         let node = Self { server, range, registry };
         node.mirrors();
@@ -85,8 +97,12 @@ impl Node {
         node
     }
     /// Images of every host come from the tests' registry. containerd reads the folder at each pull.
-    fn mirrors(&self) {
-        let mirror = format!("http://{}", self.registry.address());
+    pub(crate) fn mirrors(&self) {
+        let mut registry = self.registry.address();
+        if registry.ip().is_unspecified() {
+            registry.set_ip(format!("{}1", self.range.links()).parse().unwrap());
+        }
+        let mirror = format!("http://{registry}");
         let registry =
             hosts::Registry { host: hosts::DEFAULT.to_owned(), mirrors: vec![mirror], fall_back: false };
         hosts::write(&self.data().join("node/registries"), &registry).unwrap();
@@ -139,7 +155,7 @@ impl Node {
         assert!(!pids.trim().is_empty(), "containerd runs");
         assert!(Command::new("kill").arg("-9").args(pids.split_whitespace()).status().unwrap().success());
     }
-    /// What of pods is on the node: volumes, mounts, shims, cgroups, rules of host ports, addresses.
+    /// What of pods is on the node: volumes, mounts, shims, cgroups, addresses, links.
     pub(crate) fn of_pods(&self) -> Vec<String> {
         let instance = format!("proa-{}", self.server.name);
         let mut left = Vec::new();
@@ -164,11 +180,26 @@ impl Node {
         );
         let cgroups = output("find", &["/sys/fs/cgroup", "-path", &format!("*/{instance}/*pod*")]);
         left.extend(cgroups.lines().map(str::to_owned));
+        let addresses = output("find", &[node.join("addresses").to_str().unwrap(), "-name", "*.*.*.*"]);
+        left.extend(addresses.lines().map(str::to_owned));
+        let bridge = bridge(&self.data()).expect("the node has a network");
+        let links = output("ip", &["-o", "link", "show", "master", &bridge]);
+        left.extend(links.lines().map(str::to_owned));
         left
     }
     /// What of this cluster is on the machine besides its data: processes, mounts, links, tables, cgroups, namespaces.
     pub(crate) fn leftovers(&self) -> Vec<String> {
-        leftovers(&self.server.name, &self.data())
+        let mut left = leftovers(&self.server.name, &self.data());
+        let addresses = output("ip", &["-4", "-o", "address"]);
+        left.extend(addresses.lines().filter(|line| line.contains(&self.range.links())).map(str::to_owned));
+        left
+    }
+    /// Ends the process of a further node as the kernel would.
+    pub(crate) fn kill_node(&self, number: u32) {
+        let pattern = format!("^proa node .*--data-dir {} --number {number} ", self.data().display());
+        let pids = output("pgrep", &["-f", &pattern]);
+        assert_eq!(pids.split_whitespace().count(), 1, "one process of the node runs: {pids:?}");
+        assert!(Command::new("kill").arg("-9").arg(pids.trim()).status().unwrap().success());
     }
 }
 
@@ -202,17 +233,24 @@ fn leftovers(name: &str, data: &Path) -> Vec<String> {
     find("mount", &fs::read_to_string("/proc/mounts").unwrap_or_default(), &[&instance, data]);
     find("process", &output("ps", &["-eo", "pid,args"]), &[&instance, &format!("{data}/node")]);
     find("table", &output("nft", &["list", "tables"]), &[name]);
-    find("cgroup", &output("find", &["/sys/fs/cgroup", "-type", "d", "-name", &instance]), &[&instance]);
+    find("namespace", &output("ip", &["netns", "list"]), &[&instance]);
+    let cgroups = output("find", &["/sys/fs/cgroup", "-type", "d", "-name", &format!("{instance}*")]);
+    find("cgroup", &cgroups, &[&instance]);
     // The bridge is named in the network's configuration, which stays; pods' links go with their namespaces.
-    let network = fs::read_to_string(Path::new(data).join("node/cni/10-pods.conflist")).unwrap_or_default();
-    let network: serde_json::Value = serde_json::from_str(&network).unwrap_or_default();
-    if let Some(bridge) = network["plugins"][0]["bridge"].as_str() {
-        find("link", &output("ip", &["-br", "link"]), &[bridge]);
+    if let Some(bridge) = bridge(Path::new(data)) {
+        find("link", &output("ip", &["-br", "link"]), &[&bridge]);
     }
     if Path::new("/run").join(&instance).exists() {
         left.push(format!("directory: /run/{instance}"));
     }
     left
+}
+
+/// The bridge of the pods, by the network's configuration.
+fn bridge(data: &Path) -> Option<String> {
+    let network = fs::read_to_string(data.join("node/cni/10-pods.conflist")).ok()?;
+    let network: serde_json::Value = serde_json::from_str(&network).ok()?;
+    Some(network["plugins"][0]["bridge"].as_str()?.to_owned())
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {

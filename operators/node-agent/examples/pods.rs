@@ -60,6 +60,7 @@ fn node(dir: &Path) -> Result<DaemonConfig> {
         state: format!("/run/{name}").into(),
         shared: dir.join("agent"),
         cni_conf: dir.join("cni"),
+        addresses: dir.join("addresses"),
         registries: dir.join("registries"),
         cgroup_parent: format!("/{name}"),
         links: vec![name],

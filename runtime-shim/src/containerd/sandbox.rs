@@ -8,7 +8,7 @@ use super::{
 use crate::{Error, Result, Sandbox, SandboxConfig, SandboxState};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_cri::v1;
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 /// Sandboxes whose addresses are read at a time.
 const READERS: usize = 16;
@@ -66,6 +66,52 @@ pub(super) async fn status(containerd: &Containerd, id: &str) -> Result<v1::PodS
     let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
     let said = call("sandboxes", REQUEST, containerd.runtime.clone().pod_sandbox_status(request)).await?;
     said.status.ok_or_else(|| Error::NotFound { what: format!("sandbox {id}") })
+}
+
+/// What a sandbox's status says to those who ask for more.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Info {
+    runtime_spec: Option<oci::Spec>,
+}
+
+/// The part of an OCI runtime specification that is read.
+mod oci {
+    #[derive(serde::Deserialize)]
+    pub(super) struct Spec {
+        pub(super) linux: Option<Linux>,
+    }
+    #[derive(serde::Deserialize)]
+    pub(super) struct Linux {
+        #[serde(default)]
+        pub(super) namespaces: Vec<Namespace>,
+    }
+    #[derive(serde::Deserialize)]
+    pub(super) struct Namespace {
+        #[serde(rename = "type")]
+        pub(super) kind: String,
+        #[serde(default)]
+        pub(super) path: std::path::PathBuf,
+    }
+}
+
+/// Where a sandbox's network namespace is mounted; none for the machine's own, or when the sandbox is gone.
+pub(super) async fn network_namespace(containerd: &Containerd, id: &str) -> Result<Option<PathBuf>> {
+    let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
+    let said = call("sandboxes", REQUEST, containerd.runtime.clone().pod_sandbox_status(request)).await;
+    let said = match said {
+        Err(Error::NotFound { .. }) => return Ok(None),
+        said => said?,
+    };
+    let info = said.info.get("info").map_or("", String::as_str);
+    // Whoever asks would remove what nobody has, so "not said" must not look like "none".
+    let unclear =
+        |why: String| Error::Failed { operation: "sandboxes", message: format!("sandbox {id}: {why}") };
+    let info: Info = serde_json::from_str(info).map_err(|error| unclear(error.to_string()))?;
+    let linux = info.runtime_spec.and_then(|spec| spec.linux);
+    let linux = linux.ok_or_else(|| unclear("its status has no runtimeSpec.linux".to_owned()))?;
+    let mut namespaces = linux.namespaces.into_iter();
+    Ok(namespaces.find(|namespace| namespace.kind == "network").map(|namespace| namespace.path))
 }
 
 fn addresses(network: Option<v1::PodSandboxNetworkStatus>) -> Vec<IpAddr> {

@@ -37,6 +37,30 @@ pub(super) fn remove(parent: &str, within: Duration) -> Option<String> {
     }
 }
 
+/// Kills every process in the cgroups of one name below `parent` and removes them; returns what is left.
+pub(super) fn remove_named(parent: &str, name: &str, within: Duration) -> Option<String> {
+    let started = Instant::now();
+    let named: Vec<PathBuf> =
+        directories(&mounts::all(), parent).iter().flat_map(|dir| find_named(dir, name)).collect();
+    loop {
+        let left = named.iter().find_map(|dir| kill_and_remove(dir, within))?;
+        if started.elapsed() > within {
+            return Some(left);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn find_named(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let below = fs::read_dir(dir).into_iter().flatten().flatten();
+    let children = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    children
+        .flat_map(|child| {
+            if child.file_name() == name { vec![child.path()] } else { find_named(&child.path(), name) }
+        })
+        .collect()
+}
+
 /// Kills what is in a tree of cgroups and removes it; returns what is left.
 fn kill_and_remove(dir: &Path, within: Duration) -> Option<String> {
     let below = fs::read_dir(dir).into_iter().flatten().flatten();

@@ -98,6 +98,7 @@ mod tests {
             state: "/run/proa/node".into(),
             shared: "/var/lib/proa/agent".into(),
             cni_conf: "/run/proa/cni".into(),
+            addresses: "/var/lib/proa/addresses".into(),
             registries: "/var/lib/proa/registries".into(),
             cgroup_parent: "/proa".into(),
             links: vec![],

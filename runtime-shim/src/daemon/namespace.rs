@@ -89,6 +89,23 @@ fn enter(config: &DaemonConfig, facts: &Facts) -> io::Result<()> {
     Ok(())
 }
 
+/// Does something among the mounts of the node's containerd, which must run.
+pub(super) fn within(config: &DaemonConfig, work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+    let Some(containerd) = process::containerd(&config.file()) else { return Ok(()) };
+    let failed = |source| system("enter the mounts of containerd")(source);
+    let namespace = File::open(format!("/proc/{}/ns/mnt", containerd.pid())).map_err(failed)?;
+    // The namespaces of a thread are its own.
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            unshare(UnshareFlags::FS).map_err(failed)?;
+            let entered = move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount));
+            entered.map_err(|error| failed(error.into()))?;
+            work()
+        });
+        worker.join().unwrap_or_else(|_| Err(failed(io::Error::other("the thread ended"))))
+    })
+}
+
 fn unshare(flags: UnshareFlags) -> io::Result<()> {
     #[expect(unsafe_code, reason = "unsafe only for file descriptor tables, which stay shared")]
     // SAFETY: `flags` never contains FILES.

@@ -116,6 +116,16 @@ pub(super) fn shims(socket: &Path) -> impl Iterator<Item = Handle> {
     })
 }
 
+/// The shims of the containerd on this socket, by the id of what each was started for.
+pub(super) fn shims_by_id(socket: &Path) -> impl Iterator<Item = (String, Handle)> {
+    shims(socket).filter_map(|shim| {
+        let line = fs::read(format!("/proc/{}/cmdline", shim.pid)).ok()?;
+        let words: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
+        let id = words.windows(2).find(|pair| pair[0] == b"-id")?[1];
+        Some((String::from_utf8_lossy(id).into_owned(), shim))
+    })
+}
+
 /// The process with this id.
 pub(super) fn by_id(pid: u32) -> Option<Handle> {
     Handle::open(pid)

@@ -1,7 +1,9 @@
 //! Removing what a node left on the machine, by what the kernel shows, without containerd (N4).
 
 use super::{
-    DaemonConfig, DaemonError, Result, cgroups, mounts,
+    DaemonConfig, DaemonError, Result, cgroups,
+    leases::{self, Lease},
+    mounts,
     process::{self, Handle},
     system,
 };
@@ -26,6 +28,7 @@ pub fn sweep(config: &DaemonConfig) -> Result<()> {
         return Err(DaemonError::LeftOver { what, within: WITHIN });
     }
     mounts::remove_below(&[&config.state, &config.root, &config.shared])?;
+    leases::all(&config.addresses).iter().for_each(Lease::release);
     config.links.iter().try_for_each(|bridge| cni::remove_bridge(bridge))?;
     shim_sockets(&config.state).iter().try_for_each(|socket| gone(fs::remove_file(socket), socket))?;
     // Nothing is mounted in it any more, so nothing else's files are below.

@@ -12,7 +12,7 @@ use rustix::{
     mount::{MountFlags, mount},
     process::{Pid, Signal, kill_process},
 };
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 fn setup(node: &Node) -> Setup {
     Setup { logs: node.dir().join("logs"), cgroup_parent: node.config.cgroup_parent.clone() }
@@ -109,6 +109,40 @@ async fn a_node_whose_pods_were_killed_goes_on() {
     node.stop().await;
 }
 
+/// N4: containerd is killed between a sandbox's parts, and never knew of what was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_containerd_lost_goes_when_it_starts_again() {
+    let mut node = Node::start().await;
+    node.load_program().await;
+    let (runtime, setup) = (node.runtime().await, setup(&node));
+    let pod = suite::start(&runtime, &setup, &["run"]).await;
+    has_said(&pod, "running").await;
+    node.leave().await;
+    kill(node.pid());
+    let lost = "feedface".repeat(8);
+    let addresses = node.config.addresses.join(&node.config.links[0]);
+    fs::write(addresses.join("192.0.2.7"), format!("{lost}\r\neth0")).unwrap();
+    let bundle = node.config.state.join("io.containerd.runtime.v2.task/k8s.io").join(&lost);
+    fs::create_dir_all(&bundle).unwrap();
+    let hierarchies = Path::new("/sys/fs/cgroup");
+    let memory = hierarchies.join("memory");
+    let hierarchy = if memory.exists() { &memory } else { hierarchies };
+    let cgroup = hierarchy.join(setup.cgroup_parent.trim_start_matches('/')).join("pod").join(&lost);
+    fs::create_dir_all(&cgroup).unwrap();
+    let mut process = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::write(cgroup.join("cgroup.procs"), process.id().to_string()).unwrap();
+    node.return_to().await;
+    assert!(!process.wait().unwrap().success(), "the lost container's process is killed");
+    assert!(!cgroup.exists() && !bundle.exists());
+    let left: Vec<_> = fs::read_dir(&addresses).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let of_pod = runtime.sandboxes_of(&pod.of.uid).await.unwrap()[0].addresses[0].to_string();
+    assert!(!left.contains(&"192.0.2.7".into()) && left.contains(&of_pod.into()), "{left:?}");
+    let status = runtime.container_status(&pod.container).await.unwrap();
+    assert_eq!(status.container.state, ContainerState::Running, "what it knows is left alone");
+    suite::remove(&runtime, &pod).await;
+    node.stop().await;
+}
+
 fn shim_of(sandbox: &str) -> u32 {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let mut ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -177,6 +211,7 @@ async fn a_node_that_never_was_is_stopped() {
         state: path("state"),
         shared: path("shared"),
         cni_conf: path("cni"),
+        addresses: path("addresses"),
         registries: path("registries"),
         cgroup_parent: format!("/pt-none-{}", std::process::id()),
         links: vec![],

@@ -45,6 +45,7 @@ impl Node {
             state: format!("/run/{name}").into(),
             shared: dir.path().join("agent"),
             cni_conf: dir.path().join("cni"),
+            addresses: dir.path().join("addresses"),
             registries: dir.path().join("registries"),
             cgroup_parent: format!("/{name}"),
             links: vec![name],

@@ -5,6 +5,7 @@
 
 mod load;
 mod memory;
+mod pods;
 mod requests;
 mod server;
 mod start;
@@ -18,7 +19,7 @@ use std::{io::Write as _, path::PathBuf};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const PARTS: [&str; 5] = ["start", "idle", "requests", "watches", "memory"];
+const PARTS: [&str; 6] = ["start", "idle", "pods", "requests", "watches", "memory"];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
@@ -39,6 +40,9 @@ async fn main() -> Result<()> {
     }
     if wants("idle") {
         start::idle(&binary).await?;
+    }
+    if wants("pods") {
+        pods::measure(&binary).await?;
     }
     if wants("requests") {
         requests::measure(&binary).await?;

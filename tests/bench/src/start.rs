@@ -24,7 +24,8 @@ pub(crate) async fn start(binary: &Path) -> Result<()> {
     row("start to a ready (simulated) node", &format!("{:.0} ms", median(ready)))
 }
 
-async fn node_ready(client: &kube::Client) -> Result<()> {
+/// Waits until a node is ready.
+pub(crate) async fn node_ready(client: &kube::Client) -> Result<()> {
     use futures::TryStreamExt as _;
     use k8s_openapi::api::core::v1::Node;
     use kube::runtime::{WatchStreamExt as _, watcher};

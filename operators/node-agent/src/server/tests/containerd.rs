@@ -56,6 +56,7 @@ impl Node {
             state: format!("/run/{name}").into(),
             shared: path.join("agent"),
             cni_conf: path.join("cni"),
+            addresses: path.join("addresses"),
             registries: path.join("registries"),
             cgroup_parent: format!("/{name}"),
             links: vec![name.clone()],
