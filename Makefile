@@ -8,6 +8,8 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 CARGO ?= cargo
+# A Go that is too old fetches the one it needs.
+GO := GOTOOLCHAIN=auto go
 # Properties are tried on the same inputs in every run; `make test PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000` searches on.
 export PROPTEST_RNG_SEED ?= 1137
 # Command that must be there, and the Debian package that has it.
@@ -18,8 +20,8 @@ TESTED_WITH := skopeo:skopeo docker-registry:docker-registry
 # What only the comparison with upstream needs besides. The package's own service is not used.
 COMPARED_WITH := etcd:etcd-server
 
-.PHONY: help build release test tools kubectl packages test-packages compare-packages \
-	diff-upstream up down bench lint fmt facts clean
+.PHONY: help build release test tools clients kubectl packages test-packages compare-packages \
+	diff-upstream conformance conformance-ci up down bench lint fmt facts clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,8 @@ release: packages
 
 # Containers, their network and the ports below 1024 need root.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+# The same with the environment, for programs that build.
+AS_ROOT := $(if $(ROOT),sudo -E env PATH="$$PATH")
 
 up: release ## build the release and start a cluster with real containers on this machine
 	@$(ROOT) target/release/proa up
@@ -40,7 +44,7 @@ up: release ## build the release and start a cluster with real containers on thi
 down: ## stop the cluster that `make up` started; its objects and images stay
 	@if [ -x target/release/proa ]; then $(ROOT) target/release/proa down; else echo "nothing to stop: proa was never built"; fi
 
-test: tools ## run all tests
+test: tools clients ## run all tests
 	@mkdir -p target
 	status=0
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | tee target/test.log || status=$$?
@@ -50,6 +54,18 @@ test: tools ## run all tests
 diff-upstream: compare-packages build ## send the same requests to upstream's kube-apiserver and to Proa, show what differs
 	@tests/tools/upstream.sh
 	target/tools/upstream -totals docs/upstream.md $(UPSTREAM)
+
+# Options are variables: FOCUS and SKIP (regular expressions), SHARD=k/n, PROCS, NODES; tests/conformance/run reads them.
+conformance: release kubectl ## run upstream's conformance tests on a cluster with real containers, write docs/conformance.md
+	@mkdir -p target/tools
+	$(GO) build -C tests/conformance -buildvcs=false -o $(CURDIR)/target/tools/conformance ./run
+	$(AS_ROOT) target/tools/conformance
+
+conformance-ci: build kubectl ## those of them that must keep passing (tests/conformance/ci.txt), with the development build
+	@mkdir -p target/tools
+	$(GO) build -C tests/conformance -buildvcs=false -o $(CURDIR)/target/tools/conformance ./run
+	export ONLY=tests/conformance/ci.txt PROA=target/debug/proa
+	$(AS_ROOT) target/tools/conformance
 
 bench: release tools ## measure the release; writes target/bench/
 	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "tests/bench/run is not there yet" >&2; exit 1; fi
@@ -67,6 +83,9 @@ facts: ## regenerate crds/facts/v1_37.tsv (needs Go >= 1.26)
 	mv v1_37.tsv.new ../v1_37.tsv
 
 tools: test-packages kubectl ## get what the tests use: kubectl 1.37 in target/tools
+
+clients: ## get the other Kubernetes clients that the tests run, as far as Go, Python and Node.js are there
+	@tests/tools/clients.sh
 
 kubectl:
 	@tests/tools/kubectl.sh

@@ -1,0 +1,221 @@
+// Run runs upstream's conformance tests against a cluster that it starts itself, and writes docs/conformance.md.
+//
+// It is run in the root of the repository and reads its options from the environment, as make passes them: FOCUS and SKIP
+// are regular expressions on names, SHARD=k/n takes every nth test, ONLY is a file of names, PROCS says how many
+// processes run tests side by side, NODES how many nodes the cluster has, PROA is the program if not the release's.
+// Without FOCUS and ONLY a run that was cut off goes on where it was.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"proa.test/conformance/images"
+)
+
+// version is that of the module in go.mod.
+const version = "v1.37.2"
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if err := conformance(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		os.Exit(1)
+	}
+}
+
+func conformance(ctx context.Context) error {
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return err
+	}
+	p := paths{root: root}
+	chosen, err := selectionFrom(os.Getenv("FOCUS"), os.Getenv("SKIP"), os.Getenv("SHARD"), os.Getenv("ONLY"))
+	if err != nil {
+		return err
+	}
+	processes, err := number("PROCS", 4)
+	if err != nil {
+		return err
+	}
+	nodes, err := number("NODES", 1)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.logs(), 0o755); err != nil {
+		return err
+	}
+	say := steps()
+
+	if err := build(p); err != nil {
+		return err
+	}
+	all, err := list()
+	if err != nil {
+		return err
+	}
+	built, err := dryRun(p.suite())
+	if err != nil {
+		return err
+	}
+	if err := compare(all, built); err != nil {
+		return err
+	}
+	say("the suite is built: %d conformance tests, as in the module's list", len(built))
+
+	specs, err := chosen.from(all)
+	if err != nil {
+		return err
+	}
+	if len(specs) == 0 {
+		return errors.New("nothing to run: no test is selected")
+	}
+	done, err := load(p.results())
+	if err != nil {
+		return err
+	}
+	if !chosen.isNamed() {
+		open := done.without(specs)
+		switch {
+		case len(open) == 0 && chosen.isAll():
+			if err := os.Rename(p.results(), filepath.Join(p.out(), "results-before.jsonl")); err != nil {
+				return err
+			}
+			if done, err = load(p.results()); err != nil {
+				return err
+			}
+		case len(open) > 0 && len(open) < len(specs):
+			say("%d of %d have a result; the run goes on with the others", len(specs)-len(open), len(specs))
+			specs = open
+		}
+	}
+
+	if err := images.Make(p.images(), p.module()); err != nil {
+		return err
+	}
+	say("the images are there")
+	program := filepath.Join(root, "target/release/proa")
+	if given := os.Getenv("PROA"); given != "" {
+		program = given
+	}
+	cluster, err := start(p, program, nodes)
+	if err != nil {
+		return err
+	}
+	say("the cluster is there; %d tests", len(specs))
+	began := time.Now()
+	s := &suite{paths: p, kubeconfig: cluster.kubeconfig(), results: done}
+	failed := s.run(ctx, specs, processes)
+	if !chosen.isNamed() {
+		failed = errors.Join(failed, done.add(result{Wall: time.Since(began).Seconds()}))
+	}
+	if err := errors.Join(failed, cluster.stop()); err != nil {
+		return err
+	}
+	return conclude(p, all, specs, done, chosen)
+}
+
+// conclude writes the report and says in the end what it comes to. It is an error if a test that passed in the last
+// committed run fails now, or one that was asked for by name.
+func conclude(p paths, all, specs []spec, done *results, chosen selection) error {
+	gone := lost(committed(p), done)
+	names := passedNames(all, done)
+	if chosen.only == nil {
+		if err := os.WriteFile(filepath.Join(p.root, "docs/conformance.md"), []byte(report(all, done, gone)), 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(p.root, p.passed()), []byte(strings.Join(names, "\n")+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	passed := count(specs, func(s spec) bool { return done.byName[s.Name].passed() })
+	fmt.Printf("%d of %d passed; %d of all %d, see docs/conformance.md\n", passed, len(specs), len(names), len(all))
+	if chosen.isNamed() {
+		if passed < len(specs) {
+			return fmt.Errorf("%d failed", len(specs)-passed)
+		}
+		return nil
+	}
+	if len(gone) > 0 {
+		return fmt.Errorf("passed in the last committed run and fail now:\n%s", strings.Join(gone, "\n"))
+	}
+	return nil
+}
+
+// committed is the list of the last committed run; none if there is no such run.
+func committed(p paths) []string {
+	show := exec.Command("git", "show", "HEAD:"+p.passed())
+	show.Dir = p.root
+	text, err := show.Output()
+	if err != nil {
+		return nil
+	}
+	return strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
+}
+
+// build compiles the test binary, unless it was made from the same sources.
+func build(p paths) error {
+	sum := sha256.New()
+	sources, err := filepath.Glob(filepath.Join(p.module(), "*_test.go"))
+	if err != nil {
+		return err
+	}
+	sources = append(sources, filepath.Join(p.module(), "go.sum"), filepath.Join(p.module(), "event/event.go"))
+	slices.Sort(sources)
+	for _, source := range sources {
+		text, err := os.ReadFile(source)
+		if err != nil {
+			return err
+		}
+		sum.Write(text)
+	}
+	stamp, made := p.suite()+".stamp", fmt.Sprintf("%x\n", sum.Sum(nil))
+	if had, err := os.ReadFile(stamp); err == nil && string(had) == made {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "building upstream's tests %s (many minutes the first time)\n", version)
+	flags := "-s -w"
+	for _, target := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+		flags += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=1 -X %[1]s.gitMinor=37 -X %[1]s.gitTreeState=clean", target, version)
+	}
+	command := exec.Command("go", "test", "-c", "-vet=off", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", p.suite(), ".")
+	command.Dir = p.module()
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOTOOLCHAIN=auto")
+	command.Stdout, command.Stderr = os.Stderr, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("build the tests: %w", err)
+	}
+	return os.WriteFile(stamp, []byte(made), 0o644)
+}
+
+func number(variable string, otherwise int) (int, error) {
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s=%s is not a positive number", variable, text)
+	}
+	return n, nil
+}
+
+// steps prints what was reached, and when.
+func steps() func(format string, args ...any) {
+	began := time.Now()
+	return func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%5.0f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+}
