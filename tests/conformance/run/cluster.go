@@ -32,7 +32,7 @@ func (c *cluster) kubeconfig() string { return filepath.Join(c.folder, "admin.ku
 func start(p paths, program string, nodes int) (*cluster, error) {
 	c := &cluster{program: filepath.Join(p.out(), "proa"), folder: filepath.Join(p.out(), "cluster")}
 	// One that an earlier invocation left behind, when it was killed.
-	if _, err := os.Stat(c.program); err == nil {
+	if _, err := os.Stat(c.kubeconfig()); err == nil {
 		if err := c.command("down").Run(); err != nil {
 			return nil, fmt.Errorf("stop the cluster of an earlier run: %w", err)
 		}

@@ -121,10 +121,8 @@ func conformance(ctx context.Context) error {
 	if !chosen.isNamed() {
 		failed = errors.Join(failed, done.add(result{Wall: time.Since(began).Seconds()}))
 	}
-	if err := errors.Join(failed, cluster.stop()); err != nil {
-		return err
-	}
-	return conclude(p, all, specs, done, chosen)
+	// A run that was cut off has results too.
+	return errors.Join(failed, cluster.stop(), conclude(p, all, specs, done, chosen))
 }
 
 // conclude writes the report and says in the end what it comes to. It is an error if a test that passed in the last

@@ -29,7 +29,7 @@ func report(all []spec, r *results, lost []string) string {
 	line("These are the [conformance tests](https://github.com/cncf/k8s-conformance) of Kubernetes %s, run by", version)
 	line("`make conformance` on a cluster with real containers, which the command starts itself. The minutes are those that the")
 	line("tests took one by one; side by side all took **%s**. This file is made from the results;", r.wall.Round(time.Second))
-	line("`%s` lists the tests that passed.", "conformance-passed.txt")
+	line("`conformance-passed.txt` lists the tests that passed.")
 	line("")
 
 	var failed, open []spec
@@ -48,11 +48,13 @@ func report(all []spec, r *results, lost []string) string {
 		line("")
 	}
 	if len(failed) > 0 {
-		line("## Causes of several failures")
-		for _, group := range groups(failed, r) {
-			line("- %d: %s", group.count, code(group.cause))
+		if several := groups(failed, r); len(several) > 0 {
+			line("## Causes of several failures")
+			for _, group := range several {
+				line("- %d: %s", group.count, code(group.cause))
+			}
+			line("")
 		}
-		line("")
 		line("## Failing tests")
 		line("Each with its cause and the command that runs it alone.")
 		last := ""
