@@ -21,7 +21,7 @@ TESTED_WITH := skopeo:skopeo docker-registry:docker-registry
 COMPARED_WITH := etcd:etcd-server
 
 .PHONY: help build release test tools clients kubectl packages test-packages compare-packages \
-	diff-upstream conformance conformance-ci up down bench lint fmt facts clean
+	diff-upstream conformance conformance-ci up down bench bench-peers lint fmt facts clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ conformance-ci: build kubectl ## those of them that must keep passing (tests/con
 
 bench: release tools ## measure the release; writes target/bench/
 	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "tests/bench/run is not there yet" >&2; exit 1; fi
+
+# PARTS="start idle" measures these again; RUNS, FULL and the like: tests/bench/peers/run.
+bench-peers: release ## measure Proa beside kube-apiserver on etcd and on kine, write docs/benchmarks.md
+	@tests/bench/peers/run $(PARTS)
 
 lint: ## formatting and clippy, warnings are errors
 	@$(CARGO) fmt --all --check

@@ -1,0 +1,26 @@
+//! Proa: one process, the embedded store.
+
+use super::{Peer, Process, Programs, With, free_port, until_ready};
+use anyhow::Result;
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// Every operator but the scheduler.
+const ALL_BUT_SCHEDULER: &str =
+    "service-account,namespace,garbage-collector,deployment,replicaset,daemonset,job,service,node-lifecycle";
+
+pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -> Result<Peer> {
+    let data = directory.path().join("data");
+    let mut arguments: Vec<String> =
+        ["server", "--name", "bench-peers", "--listen", "127.0.0.1", "--port"].map(Into::into).into();
+    arguments.extend([free_port()?.to_string(), "--data-dir".to_owned(), data.display().to_string()]);
+    match with {
+        With::Nothing => arguments.extend(["--disable", "all"].map(Into::into)),
+        With::Scheduler => arguments.extend(["--disable", ALL_BUT_SCHEDULER].map(Into::into)),
+        With::Everything => {}
+    }
+    let begun = Instant::now();
+    let mut processes = vec![Process::start("proa", &programs.proa, directory.path(), arguments)?];
+    let endpoint = until_ready(&mut processes, &data.join("admin.kubeconfig"), None).await?;
+    Ok(Peer { processes, endpoint, begun, ready: begun.elapsed(), _directory: directory })
+}
