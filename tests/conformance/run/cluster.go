@@ -43,7 +43,7 @@ func start(p paths, program string, nodes int) (*cluster, error) {
 	if err := copyProgram(program, c.program); err != nil {
 		return nil, err
 	}
-	if err := c.serveImages(p.images()); err != nil {
+	if err := c.serveImages(p.images(), nodes); err != nil {
 		return nil, err
 	}
 	// Upstream's tests expect node ports of upstream's range.
@@ -53,14 +53,21 @@ func start(p paths, program string, nodes int) (*cluster, error) {
 	return c, nil
 }
 
-// serveImages serves the images on loopback and makes that the place where the cluster pulls all images from: one that
-// is not there must be missed at once.
-func (c *cluster) serveImages(folder string) error {
+// serveImages serves the images and makes that the place where the cluster pulls all images from: one that is not there
+// must be missed at once. The first node has the machine's network; further ones have their own, where loopback is
+// another one.
+func (c *cluster) serveImages(folder string, nodes int) error {
 	handler, err := images.Handler(folder)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address := "127.0.0.1"
+	if nodes > 1 {
+		if address, err = ownAddress(); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		return err
 	}
@@ -73,6 +80,17 @@ func (c *cluster) serveImages(folder string) error {
 	url := "http://" + listener.Addr().String()
 	text := fmt.Sprintf("server = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", url, url)
 	return os.WriteFile(filepath.Join(hosts, "hosts.toml"), []byte(text), 0o644)
+}
+
+// ownAddress is the address that the machine's default route uses. Connecting a datagram socket sends nothing.
+func ownAddress() (string, error) {
+	connection, err := net.Dial("udp4", "192.0.2.1:9")
+	if err != nil {
+		return "", fmt.Errorf("find the machine's own address: %w", err)
+	}
+	defer connection.Close()
+	host, _, err := net.SplitHostPort(connection.LocalAddr().String())
+	return host, err
 }
 
 // stop stops the cluster with all its containers.

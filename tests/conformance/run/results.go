@@ -101,6 +101,21 @@ func (r *results) without(specs []spec) []spec {
 // cause is the first line of a failure that says something about this failure, in at most 200 characters. Gomega puts
 // the error itself behind a dump of its Go value.
 func cause(e event.Event) string {
+	if e.State == "interrupted" || e.State == "timedout" {
+		text := "no end within the time given to one test"
+		if e.Step != "" {
+			text += "; last step: " + e.Step
+		}
+		return shorten(text)
+	}
+	// A command's own words count more than its arguments, and its errors more than its warnings.
+	if _, stderr, ok := strings.Cut(e.Message, "stderr:\n"); ok {
+		for line := range strings.Lines(stderr) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "Warning:") {
+				return shorten("kubectl: " + line)
+			}
+		}
+	}
 	var said []string
 	depth := 0
 	for line := range strings.Lines(e.Message) {
@@ -122,12 +137,6 @@ func cause(e event.Event) string {
 	text := strings.Join(said, " ")
 	if text == "" {
 		text = e.State
-	}
-	if e.State == "interrupted" || e.State == "timedout" {
-		text = "no end within the time given to one test"
-		if e.Step != "" {
-			text += "; last step: " + e.Step
-		}
 	}
 	return shorten(text)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -91,10 +92,28 @@ func TestCauses(t *testing.T) {
 		{event.Event{State: "failed", Message: "Unexpected error:\n    <*errors.StatusError | 0xc0>: \n    the server is busy\n    {\n        Code: 1,\n    }\noccurred"},
 			"the server is busy"},
 		{event.Event{State: "interrupted", Message: "Interrupted by User", Step: "Creating a pod"}, "no end within the time given to one test; last step: Creating a pod"},
+		{event.Event{State: "failed", Message: "error running kubectl create -f -:\nCommand stdout:\n\nstderr:\nWarning: careful\nerror: no such kind\n"},
+			"kubectl: error: no such kind"},
 		{event.Event{State: "panicked"}, "panicked"},
 	} {
 		if got := cause(one.event); got != one.want {
 			t.Errorf("%q: got %q, want %q", one.event.Message, got, one.want)
+		}
+	}
+}
+
+func TestLastWords(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	for _, one := range []struct{ text, want string }{
+		{"a\nwrong\nFAIL\n", "wrong"},
+		{"E1 \"Observed a panic\" panic=<\n\t\x1b[1mYour Test Panicked\x1b[0m\n\t\x1b[38;5;243mk8s.io/x/chunking.go:68\x1b[0m\ngoroutine 1\n", "panic at k8s.io/x/chunking.go:68"},
+		{"", "it said nothing"},
+	} {
+		if err := os.WriteFile(log, []byte(one.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := lastWords(log); got != one.want {
+			t.Errorf("%q: got %q, want %q", one.text, got, one.want)
 		}
 	}
 }

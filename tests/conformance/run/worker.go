@@ -275,16 +275,25 @@ func (s *suite) newLog() (*os.File, error) {
 	return os.Create(filepath.Join(s.paths.logs(), name))
 }
 
-// lastWords is the last line of a log that says something.
+var (
+	colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+	panics  = regexp.MustCompile(`Your Test Panicked\s+(\S+)`)
+)
+
+// lastWords is the place of a panic, or the last line of a log that says something.
 func lastWords(log string) string {
-	text, err := os.ReadFile(log)
+	raw, err := os.ReadFile(log)
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(string(text), "\n")
+	text := colours.ReplaceAllString(string(raw), "")
+	if found := panics.FindStringSubmatch(text); found != nil {
+		return "panic at " + found[1]
+	}
+	lines := strings.Split(text, "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		line := strings.TrimSpace(lines[i])
-		if line != "" && line != "FAIL" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "Ginkgo ran") {
+		if line != "" && line != "FAIL" && !strings.HasPrefix(line, "---") {
 			return line
 		}
 	}
