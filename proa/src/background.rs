@@ -3,7 +3,7 @@
 //! The background process is `proa server` with the same options. A pid counts only while the process's command line
 //! is that of this cluster's server, so a reused pid is never signalled.
 
-use crate::{cli, node, print, settings::Settings};
+use crate::{cli, node, nodes, print, process, settings::Settings};
 use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File},
@@ -22,10 +22,18 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Starts the cluster unless it runs, waits until its nodes are ready and its DNS answers, says what to do next.
 pub(crate) fn up(args: &cli::Up) -> Result<()> {
     let started = Instant::now();
-    let settings = Settings::new(&args.server)?;
+    let server = cli::Server { nodes: Some(nodes_of(args)), ..args.server.clone() };
+    let settings = Settings::new(&server)?;
     let dir = settings.data_dir.clone();
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     if let Some(pid) = running(&dir) {
+        let (data, nodes) = (dir.display().to_string(), nodes_of(args).to_string());
+        if process::find("server", &[("--data-dir", &data), ("--nodes", &nodes)]).is_empty() {
+            bail!(
+                "cluster {:?} runs with another number of nodes (process {pid}): stop it with `proa down` first",
+                settings.name
+            );
+        }
         print(format!("cluster {:?} is already running (process {pid})", settings.name))?;
     } else {
         progress(&format!("starting cluster {:?} on {} ...", settings.name, settings.url()))?;
@@ -60,14 +68,22 @@ async fn ready(
     let client = api_answers(&settings.data_dir).await?;
     reached("the API answers")?;
     *waiting_for = "a ready node";
-    nodes_ready(client, args.nodes + args.server.simulate).await?;
+    nodes_ready(client, nodes_of(args) + args.server.simulate).await?;
     reached("nodes are ready")?;
-    if args.nodes > 0 {
+    if nodes_of(args) > 0 {
         *waiting_for = "an answer of the cluster's DNS";
         node::dns_answers(settings.services.nth(node::DNS_SERVICE), &settings.domain).await;
+        for number in 2..=nodes_of(args) {
+            node::dns_answers(settings.pods_of(number)?.nth(1), &settings.domain).await;
+        }
         reached("DNS answers")?;
     }
     Ok(())
+}
+
+/// Real nodes of a cluster in the background.
+fn nodes_of(args: &cli::Up) -> u32 {
+    args.server.nodes.unwrap_or(1)
 }
 
 fn progress(text: &str) -> Result<()> {
@@ -118,9 +134,6 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
         "--simulate".to_owned(),
         server.simulate.to_string(),
     ];
-    if args.nodes > 0 {
-        list.push("--node".to_owned());
-    }
     let mut option = |flag: &str, value: Option<String>| {
         if let Some(value) = value {
             list.extend([flag.to_owned(), value]);
@@ -131,6 +144,8 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
     option("--node-ports", server.node_ports.clone());
     option("--node-name", server.node_name.clone());
     option("--node-ip", server.node_ip.map(|a| a.to_string()));
+    option("--nodes", Some(nodes_of(args).to_string()));
+    option("--node-link-cidr", server.node_link_cidr.clone());
     option("--agent-port", server.agent_port.map(|p| p.to_string()));
     option("--service-cidr", server.service_cidr.clone());
     option("--pod-cidr", server.pod_cidr.clone());
@@ -190,7 +205,7 @@ pub(crate) fn down(named: &cli::Named) -> Result<()> {
     let dir = crate::settings::data_dir(named)?;
     let was_running = stop(&dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(node::clear(named, &dir))?;
+    runtime.block_on(nodes::clear(named, &dir))?;
     let state = if was_running { "is stopped" } else { "is not running" };
     print(format!("cluster {:?} {state}; its data stays in {}", named.name, dir.display()))
 }

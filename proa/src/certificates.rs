@@ -145,10 +145,41 @@ impl Pki {
     /// # Errors
     /// The certificate cannot be made, or a file cannot be written.
     pub(crate) fn agent_serving(&self, node: &str, address: IpAddr) -> Result<(Vec<u8>, Vec<u8>)> {
+        let issued = self.agent_serving_in(&self.dir, node, address)?;
+        Ok((issued.certificate.into_bytes(), issued.key.into_bytes()))
+    }
+
+    fn agent_serving_in(&self, dir: &Path, node: &str, address: IpAddr) -> Result<Issued> {
         let names = [node.to_owned(), address.to_string(), Ipv4Addr::LOCALHOST.to_string()].into();
         let profile = Profile::serving(&format!("system:node:{node}"), names);
-        let issued = load_or_issue(&self.dir, "agent", &self.authority, &profile, SystemTime::now())?;
-        Ok((issued.certificate.into_bytes(), issued.key.into_bytes()))
+        load_or_issue(dir, "agent", &self.authority, &profile, SystemTime::now())
+    }
+
+    /// Brings the credentials of a node that joins over the network into a directory of its own: the agent's serving
+    /// certificate, the authority, and a kubeconfig for each of the users, which are given by file name.
+    ///
+    /// # Errors
+    /// A certificate cannot be made, or a file cannot be written.
+    pub(crate) fn write_node_credentials(
+        &self,
+        dir: &Path,
+        node: &str,
+        address: IpAddr,
+        server: &str,
+        cluster: &str,
+        users: &[(&str, String, Vec<String>)],
+    ) -> Result<()> {
+        files::create_private_dir(dir)?;
+        self.agent_serving_in(dir, node, address)?;
+        files::write(&crt(dir, "ca"), self.authority.pem())?;
+        for (name, user, groups) in users {
+            let profile = Profile::client(user, groups);
+            let issued =
+                load_or_issue(dir, &format!("{name}-client"), &self.authority, &profile, SystemTime::now())?;
+            let text = client_config::text(&self.access(server, cluster, user, &issued));
+            files::write(&dir.join(format!("{name}.kubeconfig")), &text)?;
+        }
+        Ok(())
     }
 
     /// Who signs client certificates.

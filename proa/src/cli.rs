@@ -21,9 +21,11 @@ pub(crate) enum Command {
     Status(Named),
     /// Run the core API with all operators in the foreground.
     Server(Server),
+    /// Join a node to a cluster: containerd, agent, service proxy and DNS in the foreground.
+    Node(Node),
     /// Run simulated nodes: their pods run without containers.
     Agent(Agent),
-    /// Bring images to the node of a cluster, or list those that are there.
+    /// Bring images to all nodes of a cluster on this machine, or list those that are there.
     #[command(subcommand)]
     Image(Image),
     /// Run one operator by itself, against any Kubernetes.
@@ -49,9 +51,6 @@ pub(crate) struct Named {
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) server: Server,
-    /// Real nodes to start on this machine; more than one needs a later version.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
-    pub(crate) nodes: u32,
     /// Seconds to wait for the nodes.
     #[arg(long, default_value_t = 60)]
     pub(crate) wait: u64,
@@ -95,18 +94,24 @@ pub(crate) struct Server {
     /// Also run this many simulated nodes in the process.
     #[arg(long, default_value_t = 0)]
     pub(crate) simulate: u32,
-    /// Run a node of this machine in the process, with containerd and real containers.
-    #[arg(long)]
-    pub(crate) node: bool,
-    /// Name of that node [default: the machine's host name].
+    /// Nodes of this machine, with containerd and real containers. The first runs in the server's process and has the
+    /// machine's network, each further one has a network namespace and a process of its own [default: 1 for `up`, 0 for
+    /// `server`].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=i64::from(crate::settings::MOST_NODES)))]
+    pub(crate) nodes: Option<u32>,
+    /// Name of the first node; the second appends `-2`, and so on [default: the machine's host name].
     #[arg(long)]
     pub(crate) node_name: Option<String>,
-    /// Its address [default: the address of the machine's default route].
+    /// Address of the first node [default: the address of the machine's default route].
     #[arg(long)]
     pub(crate) node_ip: Option<IpAddr>,
-    /// Port of the node agent [default: 10250, or any free port for clusters of another name].
+    /// Port of the first node's agent [default: 10250, or any free port for clusters of another name].
     #[arg(long)]
     pub(crate) agent_port: Option<u16>,
+    /// Addresses of the further nodes; the first one is the machine's towards them [default: 10.245.0.0/24, or a network
+    /// made from the name].
+    #[arg(long)]
+    pub(crate) node_link_cidr: Option<String>,
     /// How long events are kept, in seconds.
     #[arg(long, default_value_t = 3600)]
     pub(crate) event_ttl: u64,
@@ -119,6 +124,46 @@ pub(crate) enum StoreKind {
     Embedded,
     /// Nowhere: gone when the process ends.
     Memory,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Node {
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    /// Directory that says how the node reaches the cluster and who it is there: agent.kubeconfig,
+    /// service-proxy.kubeconfig, dns.kubeconfig, agent.crt and agent.key, and ca.crt, who signs the clients of the agent.
+    #[arg(long)]
+    pub(crate) credentials: PathBuf,
+    /// Name of the node, which its credentials are for.
+    #[arg(long)]
+    pub(crate) node_name: String,
+    /// Address of the node.
+    #[arg(long)]
+    pub(crate) node_ip: IpAddr,
+    /// Addresses of this node's pods, part of --pod-cidr. No other node may have them, and the other nodes need a route.
+    #[arg(long)]
+    pub(crate) node_pod_cidr: String,
+    /// Addresses of all pods.
+    #[arg(long)]
+    pub(crate) pod_cidr: String,
+    /// Addresses of Services.
+    #[arg(long)]
+    pub(crate) service_cidr: String,
+    /// DNS domain of the cluster.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Address on which the agent listens.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub(crate) listen: IpAddr,
+    /// Port of the agent.
+    #[arg(long, default_value_t = 10_250)]
+    pub(crate) agent_port: u16,
+    /// File that names the servers for names outside the cluster [default: the machine's].
+    #[arg(long)]
+    pub(crate) resolv_conf: Option<PathBuf>,
+    /// Which of the cluster's nodes on this machine; what is not the first needs a network namespace of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::settings::MOST_NODES)))]
+    pub(crate) number: u32,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -155,7 +200,7 @@ pub(crate) enum Image {
         /// The file: docker-archive or OCI layout, as tar.
         file: PathBuf,
     },
-    /// List the images of the node.
+    /// List the images of each node.
     Ls(Named),
 }
 

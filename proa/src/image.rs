@@ -1,6 +1,6 @@
-//! `proa image`: images of a cluster's node.
+//! `proa image`: images of a cluster's nodes on this machine.
 
-use crate::{cli, node::Place, print};
+use crate::{cli, node::Place, nodes, print};
 use anyhow::{Context, Result};
 use proa_runtime_shim::{Containerd, Runtime as _, load};
 
@@ -8,18 +8,33 @@ use proa_runtime_shim::{Containerd, Runtime as _, load};
 pub(crate) async fn run(command: &cli::Image) -> Result<()> {
     match command {
         cli::Image::Load { cluster, file } => {
-            let place = Place::new(cluster, &crate::settings::data_dir(cluster)?);
-            let names = load::load_image(&place.socket(), file)
-                .await
-                .with_context(|| format!("load {}", file.display()))?;
-            names.iter().try_for_each(|name| print(format!("loaded {name}")))
+            for (number, place) in places(cluster)? {
+                let names = load::load_image(&place.socket(), file)
+                    .await
+                    .with_context(|| format!("load {} into node {number}", file.display()))?;
+                names.iter().try_for_each(|name| print(format!("loaded {name} into node {number}")))?;
+            }
+            Ok(())
         }
-        cli::Image::Ls(cluster) => list(cluster).await,
+        cli::Image::Ls(cluster) => {
+            let places = places(cluster)?;
+            let is_one = places.len() == 1;
+            for (number, place) in places {
+                if !is_one {
+                    print(format!("node {number}"))?;
+                }
+                list(cluster, &place).await?;
+            }
+            Ok(())
+        }
     }
 }
 
-async fn list(cluster: &cli::Named) -> Result<()> {
-    let place = Place::new(cluster, &crate::settings::data_dir(cluster)?);
+fn places(cluster: &cli::Named) -> Result<Vec<(u32, Place)>> {
+    Ok(nodes::places(&cluster.name, &crate::settings::data_dir(cluster)?))
+}
+
+async fn list(cluster: &cli::Named, place: &Place) -> Result<()> {
     let runtime = Containerd::connect(&place.socket())
         .await
         .with_context(|| format!("reach the node of cluster {:?}; is it running?", cluster.name))?;

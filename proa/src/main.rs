@@ -5,9 +5,12 @@ mod background;
 mod certificates;
 mod cli;
 mod image;
+mod join;
 mod kubeconfig;
 mod node;
+mod nodes;
 mod operators;
+mod process;
 mod server;
 mod settings;
 
@@ -51,6 +54,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Down(named) => background::down(&named),
         Command::Status(named) => runtime.block_on(background::status(&named)),
         Command::Server(server) => runtime.block_on(server::run(&server)),
+        Command::Node(node) => runtime.block_on(join::run(&node)),
         Command::Agent(agent) => runtime.block_on(agent::run(&agent)),
         Command::Operator(operator) => runtime.block_on(operators::run_one(&operator)),
         Command::Image(image) => runtime.block_on(image::run(&image)),

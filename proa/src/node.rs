@@ -1,7 +1,7 @@
-//! A node of this machine: containerd, the agent, the service proxy and DNS, wired together.
+//! A node: containerd, the agent, the service proxy and DNS, wired together in one process.
 //!
-//! Owns: where all of it lives, and its removal by `down`. Invariant: everything that a node puts on the machine besides
-//! its data follows from the cluster's name ([`Footprint`]), so that it is found again whatever happened (N4).
+//! Owns: where all of it lives. Invariant: everything that a node puts on the machine besides its data follows from the
+//! cluster's name and the node's number ([`Footprint`]), so that it is found again whatever happened (N4).
 //! A process that ends, in order or not, leaves containers running; the next one adopts them (N3).
 
 use crate::{
@@ -34,9 +34,7 @@ pub(crate) const DNS: &str = "dns";
 /// Pods that a node takes, as upstream.
 const MAX_PODS: u32 = 110;
 /// Default port of an agent, as upstream.
-const AGENT_PORT: u16 = 10_250;
-/// Prefix length of a node's share of the pods' network, as upstream.
-const NODE_PODS_BITS: u8 = 24;
+pub(crate) const AGENT_PORT: u16 = 10_250;
 const DNS_PORT: u16 = 53;
 /// Which service address DNS has.
 pub(crate) const DNS_SERVICE: u32 = 10;
@@ -46,26 +44,41 @@ pub(crate) const DNS_SERVICE: u32 = 10;
 pub(crate) struct Place {
     /// What it puts on the machine.
     pub(crate) footprint: Footprint,
-    dir: PathBuf,
+    /// What it keeps.
+    pub(crate) dir: PathBuf,
+    /// Where its images come from; the same for all nodes of the machine.
+    registries: PathBuf,
+    /// Links that go with it.
+    links: Vec<String>,
 }
 
 impl Place {
-    pub(crate) fn new(cluster: &cli::Named, data: &Path) -> Self {
-        Self { footprint: Footprint::of(&cluster.name), dir: data.join("node") }
+    /// Of the first node, which has the machine's network, or of a further one.
+    pub(crate) fn new(cluster: &str, data: &Path, number: u32) -> Self {
+        let footprint = Footprint::of(cluster, number);
+        let first = data.join("node");
+        let registries = first.join("registries");
+        if number == 1 {
+            let links = vec![footprint.bridge.clone()];
+            return Self { footprint, dir: first, registries, links };
+        }
+        // The links of a further node go with its network namespace.
+        Self { footprint, dir: data.join("nodes").join(number.to_string()), registries, links: Vec::new() }
     }
     /// containerd's socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.daemon().socket()
     }
-    fn daemon(&self) -> DaemonConfig {
+    pub(crate) fn daemon(&self) -> DaemonConfig {
         DaemonConfig {
             root: self.dir.join("containerd"),
             state: self.footprint.run.clone(),
             shared: self.dir.join("pods"),
             cni_conf: self.dir.join("cni"),
-            registries: self.dir.join("registries"),
+            addresses: self.dir.join("addresses"),
+            registries: self.registries.clone(),
             cgroup_parent: self.footprint.cgroup.clone(),
-            links: vec![self.footprint.bridge.clone()],
+            links: self.links.clone(),
         }
     }
 }
@@ -95,52 +108,93 @@ pub(crate) fn rules() -> Vec<(&'static str, Value)> {
     vec![(PROXY, proa_operator_service_proxy::rules()), (DNS, proa_operator_dns::rules())]
 }
 
-impl Node {
-    /// Completes what the command line leaves open.
+/// What a node is told about itself and its cluster.
+pub(crate) struct NodeSettings {
+    pub(crate) place: Place,
+    /// Name of the cluster.
+    pub(crate) cluster: String,
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+    /// Addresses of its own pods, of all pods, of services.
+    pub(crate) own_pods: Network,
+    pub(crate) pods: Network,
+    pub(crate) services: Network,
+    pub(crate) domain: String,
+    /// Names the servers for names outside the cluster.
+    pub(crate) resolv_conf: PathBuf,
+    /// How the agent serves.
+    pub(crate) server: ServerConfig,
+}
+
+impl NodeSettings {
+    /// Of the node in the server's process; completes what the command line leaves open.
     ///
     /// # Errors
     /// A certificate cannot be made.
-    pub(crate) fn new(args: &cli::Server, settings: &Settings, pki: &Pki) -> Result<Self> {
-        let place = Place::new(&args.cluster, &settings.data_dir);
+    pub(crate) fn of_server(args: &cli::Server, settings: &Settings, pki: &Pki) -> Result<Self> {
         let name = args.node_name.clone().unwrap_or_else(host_name);
         let address = args.node_ip.unwrap_or(settings.advertise);
         let (certificate, key) = pki.agent_serving(&name, address)?;
-        let own = Network { bits: settings.pods.bits.max(NODE_PODS_BITS), ..settings.pods };
-        let pods = Subnet::parse(&own.to_string())?;
         let default_port = if settings.name == crate::settings::DEFAULT_NAME { AGENT_PORT } else { 0 };
+        let listen = SocketAddr::new(settings.listen_of_agent(), args.agent_port.unwrap_or(default_port));
+        Ok(Self {
+            place: Place::new(&settings.name, &settings.data_dir, 1),
+            cluster: settings.name.clone(),
+            name,
+            address,
+            own_pods: settings.pods_of(1)?,
+            pods: settings.pods,
+            services: settings.services,
+            domain: settings.domain.clone(),
+            resolv_conf: resolv_conf(),
+            server: ServerConfig {
+                listen,
+                certificate,
+                key,
+                client_ca: pki.client_ca_pem().as_bytes().to_vec(),
+            },
+        })
+    }
+}
+
+impl Node {
+    /// Settles what its parts are told.
+    ///
+    /// # Errors
+    /// The networks are none that pods can have.
+    pub(crate) fn new(settings: NodeSettings) -> Result<Self> {
+        let NodeSettings { place, cluster, name, address, own_pods, domain, resolv_conf, server, .. } =
+            settings;
+        let (all_pods, services) = (settings.pods, settings.services);
+        let pods = Subnet::parse(&own_pods.to_string())?;
         let agent = AgentConfig {
             node: name.clone(),
             address,
             labels: Vec::new(),
             root: place.dir.join("pods"),
             pod_logs: place.dir.join("logs"),
-            pod_cidr: own.to_string(),
-            cluster_dns: vec![IpAddr::V4(settings.services.nth(DNS_SERVICE))],
-            cluster_domain: settings.domain.clone(),
-            resolv_conf: resolv_conf(),
+            pod_cidr: own_pods.to_string(),
+            cluster_dns: vec![IpAddr::V4(services.nth(DNS_SERVICE))],
+            cluster_domain: domain.clone(),
+            resolv_conf: resolv_conf.clone(),
             cgroup_parent: place.footprint.cgroup.clone(),
             max_pods: MAX_PODS,
-            server: ServerConfig {
-                listen: SocketAddr::new(settings.listen_of_agent(), args.agent_port.unwrap_or(default_port)),
-                certificate,
-                key,
-                client_ca: pki.client_ca_pem().as_bytes().to_vec(),
-            },
+            server,
         };
         let proxy = ProxyConfig {
-            cluster: settings.name.clone(),
+            cluster,
             node: name.clone(),
-            pod_cidr: settings.pods.to_string().parse()?,
-            node_pod_cidr: own.to_string().parse()?,
-            service_cidr: settings.services.to_string().parse()?,
+            pod_cidr: all_pods.to_string().parse()?,
+            node_pod_cidr: own_pods.to_string().parse()?,
+            service_cidr: services.to_string().parse()?,
             bridge: place.footprint.bridge.clone(),
         };
         let network = |network: Network| (IpAddr::V4(network.address), network.bits);
         let dns = DnsConfig {
-            domain: settings.domain.clone(),
-            service_ip: IpAddr::V4(settings.services.nth(DNS_SERVICE)),
-            reverse: vec![network(settings.services), network(settings.pods)],
-            resolv_conf: resolv_conf(),
+            domain,
+            service_ip: IpAddr::V4(services.nth(DNS_SERVICE)),
+            reverse: vec![network(services), network(all_pods)],
+            resolv_conf,
             ..DnsConfig::new(&name, vec![SocketAddr::new(IpAddr::V4(pods.gateway()), DNS_PORT)])
         };
         Ok(Self { place, agent, proxy, dns, pods })
@@ -158,8 +212,7 @@ impl Node {
     pub(crate) async fn prepare(&self) -> Result<Daemon> {
         let (bridge, daemon) = (&self.place.footprint.bridge, self.place.daemon());
         cni::ensure_bridge(bridge, self.pods).with_context(|| format!("make the bridge {bridge}"))?;
-        let addresses = self.place.dir.join("addresses");
-        let network = cni::conflist(&self.place.footprint.instance, bridge, self.pods, &addresses, 0);
+        let network = cni::conflist(&self.place.footprint.instance, bridge, self.pods, &daemon.addresses, 0);
         std::fs::create_dir_all(&daemon.cni_conf).context("make the folder of network configurations")?;
         std::fs::write(daemon.cni_conf.join("10-pods.conflist"), network)
             .context("write the pods' network")?;
@@ -171,12 +224,12 @@ impl Node {
         self,
         daemon: Daemon,
         clients: Clients,
-        caches: CachePool,
+        caches: Option<CachePool>,
         shutdown: CancellationToken,
     ) -> Result<()> {
         let runtime = Containerd::connect(&self.place.socket()).await.context("connect to containerd")?;
         let config = RunConfig {
-            caches: Some(caches),
+            caches,
             shutdown: shutdown.clone(),
             identity: self.agent.node.as_str().into(),
             ..RunConfig::default()
@@ -197,19 +250,8 @@ impl Node {
     }
 }
 
-/// Takes everything of a node off the machine but its data: containers, mounts, network, cgroups. May be called whatever
-/// is left of it.
-///
-/// # Errors
-/// Something is left.
-pub(crate) async fn clear(cluster: &cli::Named, data: &Path) -> Result<()> {
-    let place = Place::new(cluster, data);
-    Daemon::stop(place.daemon()).await.context("stop containerd and its containers")?;
-    proa_operator_service_proxy::sweep(&cluster.name).await.context("remove the rules of services")
-}
-
 /// The machine's name as a node's: lower case, and a valid name.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().to_lowercase();
     let name = name.trim();
     if proa_meta::names::is_dns1123_subdomain(name).is_empty() {
@@ -220,7 +262,7 @@ fn host_name() -> String {
 }
 
 /// Where name servers of the machine stand. systemd-resolved's stub on 127.0.0.53 cannot be reached by pods.
-fn resolv_conf() -> PathBuf {
+pub(crate) fn resolv_conf() -> PathBuf {
     let real = Path::new("/run/systemd/resolve/resolv.conf");
     if real.exists() { real.to_owned() } else { PathBuf::from("/etc/resolv.conf") }
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     agent, certificates, cli,
-    node::{self, Clients, Node},
-    operators,
+    node::{self, Clients, Node, NodeSettings},
+    nodes, operators,
     settings::Settings,
 };
 use anyhow::{Context, Result};
@@ -32,9 +32,14 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     let settings = Settings::new(args)?;
     let dir = &settings.data_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-    let pki = certificates::Pki::load_or_create(&dir.join("pki"), &subject(&settings))?;
+    let nodes = args.nodes.unwrap_or(0);
+    let pki = certificates::Pki::load_or_create(&dir.join("pki"), &subject(&settings, nodes))?;
     let operators = operators::enabled(&args.disable)?;
-    let node = args.node.then(|| Node::new(args, &settings, &pki)).transpose()?;
+    let node = match nodes {
+        0 => None,
+        _ => Some(Node::new(NodeSettings::of_server(args, &settings, &pki)?)?),
+    };
+    let further = nodes::further(args, &settings, &pki)?;
     // containerd starts while the core opens its store.
     let preparing =
         node.map(|node| tokio::spawn(async move { node.prepare().await.map(|daemon| (node, daemon)) }));
@@ -75,13 +80,14 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
             proxy: core.operator(node::PROXY),
             dns: core.operator(node::DNS),
         };
-        let running = node.run(daemon, clients, caches.clone(), shutdown.clone());
+        let running = node.run(daemon, clients, Some(caches.clone()), shutdown.clone());
         tasks.spawn(async move {
             if let Err(error) = running.await {
                 tracing::error!("the node ended: {error:#}");
             }
         });
     }
+    tasks.spawn(nodes::keep(further, args.cluster.clone(), settings.data_dir.clone(), shutdown.clone()));
     interrupted().await;
     tracing::info!("stopping");
     shutdown.cancel();
@@ -100,12 +106,16 @@ async fn start<E: Engine + 'static>(engine: E, settings: proa_assembly::Settings
 }
 
 /// What the serving certificate is for.
-fn subject(settings: &Settings) -> certificates::Subject {
+fn subject(settings: &Settings, nodes: u32) -> certificates::Subject {
+    let mut further = settings.tls_san.clone();
+    if nodes > 1 {
+        further.push(settings.links.nth(1).to_string());
+    }
     certificates::Subject {
         service_ip: IpAddr::V4(settings.services.nth(1)),
         advertise: settings.advertise,
         domain: settings.domain.clone(),
-        further: settings.tls_san.clone(),
+        further,
     }
 }
 
@@ -116,9 +126,8 @@ fn core_settings(
     operators: &[operators::Operator],
 ) -> Result<proa_assembly::Settings> {
     let mut roles: Vec<_> = operators.iter().map(|o| (o.name.to_owned(), (o.rules)())).collect();
-    if args.node {
-        roles.extend(node::rules().into_iter().map(|(name, rules)| (name.to_owned(), rules)));
-    }
+    // Nodes may also join from elsewhere.
+    roles.extend(node::rules().into_iter().map(|(name, rules)| (name.to_owned(), rules)));
     roles.push((CACHE.to_owned(), operators::cache_rules(&roles)));
     Ok(proa_assembly::Settings {
         services: (settings.services.address, settings.services.bits),

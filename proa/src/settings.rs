@@ -10,6 +10,10 @@ use std::{
 
 /// The cluster that is meant when none is named.
 pub(crate) const DEFAULT_NAME: &str = "proa";
+/// Most nodes of one cluster on one machine.
+pub(crate) const MOST_NODES: u32 = 32;
+/// Prefix length of a node's share of the pods' network, as upstream.
+const NODE_PODS_BITS: u8 = 24;
 
 /// An IPv4 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +25,41 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    fn parse(text: &str) -> Result<Self> {
+    /// From `ADDRESS/LENGTH`.
+    ///
+    /// # Errors
+    /// It is no such network, or the address has bits behind the prefix.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let (address, bits) = text.split_once('/').context("has no prefix length")?;
         let (address, bits): (Ipv4Addr, u8) = (address.parse()?, bits.parse()?);
         if !(8..=30).contains(&bits) {
             bail!("the prefix length must be between 8 and 30");
         }
-        let mask = u32::MAX << (32 - u32::from(bits));
-        if u32::from(address) & !mask != 0 {
+        let network = Self { address, bits };
+        if u32::from(address) & !network.mask() != 0 {
             bail!("{address} has bits set behind the prefix");
         }
-        Ok(Self { address, bits })
+        Ok(network)
     }
     /// The nth address of the network.
     pub(crate) fn nth(self, n: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.address) + n)
+    }
+    /// How many addresses it has.
+    pub(crate) fn size(self) -> u32 {
+        1 << (32 - u32::from(self.bits))
+    }
+    fn mask(self) -> u32 {
+        u32::MAX << (32 - u32::from(self.bits))
+    }
+    /// Whether the two have addresses in common.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        let mask = self.mask() & other.mask();
+        u32::from(self.address) & mask == u32::from(other.address) & mask
+    }
+    /// Whether all of the other's addresses are its own.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        self.bits <= other.bits && self.overlaps(other)
     }
 }
 
@@ -59,18 +83,22 @@ pub(crate) struct Settings {
     pub(crate) tls_san: Vec<String>,
     pub(crate) services: Network,
     pub(crate) pods: Network,
+    /// Addresses that join the nodes of this machine behind the first.
+    pub(crate) links: Network,
     pub(crate) node_ports: RangeInclusive<u16>,
     pub(crate) domain: String,
 }
 
-/// What a cluster's nodes put on the machine besides their data. It follows from the name alone, so that `down` finds
-/// it again, whatever became of the processes that made it (N4).
+/// What a node of a cluster puts on the machine besides its data. It follows from the cluster's name and the node's
+/// number alone, so that `down` finds it again, whatever became of the processes that made it (N4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Footprint {
-    /// `proa`, or `proa-NAME`.
+    /// `proa`, or `proa-NAME`; of further nodes with `.NUMBER`, which no cluster's name can have.
     pub(crate) instance: String,
-    /// Bridge of the pods.
+    /// Bridge of the pods, in the node's network.
     pub(crate) bridge: String,
+    /// The machine's end of the link to a further node.
+    pub(crate) link: String,
     /// Cgroup above those of all pods.
     pub(crate) cgroup: String,
     /// Sockets and what else need not survive a restart of the machine.
@@ -78,13 +106,32 @@ pub(crate) struct Footprint {
 }
 
 impl Footprint {
-    pub(crate) fn of(name: &str) -> Self {
-        let is_default = name == DEFAULT_NAME;
-        let instance = if is_default { DEFAULT_NAME.to_owned() } else { format!("{DEFAULT_NAME}-{name}") };
-        // Names of links have at most 15 characters.
-        let bridge = if is_default { "proa0".to_owned() } else { format!("proa{:010x}", hash(name) >> 24) };
-        Self { cgroup: format!("/{instance}"), run: Path::new("/run").join(&instance), bridge, instance }
+    /// Of a cluster's node on this machine; the first one has number 1.
+    pub(crate) fn of(cluster: &str, number: u32) -> Self {
+        let first = instance(cluster);
+        let instance = if number == 1 { first } else { format!("{first}.{number}") };
+        let bridge = if cluster == DEFAULT_NAME { "proa0".to_owned() } else { link(cluster, 10) };
+        Self {
+            cgroup: format!("/{instance}"),
+            run: Path::new("/run").join(&instance),
+            link: format!("{}.{number}", link(cluster, 8)),
+            bridge,
+            instance,
+        }
     }
+}
+
+/// `proa`, or `proa-NAME`.
+pub(crate) fn instance(cluster: &str) -> String {
+    if cluster == DEFAULT_NAME { DEFAULT_NAME.to_owned() } else { format!("{DEFAULT_NAME}-{cluster}") }
+}
+
+/// First part of the names of links, which have at most 15 characters: `proa`, with so many digits made from the name of
+/// a cluster that is not the default one.
+fn link(cluster: &str, digits: usize) -> String {
+    let name = format!("{:016x}", hash(cluster));
+    let digits = if cluster == DEFAULT_NAME { "" } else { &name[..digits] };
+    format!("{DEFAULT_NAME}{digits}")
 }
 
 impl Settings {
@@ -98,7 +145,7 @@ impl Settings {
             None => Ok(derived),
         };
         let pods = network(&server.pod_cidr, "--pod-cidr", derived.pods)?;
-        Ok(Self {
+        let settings = Self {
             name: name.clone(),
             data_dir: data_dir(&server.cluster)?,
             listen: server.listen,
@@ -108,12 +155,58 @@ impl Settings {
             tls_san: server.tls_san.clone(),
             services: network(&server.service_cidr, "--service-cidr", derived.services)?,
             pods,
+            links: network(&server.node_link_cidr, "--node-link-cidr", derived.links)?,
             node_ports: match &server.node_ports {
                 Some(text) => ports(text).with_context(|| format!("--node-ports {text:?}"))?,
                 None => derived.node_ports,
             },
             domain: server.cluster_domain.clone(),
-        })
+        };
+        settings.check(server.nodes.unwrap_or(0))?;
+        Ok(settings)
+    }
+
+    /// Whether so many nodes can be on this machine.
+    fn check(&self, nodes: u32) -> Result<()> {
+        if nodes > 0 {
+            self.pods_of(nodes)?;
+        }
+        if nodes < 2 {
+            return Ok(());
+        }
+        let Self { links, pods, services, listen, .. } = self;
+        for (network, flag) in [(pods, "--pod-cidr"), (services, "--service-cidr")] {
+            if links.overlaps(*network) {
+                bail!("--node-link-cidr {links} overlaps {flag} {network}");
+            }
+        }
+        // The first address is the machine's, the last one that of a broadcast.
+        if links.size() < nodes + 2 {
+            bail!("--node-link-cidr {links} has room for {} nodes, not for {nodes}", links.size() - 2);
+        }
+        if listen.is_loopback() || listen.is_ipv6() && !listen.is_unspecified() {
+            bail!(
+                "--listen {listen}: with --nodes {nodes} the API must be reached by IPv4 from outside the machine's loopback"
+            );
+        }
+        Ok(())
+    }
+
+    /// Addresses of the pods of a node of this machine.
+    ///
+    /// # Errors
+    /// There are not that many.
+    pub(crate) fn pods_of(&self, number: u32) -> Result<Network> {
+        let Self { pods, .. } = self;
+        let share = Network { bits: pods.bits.max(NODE_PODS_BITS), ..*pods };
+        let count = pods.size() / share.size();
+        if number > count {
+            bail!(
+                "--pod-cidr {pods} has room for {count} nodes, whose pods have {} addresses each",
+                share.size()
+            );
+        }
+        Ok(Network { address: pods.nth((number - 1) * share.size()), ..share })
     }
     /// Where an agent listens: as widely as the API.
     pub(crate) fn listen_of_agent(&self) -> IpAddr {
@@ -167,6 +260,7 @@ struct Derived {
     port: u16,
     services: Network,
     pods: Network,
+    links: Network,
     node_ports: RangeInclusive<u16>,
 }
 
@@ -178,16 +272,18 @@ impl Derived {
                 port: 6443,
                 services: network(96, 0, 12),
                 pods: network(244, 0, 16),
+                links: network(245, 0, 24),
                 node_ports: 30_000..=32_767,
             };
         }
         let hash = hash(name);
-        let [a, b, c, d, e, ..] = hash.to_be_bytes();
-        // Services 10.112-127.x.0/20 lie in no default network; pods 10.128-191.0.0/16 neither.
+        let [a, b, c, d, e, f, g, _] = hash.to_be_bytes();
+        // Services 10.112-127.x.0/20 lie in no default network; pods 10.128-191.0.0/16 and links 10.246-253.x.0/24 neither.
         Self {
             port: 20_000 + u16::from_be_bytes([a, b]) % 10_000,
             services: network(112 + c % 16, d & 0xf0, 20),
             pods: network(128 + d % 64, 0, 16),
+            links: network(246 + f % 8, g, 24),
             node_ports: first_node_port(e)..=first_node_port(e) + (NODE_PORTS - 1),
         }
     }
@@ -213,6 +309,7 @@ fn hash(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
 
     #[test]
     fn networks_and_ports_are_checked() {
@@ -229,6 +326,40 @@ mod tests {
         }
     }
 
+    fn settings(flags: &[&str]) -> Result<Settings> {
+        let words = ["proa", "server"].iter().chain(flags);
+        match cli::Cli::try_parse_from(words)?.command {
+            cli::Command::Server(server) => Settings::new(&server),
+            _ => bail!("not the server"),
+        }
+    }
+
+    #[test]
+    fn each_node_has_pods_of_its_own() {
+        let settings = settings(&["--nodes", "3"]).expect("three nodes fit");
+        let pods: Vec<_> = (1..=3).map(|n| settings.pods_of(n).expect("a share").to_string()).collect();
+        assert_eq!(pods, ["10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"]);
+        assert!(settings.pods_of(257).is_err());
+    }
+
+    #[test]
+    fn several_nodes_need_room() {
+        for (flags, problem) in [
+            (["--nodes", "2", "--pod-cidr", "10.1.2.0/24"], "--pod-cidr 10.1.2.0/24 has room for 1 nodes"),
+            (["--nodes", "2", "--node-link-cidr", "10.100.0.0/24"], "overlaps --service-cidr 10.96.0.0/12"),
+            (["--nodes", "2", "--node-link-cidr", "10.244.0.0/16"], "overlaps --pod-cidr 10.244.0.0/16"),
+            (["--nodes", "3", "--node-link-cidr", "10.1.0.0/30"], "has room for 2 nodes, not for 3"),
+            (["--nodes", "2", "--node-link-cidr", "10.1.0.1/24"], "bits set behind the prefix"),
+            (["--nodes", "2", "--listen", "127.0.0.1"], "--listen 127.0.0.1"),
+            (["--nodes", "33", "--store", "memory"], "33 is not in 0..=32"),
+        ] {
+            let refused = format!("{:#}", settings(&flags).expect_err(problem));
+            assert!(refused.contains(problem), "{refused}");
+        }
+        let one = settings(&["--nodes", "1", "--listen", "127.0.0.1"]);
+        assert!(one.is_ok(), "{one:?}");
+    }
+
     #[test]
     fn names_lead_to_different_places() {
         let names = ["a", "b", "test", "dev", "dev-2", "prod", "proa-1", "proa-2"];
@@ -242,9 +373,10 @@ mod tests {
         }
         assert_eq!(Derived::of(DEFAULT_NAME).port, 6443);
         let bridges: std::collections::BTreeSet<_> =
-            names.into_iter().map(|n| Footprint::of(n).bridge).collect();
+            names.into_iter().map(|n| Footprint::of(n, 1).bridge).collect();
         assert_eq!(bridges.len(), names.len());
         assert!(bridges.iter().all(|bridge| bridge.len() <= 15));
-        assert_eq!(Footprint::of(DEFAULT_NAME).cgroup, "/proa");
+        assert_eq!(Footprint::of(DEFAULT_NAME, 1).cgroup, "/proa");
+        assert_eq!(Footprint::of("a", 2).instance, "proa-a.2");
     }
 }

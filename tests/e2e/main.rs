@@ -21,6 +21,7 @@ mod durability;
 mod faults;
 mod kubectl;
 mod node;
+mod nodes;
 mod operators;
 mod reading;
 mod refusals;

@@ -157,9 +157,11 @@ impl Drop for Process {
 
 fn spawn(data: &Path, name: &str, port: u16, flags: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
+    let listen = ["--listen", "127.0.0.1"].iter().filter(|_| !flags.iter().any(|flag| flag == "--listen"));
     Command::new(PROA)
-        .args(["server", "--name", name, "--listen", "127.0.0.1", "--port", &port.to_string(), "--data-dir"])
+        .args(["server", "--name", name, "--port", &port.to_string(), "--data-dir"])
         .arg(data)
+        .args(listen)
         .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -170,6 +170,32 @@ fn the_admin_kubeconfig_is_written_once() {
 }
 
 #[test]
+fn a_node_gets_credentials_of_its_own_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::load_or_create(dir.path(), &subject(&[])).unwrap();
+    let node = dir.path().join("node");
+    let users = [
+        ("agent", "system:node:n-2".to_owned(), vec!["system:nodes".to_owned()]),
+        ("dns", "system:proa:operator:dns".to_owned(), Vec::new()),
+    ];
+    let write = |address: [u8; 4]| {
+        pki.write_node_credentials(&node, "n-2", address.into(), "https://10.245.0.1:6443", "proa", &users)
+            .unwrap();
+        ["agent.crt", "agent.key", "ca.crt", "agent.kubeconfig", "dns.kubeconfig"]
+            .map(|name| text(&node, name))
+    };
+    let first = write([10, 245, 0, 2]);
+    assert_eq!(write([10, 245, 0, 2]), first, "what is right is kept");
+    let agent = identity(&text(&node, "agent-client.crt"));
+    assert_eq!(agent, ("system:node:n-2".to_owned(), vec!["system:nodes".to_owned()]));
+    let config = kube::config::Kubeconfig::from_yaml(&first[4]).unwrap();
+    assert_eq!(config.auth_infos[0].name, "system:proa:operator:dns");
+    let other = write([10, 245, 0, 3]);
+    assert_ne!(other[0], first[0], "the agent serves at another address");
+    assert_eq!(other[3], first[3]);
+}
+
+#[test]
 fn kubeconfigs_are_read_by_clients() {
     let dir = tempfile::tempdir().unwrap();
     Pki::load_or_create(dir.path(), &subject(&[])).unwrap();
