@@ -23,6 +23,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::Instant,
 };
 use tokio::{
@@ -64,14 +65,23 @@ struct Arguments {
 
 // On the main thread: servers end with the thread that started them.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match until_signalled(run(&Arguments::parse())).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("proa-bench-peers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is left when a signal comes is dropped, and with it all servers and their directories.
+async fn until_signalled(work: impl Future<Output = Result<()>>) -> Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut hung_up = signal(SignalKind::hangup())?;
-    // What is left behind is dropped, and with it all servers and their directories.
     tokio::select! {
-        outcome = run(&arguments) => outcome,
+        outcome = work => outcome,
         _ = interrupted.recv() => bail!("interrupted"),
         _ = terminated.recv() => bail!("terminated"),
         _ = hung_up.recv() => bail!("hung up"),

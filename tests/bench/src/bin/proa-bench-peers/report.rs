@@ -90,9 +90,10 @@ fn machine(results: &Results) -> Result<String> {
         .iter()
         .map(|(_, about)| {
             let m = &about.machine;
+            let file_system = &m.file_system;
             format!(
-                "- {} cores of {}, {:.0} GiB, Linux {}, {}; writing and syncing 4 KiB takes {:.1} ms\n",
-                m.cores, m.processor, m.memory_gib, m.kernel, m.file_system, m.sync_ms
+                "- {} cores of {}, {:.0} GiB, Linux {}, {file_system}\n",
+                m.cores, m.processor, m.memory_gib, m.kernel
             )
         })
         .collect();
@@ -102,21 +103,24 @@ fn machine(results: &Results) -> Result<String> {
         .map(|(_, about)| {
             let all = about.versions.iter().filter(|(_, v)| !v.is_empty());
             let all: Vec<_> = all.map(|(name, said)| format!("{name} (`{said}`)")).collect();
-            format!("- {}; Proa's commit {}\n", all.join(", "), about.commit)
+            format!("- {}\n", all.join(", "))
         })
         .collect();
     text.extend(versions);
-    text += "\n| part | measured with | at | runs | took | load of the machine just before |\n|---|---|---|---|---|---|\n";
+    text += "\n| part | measured with | at | Proa's commit | runs | took | load of the machine just before | \
+             writing and syncing 4 KiB |\n|---|---|---|---|---|---|---|---|\n";
     for (part, about) in abouts {
         writeln!(
             text,
-            "| {} | `{}` | {} | {} | {} s | {:.1} |",
+            "| {} | `{}` | {} | {} | {} | {} s | {:.1} | {:.1} ms |",
             title(part),
             about.command,
             about.date,
+            about.commit,
             about.runs,
             about.seconds,
-            about.load_before
+            about.load_before,
+            about.machine.sync_ms
         )?;
     }
     Ok(text)

@@ -45,10 +45,13 @@ pub(super) fn draw(title: &str, note: &str, series: &[&str], groups: &[Group]) -
         let most = group.bars.iter().filter_map(|b| b.value).fold(0.0, f64::max);
         for (at, bar) in group.bars.iter().enumerate() {
             let share = bar.value.filter(|_| most > 0.0).map_or(0.0, |value| value / most);
-            let length = (LONGEST as f64 * share).max(1.0);
-            body += &format!(
-                "<rect class=\"bar{at}\" x=\"{MARGIN}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"2\"/>\n"
-            );
+            let length = LONGEST as f64 * share;
+            if bar.value.is_some() {
+                body += &format!(
+                    "<rect class=\"bar{at}\" x=\"{MARGIN}\" y=\"{y}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/>\n",
+                    length.max(1.0)
+                );
+            }
             text(&mut body, "text", MARGIN + length as usize + 6, y + 11, &bar.label);
             y += BAR_STEP;
         }
