@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +25,21 @@ import (
 	"proa.test/conformance/images"
 )
 
-// version is that of the module in go.mod.
-const version = "v1.37.2"
+// upstream is the module that the tests come from.
+const upstream = "k8s.io/kubernetes"
+
+// releaseOf is the version of a module in go.mod, such as v1.37.2.
+func releaseOf(module string) (string, error) {
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, dependency := range info.Deps {
+			if dependency.Path == module {
+				return dependency.Version, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("this program was built without the module %s", module)
+}
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -59,7 +73,11 @@ func conformance(ctx context.Context) error {
 	}
 	say := steps()
 
-	if err := build(p); err != nil {
+	release, err := releaseOf(upstream)
+	if err != nil {
+		return err
+	}
+	if err := build(p, release); err != nil {
 		return err
 	}
 	all, err := list()
@@ -122,16 +140,16 @@ func conformance(ctx context.Context) error {
 		failed = errors.Join(failed, done.add(result{Wall: time.Since(began).Seconds()}))
 	}
 	// A run that was cut off has results too.
-	return errors.Join(failed, cluster.stop(), conclude(p, all, specs, done, chosen))
+	return errors.Join(failed, cluster.stop(), conclude(p, release, all, specs, done, chosen))
 }
 
 // conclude writes the report and says in the end what it comes to. It is an error if a test that passed in the last
 // committed run fails now, or one that was asked for by name.
-func conclude(p paths, all, specs []spec, done *results, chosen selection) error {
+func conclude(p paths, release string, all, specs []spec, done *results, chosen selection) error {
 	gone := lost(committed(p), done)
 	names := passedNames(all, done)
 	if chosen.only == nil {
-		if err := os.WriteFile(filepath.Join(p.root, "docs/conformance.md"), []byte(report(all, done, gone)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(p.root, "docs/conformance.md"), []byte(report(release, all, done, gone)), 0o644); err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(p.root, p.passed()), []byte(strings.Join(names, "\n")+"\n"), 0o644); err != nil {
@@ -164,7 +182,7 @@ func committed(p paths) []string {
 }
 
 // build compiles the test binary, unless it was made from the same sources.
-func build(p paths) error {
+func build(p paths, release string) error {
 	sum := sha256.New()
 	sources, err := filepath.Glob(filepath.Join(p.module(), "*_test.go"))
 	if err != nil {
@@ -183,10 +201,12 @@ func build(p paths) error {
 	if had, err := os.ReadFile(stamp); err == nil && string(had) == made {
 		return nil
 	}
-	fmt.Fprintf(os.Stderr, "building upstream's tests %s (many minutes the first time)\n", version)
+	fmt.Fprintf(os.Stderr, "building upstream's tests %s (many minutes the first time)\n", release)
+	parts := strings.Split(release, ".")
 	flags := "-s -w"
 	for _, target := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		flags += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=1 -X %[1]s.gitMinor=37 -X %[1]s.gitTreeState=clean", target, version)
+		flags += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean",
+			target, release, strings.TrimPrefix(parts[0], "v"), parts[1])
 	}
 	command := exec.Command("go", "test", "-c", "-vet=off", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", p.suite(), ".")
 	command.Dir = p.module()

@@ -10,7 +10,7 @@ import (
 )
 
 // report writes docs/conformance.md from the results.
-func report(all []spec, r *results, lost []string) string {
+func report(release string, all []spec, r *results, lost []string) string {
 	var text strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
 
@@ -26,7 +26,7 @@ func report(all []spec, r *results, lost []string) string {
 	}
 	line("%s", row("all", all, r))
 	line("")
-	line("These are the [conformance tests](https://github.com/cncf/k8s-conformance) of Kubernetes %s, run by", version)
+	line("These are the [conformance tests](https://github.com/cncf/k8s-conformance) of Kubernetes %s, run by", release)
 	line("`make conformance` on a cluster with real containers, which the command starts itself. The minutes are those that the")
 	line("tests took one by one; side by side all took **%s**. This file is made from the results;", r.wall.Round(time.Second))
 	line("`conformance-passed.txt` lists the tests that passed.")

@@ -154,7 +154,7 @@ func TestTheReportBeginsWithItsTable(t *testing.T) {
 		all[0].Name: {State: "passed", Seconds: 60},
 		all[1].Name: {State: "failed", Cause: "no `Job`"},
 	}}
-	text := report(all, r, []string{all[1].Name})
+	text := report("v1.2.3", all, r, []string{all[1].Name})
 	for _, want := range []string{
 		"# Conformance\n| SIG |", "\n| sig-apps | 1 / 2 | 1 |\n| sig-node | 0 / 1 | 0 |\n| all | 1 / 3 | 1 |\n",
 		"`` no `Job` ``", "FOCUS='Jobs end'", "## Not run\n- \\[sig-node\\] Pods run",
