@@ -26,7 +26,7 @@ build() {
     [ -x "$out" ] && [ -e "$stamp" ] && return
     rm -f "$out" "$tools/$name-"v*.stamp
     echo "$name: building $version from its Go module (some minutes the first time)" >&2
-    if (cd "$here/$module" && nice go build -p 2 -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$out.new" "$package") \
+    if (cd "$here/$module" && go build -p 2 -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$out.new" "$package") \
         >"$out.log" 2>&1; then
         mv -f "$out.new" "$out"
         rm -f "$out.log"

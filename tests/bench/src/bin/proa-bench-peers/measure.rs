@@ -63,6 +63,8 @@ impl Part {
 pub(crate) struct Scale {
     /// How long one kind of request is sent.
     pub(crate) time: Duration,
+    /// The same for lists, of which one may take long.
+    pub(crate) list_time: Duration,
     pub(crate) idle: Duration,
     /// From the start of an idle cluster until it is looked at.
     pub(crate) settle: Duration,
@@ -76,6 +78,8 @@ pub(crate) struct Scale {
     pub(crate) nodes: Vec<u64>,
     pub(crate) waiting_pods: u64,
     pub(crate) apart_pods: u64,
+    /// Whether kube-scheduler is also measured on kine: it is the same scheduler, and takes the longest of all.
+    pub(crate) schedule_on_kine: bool,
     /// How long a part may take for one server.
     pub(crate) limit: Duration,
 }
@@ -84,6 +88,7 @@ impl Scale {
     pub(crate) fn normal() -> Self {
         Self {
             time: Duration::from_secs(2),
+            list_time: Duration::from_secs(1),
             idle: Duration::from_secs(30),
             settle: Duration::from_secs(20),
             few_pods: 500,
@@ -94,16 +99,19 @@ impl Scale {
             nodes: vec![1000, 5000],
             waiting_pods: 10_000,
             apart_pods: 1000,
+            schedule_on_kine: false,
             limit: Duration::from_secs(300),
         }
     }
     pub(crate) fn full() -> Self {
-        Self { most_pods: Some(100_000), limit: Duration::from_secs(1500), ..Self::normal() }
+        let limit = Duration::from_secs(1500);
+        Self { most_pods: Some(100_000), schedule_on_kine: true, limit, ..Self::normal() }
     }
     /// Shows that everything works, and measures nothing.
     pub(crate) fn quick() -> Self {
         Self {
             time: Duration::from_millis(200),
+            list_time: Duration::from_millis(200),
             idle: Duration::from_secs(2),
             settle: Duration::from_secs(10),
             few_pods: 50,
@@ -113,6 +121,7 @@ impl Scale {
             nodes: vec![20, 40],
             waiting_pods: 100,
             apart_pods: 20,
+            schedule_on_kine: true,
             limit: Duration::from_secs(240),
             ..Self::normal()
         }
@@ -126,6 +135,10 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// Whether a part is measured for this server.
+    pub(crate) fn measures(&self, part: Part, kind: Kind) -> bool {
+        part != Part::Scheduling || kind != Kind::Kine || self.scale.schedule_on_kine
+    }
     /// Measures a part for one server. What it has so far stays in the sink when it fails.
     pub(crate) async fn measure(&self, part: Part, kind: Kind, sink: &mut Sink) -> Result<()> {
         match part {

@@ -74,7 +74,8 @@ fn words(part: Part) -> &'static str {
         }
         Part::Scheduling => {
             "Nodes are objects that say that they are ready and never change. 16 clients create the pods while the\n\
-             scheduler works; the time is from the first create to the last binding. API server, store and scheduler."
+             scheduler works; the time is from the first create to the last binding. API server, store and scheduler. On kine only with\n\
+             `FULL=1`: the scheduler is the same."
         }
     }
 }
@@ -136,19 +137,21 @@ fn table(result: &PartResult) -> Result<String> {
         let units: Vec<&str> = row.figures.iter().map(|f| f.unit.as_ref()).collect();
         write!(text, "| {} ({}) |", row.what, units.join(" / "))?;
         for kind in Kind::ALL {
-            write!(text, " {} |", values(row, kind))?;
+            write!(text, " {} |", values(row, kind).unwrap_or_else(|| missing(result, kind).to_owned()))?;
         }
         writeln!(text, " {} | {} |", ratios(row, Kind::Etcd), ratios(row, Kind::Kine))?;
     }
     Ok(text)
 }
 
-fn values(row: &Row, kind: Kind) -> String {
+fn values(row: &Row, kind: Kind) -> Option<String> {
     let medians: Option<Vec<f64>> = (0..row.figures.len()).map(|at| row.median(kind, at)).collect();
-    match medians {
-        Some(medians) => medians.into_iter().map(figure).collect::<Vec<_>>().join(" / "),
-        None => "failed".to_owned(),
-    }
+    Some(medians?.into_iter().map(figure).collect::<Vec<_>>().join(" / "))
+}
+
+/// What stands where a server has no figure: why not is listed below the table if it was tried.
+fn missing(result: &PartResult, kind: Kind) -> &'static str {
+    if result.failures.iter().any(|f| f.peer == kind.key()) { "failed" } else { "–" }
 }
 
 /// How many times Proa's value is better.

@@ -38,7 +38,8 @@ pub(super) async fn measure(bench: &Bench, kind: Kind, sink: &mut Sink) -> Resul
             for at_once in CLIENTS {
                 let path = path.clone();
                 let list = move |_| Call::get(path.clone());
-                let seen = clients.run(at_once, Until::Time(bench.scale.time), &Arc::default(), list).await;
+                let seen =
+                    clients.run(at_once, Until::Time(bench.scale.list_time), &Arc::default(), list).await;
                 let what = format!("list of {} pods, {words}, {}", grouped(count), plural(at_once));
                 sink.load(&format!("{namespace}-{id}-{at_once}"), &what, seen);
             }

@@ -1,6 +1,6 @@
 //! Which rows are drawn.
 
-use super::{figure, svg};
+use super::{figure, missing, svg};
 use crate::{
     measure::Part,
     peer::Kind,
@@ -109,7 +109,8 @@ impl Chart {
                     .into_iter()
                     .map(|kind| {
                         let value = row.median(kind, self.figure);
-                        svg::Bar { value, label: value.map_or_else(|| "failed".to_owned(), figure) }
+                        let label = value.map_or_else(|| missing(result, kind).to_owned(), figure);
+                        svg::Bar { value, label }
                     })
                     .collect(),
             })
