@@ -93,10 +93,14 @@ pub fn decode_tail(tail: &Bytes, selectable: &[Selectable]) -> Result<Decoded, s
     let mut json = Vec::with_capacity(tail.len() + 64);
     write_head(&mut json, "", "", Revision(0));
     json.extend_from_slice(tail);
-    let paths: Vec<&str> = selectable.iter().map(|s| &*s.field).collect();
+    let paths: Vec<&str> =
+        selectable.iter().flat_map(|s| [&*s.field, s.fallback.unwrap_or(&*s.field)]).collect();
     let found = extract::extract(&json, &paths)?;
     let labels = found.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-    let fields = found.fields.iter().zip(selectable).map(|(text, s)| text.as_deref().unwrap_or(s.absent));
+    let fields = found.fields.chunks(2).zip(selectable).map(|(texts, s)| {
+        let there = texts[0].as_deref().filter(|text| !text.is_empty());
+        there.or(texts[1].as_deref()).unwrap_or(s.absent)
+    });
     Ok(Decoded {
         metadata_end: metadata_end(tail).unwrap_or(0),
         labels: find_labels(tail, labels),
@@ -159,7 +163,9 @@ fn find_labels<'a>(tail: &Bytes, labels: impl Iterator<Item = (&'a str, &'a str)
 }
 
 fn push_field(out: &mut String, object: &Value, field: &Selectable) {
-    match lookup(object, &field.field) {
+    let there = lookup(object, &field.field);
+    let is_empty = there.is_none_or(|value| value == "");
+    match field.fallback.filter(|_| is_empty).map_or(there, |fallback| lookup(object, fallback)) {
         Some(Value::String(text)) => out.push_str(text),
         Some(Value::Bool(flag)) => out.push_str(if *flag { "true" } else { "false" }),
         Some(Value::Number(n)) => out.push_str(&n.to_string()),
@@ -354,6 +360,22 @@ mod tests {
         let cut = [b"{\"metadata\":{\"x\":1".as_slice(), &entry.metadata_tail(), b"}"].concat();
         let partial: Value = serde_json::from_slice(&cut).expect("metadata alone is JSON");
         assert_eq!(partial["metadata"]["labels"]["app"], "web");
+    }
+
+    #[test]
+    fn a_field_may_have_a_second_place() {
+        let fields = [Selectable::new("a.b").else_at("c").called("d"), Selectable::new("a.b").or("?")];
+        for (object, values) in [
+            (json!({"metadata": {}, "a": {"b": "1"}, "c": "2"}), ["1", "1"]),
+            (json!({"metadata": {}, "a": {"b": ""}, "c": "2"}), ["2", ""]),
+            (json!({"metadata": {}, "c": "2"}), ["2", "?"]),
+            (json!({"metadata": {}}), ["", "?"]),
+        ] {
+            let entry = entry(&object, &fields);
+            assert_eq!([entry.field(0), entry.field(1)], values, "{object}");
+            let again = decode_tail(entry.tail(), &fields).expect("own bytes");
+            assert_eq!(again.fields, entry.decoded.fields, "{object}");
+        }
     }
 
     #[test]

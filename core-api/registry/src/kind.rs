@@ -285,8 +285,12 @@ pub enum Propagation {
 /// A field that field selectors may name.
 #[derive(Clone, Debug)]
 pub struct Selectable {
-    /// As selectors write it: `spec.nodeName`. Looked up in the stored object.
+    /// Where the value is in the stored object: `spec.nodeName`. Selectors write it so, unless there is a label.
     pub field: Name,
+    /// What selectors write instead.
+    pub label: Option<&'static str>,
+    /// Where the value is if it is empty or absent there.
+    pub fallback: Option<&'static str>,
     /// Watches with an equality on it are bucketed by value, so that an event wakes only those it concerns.
     pub indexed: bool,
     /// Value when the field is absent.
@@ -296,11 +300,27 @@ pub struct Selectable {
 impl Selectable {
     /// A selectable field, empty when absent.
     pub const fn new(field: &'static str) -> Self {
-        Self { field: Name::Borrowed(field), indexed: false, absent: "" }
+        Self { field: Name::Borrowed(field), label: None, fallback: None, indexed: false, absent: "" }
     }
     /// One that is indexed.
     pub const fn indexed(field: &'static str) -> Self {
-        Self { field: Name::Borrowed(field), indexed: true, absent: "" }
+        Self { field: Name::Borrowed(field), label: None, fallback: None, indexed: true, absent: "" }
+    }
+    /// Sets what selectors write.
+    #[must_use]
+    pub const fn called(mut self, label: &'static str) -> Self {
+        self.label = Some(label);
+        self
+    }
+    /// Sets where the value is if it is not in its place.
+    #[must_use]
+    pub const fn else_at(mut self, field: &'static str) -> Self {
+        self.fallback = Some(field);
+        self
+    }
+    /// What selectors write.
+    pub fn label(&self) -> &str {
+        self.label.unwrap_or(&self.field)
     }
     /// Sets the value that stands for absence.
     #[must_use]

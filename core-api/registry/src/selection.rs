@@ -115,7 +115,7 @@ fn field_of(def: &KindDef, name: &str) -> ApiResult<Field> {
         "metadata.namespace" if def.is_namespaced() => return Ok(Field::Namespace),
         _ => {}
     }
-    let at = def.selectable.iter().position(|s| s.field == name);
+    let at = def.selectable.iter().position(|s| s.label() == name);
     at.map(Field::Selectable)
         .ok_or_else(|| ApiError::bad_request(format!("field label not supported: {name}")))
 }

@@ -71,12 +71,14 @@ fn completed(kind: KindDef, strategy: Strategy) -> KindDef {
         Column::text("Count").wide(),
         Column::name().wide(),
     ];
-    let row = if kind.gvk.group.is_empty() { row } else { events_row };
-    let kind = kind.short(&["ev"]).selectable(&SELECTABLE).with_table(&columns, row).with_strategy(strategy);
+    let is_core = kind.gvk.group.is_empty();
+    let row = if is_core { row } else { events_row };
+    let selectable: &[_] = if is_core { &SELECTABLE } else { &EVENTS_SELECTABLE };
+    let kind = kind.short(&["ev"]).selectable(selectable).with_table(&columns, row).with_strategy(strategy);
     KindDef { ttl_seconds: Some(TTL_SECONDS), ..kind }
 }
 
-const SELECTABLE: [Selectable; 10] = [
+const SELECTABLE: [Selectable; 11] = [
     Selectable::new("involvedObject.kind"),
     Selectable::new("involvedObject.namespace"),
     Selectable::new("involvedObject.name"),
@@ -86,6 +88,22 @@ const SELECTABLE: [Selectable; 10] = [
     Selectable::new("involvedObject.fieldPath"),
     Selectable::new("reason"),
     Selectable::new("reportingComponent"),
+    Selectable::new("type"),
+    Selectable::new("source.component").else_at("reportingComponent").called("source"),
+];
+
+/// The same fields of the stored form in the same order, as events.k8s.io calls them; it has no name for the last.
+/// Upstream: `pkg/apis/events/v1/conversion.go`.
+const EVENTS_SELECTABLE: [Selectable; 10] = [
+    Selectable::new("involvedObject.kind").called("regarding.kind"),
+    Selectable::new("involvedObject.namespace").called("regarding.namespace"),
+    Selectable::new("involvedObject.name").called("regarding.name"),
+    Selectable::new("involvedObject.uid").called("regarding.uid"),
+    Selectable::new("involvedObject.apiVersion").called("regarding.apiVersion"),
+    Selectable::new("involvedObject.resourceVersion").called("regarding.resourceVersion"),
+    Selectable::new("involvedObject.fieldPath").called("regarding.fieldPath"),
+    Selectable::new("reason"),
+    Selectable::new("reportingComponent").called("reportingController"),
     Selectable::new("type"),
 ];
 

@@ -96,8 +96,7 @@ fn table(version: &Value) -> Table {
 fn selectable(version: &Value) -> Vec<Selectable> {
     let field = |f: &Value| Selectable {
         field: Name::Owned(f["jsonPath"].as_str().unwrap_or_default().trim_start_matches('.').to_owned()),
-        indexed: false,
-        absent: "",
+        ..Selectable::new("")
     };
     version["selectableFields"].as_array().into_iter().flatten().map(field).collect()
 }

@@ -179,7 +179,7 @@ fn selection(query: &Query<'_>, info: &RequestInfo, def: &KindDef) -> ApiResult<
 /// Upstream: `DefaultMetaV1FieldSelectorConversion` and the kinds' own conversions.
 fn check_label(def: &KindDef, label: &str) -> ApiResult<()> {
     let known = matches!(label, "metadata.name" | "metadata.namespace")
-        || def.selectable.iter().any(|s| s.field == label);
+        || def.selectable.iter().any(|s| s.label() == label);
     if known {
         return Ok(());
     }
