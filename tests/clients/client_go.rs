@@ -51,23 +51,47 @@ scenarios! { "clientgo":
     protobuf_requests => "TestProtobufRequests",
 }
 
+/// What Proa lacks, and what the client is told.
+#[track_caller]
+fn lacks(what: &str, test: &str, says: &str) {
+    if let Some(step) = run("clientgo", test) {
+        expected_failure(step, what, says);
+    }
+}
+
+const NOT_SERVED: &str = "could not find the requested resource";
+
 #[test]
 fn protobuf_only() {
-    if let Some(step) = run("clientgo", "TestProtobufOnly") {
-        expected_failure(step, "answers in protobuf", "only the following media types are accepted");
-    }
+    lacks("answers in protobuf", "TestProtobufOnly", "only the following media types are accepted");
 }
 
 #[test]
 fn ephemeral_containers() {
-    if let Some(step) = run("clientgo", "TestPodsTakeEphemeralContainers") {
-        expected_failure(step, "pods/ephemeralcontainers", "could not find the requested resource");
-    }
+    lacks("pods/ephemeralcontainers", "TestPodsTakeEphemeralContainers", NOT_SERVED);
 }
 
 #[test]
 fn pods_are_resized_in_place() {
-    if let Some(step) = run("clientgo", "TestPodsAreResizedInPlace") {
-        expected_failure(step, "pods/resize", "could not find the requested resource");
-    }
+    lacks("pods/resize", "TestPodsAreResizedInPlace", NOT_SERVED);
+}
+
+#[test]
+fn stateful_sets_run() {
+    lacks("StatefulSet", "TestStatefulSetsRun", NOT_SERVED);
+}
+
+#[test]
+fn disruption_budgets_hold() {
+    lacks("PodDisruptionBudget", "TestDisruptionBudgetsHold", NOT_SERVED);
+}
+
+#[test]
+fn webhooks_are_called() {
+    lacks("admission webhooks", "TestWebhooksAreCalled", NOT_SERVED);
+}
+
+#[test]
+fn definitions_have_rules() {
+    lacks("x-kubernetes-validations (CEL)", "TestDefinitionsHaveRules", "x-kubernetes-validations");
 }

@@ -150,6 +150,24 @@ fn dry_runs_leave_nothing(version: Version) {
     assert_eq!(helm.value("cm/shop-config", ".data.greeting"), "hello");
 }
 
+/// The chart that `helm create` makes, which most charts began as.
+fn a_new_chart_is_installed(version: Version) {
+    let Some(mut helm) = Helm::start(version) else { return };
+    helm.chart = helm.kubectl.file("fresh", "");
+    std::fs::remove_file(&helm.chart).unwrap();
+    helm.run("create CHART").ok();
+    helm.run("lint CHART").ok().shows(&["0 chart(s) failed"]);
+    helm.run("package CHART --destination CHART").ok();
+    helm.run("install CHART --generate-name --set replicaCount=2 --wait --timeout 90s").ok();
+    let name = helm.run("list -q").ok().stdout.trim().to_owned();
+    helm.run(&format!("test {name} --timeout 60s")).ok().matches("^Phase: +Succeeded$");
+    let archive = format!("upgrade {name} CHART/fresh-0.1.0.tgz --reuse-values --wait --timeout 90s");
+    helm.run(&archive).ok().shows(&["REVISION: 2"]);
+    helm.run(&format!("uninstall {name} --keep-history")).ok();
+    helm.run(&format!("rollback {name} 1 --wait --timeout 90s")).ok();
+    helm.run("list -q").ok().prints(&name);
+}
+
 #[test]
 fn helm_4_releases_come_and_go() {
     releases_come_and_go(FOUR);
@@ -158,6 +176,16 @@ fn helm_4_releases_come_and_go() {
 #[test]
 fn helm_3_releases_come_and_go() {
     releases_come_and_go(THREE);
+}
+
+#[test]
+fn helm_4_installs_a_new_chart() {
+    a_new_chart_is_installed(FOUR);
+}
+
+#[test]
+fn helm_3_installs_a_new_chart() {
+    a_new_chart_is_installed(THREE);
 }
 
 #[test]

@@ -189,3 +189,35 @@ func TestMetadataClient(t *testing.T) {
 		return len(informer.Informer().GetStore().ListKeys()) == 0
 	})
 }
+
+func TestDefinitionsHaveRules(t *testing.T) {
+	ctx := within(t)
+	client, err := apiextensionsclient.NewForConfig(config(t))
+	must(t, err)
+	rules := apiextensions.ValidationRules{{Rule: "self.oars % 2 == 0", Message: "oars come in pairs"}}
+	schema := apiextensions.JSONSchemaProps{Type: "object", Properties: map[string]apiextensions.JSONSchemaProps{
+		"spec": {Type: "object", XValidations: rules, Properties: map[string]apiextensions.JSONSchemaProps{
+			"oars": {Type: "integer"},
+		}},
+	}}
+	_, err = client.ApiextensionsV1().CustomResourceDefinitions().Create(ctx, &apiextensions.CustomResourceDefinition{
+		ObjectMeta: metav1.ObjectMeta{Name: boats.GroupResource().String()},
+		Spec: apiextensions.CustomResourceDefinitionSpec{
+			Group: boats.Group, Scope: apiextensions.NamespaceScoped,
+			Names: apiextensions.CustomResourceDefinitionNames{Plural: "boats", Kind: "Boat"},
+			Versions: []apiextensions.CustomResourceDefinitionVersion{{
+				Name: boats.Version, Served: true, Storage: true,
+				Schema: &apiextensions.CustomResourceValidation{OpenAPIV3Schema: &schema},
+			}},
+		},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	fleet, err := dynamic.NewForConfig(config(t))
+	must(t, err)
+	eventually(t, "a boat with three oars is refused", func() bool {
+		_, err = fleet.Resource(boats).Namespace(here).Create(ctx, boat("one", map[string]any{"oars": int64(3)}), metav1.CreateOptions{})
+		return apierrors.IsInvalid(err)
+	})
+	_, err = fleet.Resource(boats).Namespace(here).Create(ctx, boat("one", map[string]any{"oars": int64(4)}), metav1.CreateOptions{})
+	must(t, err)
+}

@@ -25,7 +25,7 @@ func TestRecordersOfBothGroups(t *testing.T) {
 		recorder.Event(about, corev1.EventTypeNormal, "Tried", "tried it")
 	}
 	eventually(t, "the event is counted", func() bool {
-		found, err := client.CoreV1().Events(here).List(ctx, metav1.ListOptions{FieldSelector: "reason=Tried,involvedObject.name=m"})
+		found, err := client.CoreV1().Events(here).List(ctx, metav1.ListOptions{FieldSelector: "reason=Tried,involvedObject.name=m,source=test"})
 		must(t, err)
 		return len(found.Items) == 1 && found.Items[0].Count == 2
 	})
@@ -39,7 +39,7 @@ func TestRecordersOfBothGroups(t *testing.T) {
 	}
 	var found *eventsv1.EventList
 	eventually(t, "the event has become a series", func() bool {
-		found, err = client.EventsV1().Events(here).List(ctx, metav1.ListOptions{FieldSelector: "reason=Failed"})
+		found, err = client.EventsV1().Events(here).List(ctx, metav1.ListOptions{FieldSelector: "regarding.name=m,reportingController=test.example.com/controller"})
 		must(t, err)
 		return len(found.Items) == 1 && found.Items[0].Series != nil
 	})
