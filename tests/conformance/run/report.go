@@ -118,11 +118,17 @@ type group struct {
 // What differs between failures of one cause: generated names, addresses, times.
 var particular = regexp.MustCompile(`"[^"]*"|\b[a-z0-9-]*[0-9][a-z0-9.:-]*\b`)
 
+// What client-go says when a resource is not served; the name of an object may follow.
+var notServed = regexp.MustCompile(`could not find the requested resource \(\S+ ([a-z.0-9]+)`)
+
 // groups counts equal causes, the most frequent first; those that stand alone are left out.
 func groups(failed []spec, r *results) []group {
 	byKey := map[string]*group{}
 	for _, s := range failed {
 		cause := r.byName[s.Name].Cause
+		if found := notServed.FindStringSubmatch(cause); found != nil {
+			cause = "not served: " + found[1]
+		}
 		key := particular.ReplaceAllString(cause, "…")
 		if key = string([]rune(key)[:min(80, len([]rune(key)))]); byKey[key] == nil {
 			byKey[key] = &group{cause: cause}

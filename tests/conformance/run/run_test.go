@@ -148,6 +148,21 @@ func TestResultsOutliveACut(t *testing.T) {
 	}
 }
 
+func TestCausesAreGrouped(t *testing.T) {
+	failed := named("a", "b", "c", "d", "e")
+	r := &results{byName: map[string]result{
+		"a": {Cause: "x: the server could not find the requested resource (post jobs.batch)"},
+		"b": {Cause: "y: the server could not find the requested resource (get jobs.batch j1)"},
+		"c": {Cause: "pod web-1 failed"},
+		"d": {Cause: "pod web-2 failed"},
+		"e": {Cause: "alone"},
+	}}
+	want := []group{{"not served: jobs.batch", 2}, {"pod web-1 failed", 2}}
+	if got := groups(failed, r); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestTheReportBeginsWithItsTable(t *testing.T) {
 	all := named("[sig-apps] Jobs run [Conformance]", "[sig-apps] Jobs end [Conformance]", "[sig-node] Pods run [Conformance]")
 	r := &results{byName: map[string]result{

@@ -255,7 +255,8 @@ func (s *suite) flags(specs []spec) []string {
 func (s *suite) record(what event.Event, log string) error {
 	one := result{Name: what.Name, State: what.State, Seconds: what.Seconds, Log: filepath.Base(log)}
 	if !one.passed() {
-		one.Cause = cause(what)
+		// The report names no place of this machine.
+		one.Cause = strings.ReplaceAll(cause(what), s.paths.root+"/", "")
 	}
 	s.serial.Lock()
 	defer s.serial.Unlock()
