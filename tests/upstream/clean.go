@@ -19,6 +19,7 @@ var (
 	generated = regexp.MustCompile(`((?:made|Made)-|g{55,})[bcdfghjklmnpqrstvwxz2456789]{5}\b`)
 	age       = regexp.MustCompile(`^\d+[smhd]?(\d+s)?$`)
 	jwt       = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]*`)
+	scheme    = regexp.MustCompile(`in scheme "[^"]+"`)
 	certHash  = regexp.MustCompile(`X509SHA256=[0-9a-f]{64}`)
 	nodePort  = regexp.MustCompile(`\b3[0-2]\d{3}\b`)
 	revision  = regexp.MustCompile(`(resourceVersion\\*"?:\s*\\*")\d+`)
@@ -69,6 +70,8 @@ func cleanObject(object map[string]any, namespace string) any {
 			cleaned[name] = cleanPort(value)
 		case name == "managedFields":
 			cleaned[name] = sorted(clean(value, namespace))
+		case name == "resourceRules" || name == "nonResourceRules":
+			cleaned[name] = unordered(clean(value, namespace))
 		case name == "cells":
 			cleaned[name] = cleanCells(value, namespace)
 		default:
@@ -92,8 +95,18 @@ func sorted(value any) any {
 	return list
 }
 
+// unordered brings rules into an order of their own: upstream collects them from maps.
+func unordered(value any) any {
+	list, ok := value.([]any)
+	if !ok {
+		return value
+	}
+	slices.SortStableFunc(list, func(a, b any) int { return strings.Compare(shown(a), shown(b)) })
+	return list
+}
+
 func cleanPort(value any) any {
-	if number, ok := value.(json.Number); ok && len(number) == 5 && number >= "30000" && number <= "32767" {
+	if number, ok := value.(json.Number); ok && len(number) == 5 && number >= "30000" && number <= "32999" {
 		return "<port>"
 	}
 	return value
@@ -124,6 +137,8 @@ func cleanText(text, namespace string) string {
 	text = jwt.ReplaceAllString(text, "<token>")
 	text = timestamp.ReplaceAllString(text, "<time>")
 	text = version.ReplaceAllString(text, "<version>")
+	// Upstream names the line of its source that made the scheme, which depends on how it was built.
+	text = scheme.ReplaceAllString(text, `in scheme "<source>"`)
 	text = certHash.ReplaceAllString(text, "X509SHA256=<hash>")
 	text = nodePort.ReplaceAllString(text, "<port>")
 	text = revision.ReplaceAllString(text, "$1<version>")

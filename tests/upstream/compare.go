@@ -79,7 +79,9 @@ func short(text string) string {
 func said(a *answer, body any) string {
 	status, _ := body.(map[string]any)
 	message, _ := status["message"].(string)
-	if !isFailure(body) {
+	if a.code == 0 {
+		message = string(a.text)
+	} else if !isFailure(body) {
 		message = ""
 	}
 	return strings.TrimSpace(fmt.Sprintf("%d %s", a.code, short(message)))

@@ -22,6 +22,8 @@ type kindFile struct {
 	Schema string `json:"schema"`
 	// Virtual kinds can only be created.
 	Virtual bool `json:"virtual,omitempty"`
+	// Conditional kinds are only updated with the resource version that the object has.
+	Conditional bool `json:"conditional,omitempty"`
 	// Status bodies are sent to /status of the first body's object.
 	Status map[string]any `json:"status,omitempty"`
 	// Bodies by what they show.
@@ -29,6 +31,8 @@ type kindFile struct {
 }
 
 type namedBody struct {
+	// Wait is a request that answers 200 once the server is done with the new object.
+	Wait string         `json:"wait,omitempty"`
 	Name string         `json:"name"`
 	Body map[string]any `json:"body"`
 }
@@ -173,11 +177,20 @@ func (k *kindFile) updates(d documents, name string, one namedBody) []Scenario {
 	object := k.Path + "/" + nameOf(one.Body)
 	update := Scenario{Name: name + "/update " + one.Name}
 	update.Steps = append(update.Steps, Step{Do: "POST " + k.Path, Body: encoded(one.Body)})
-	for _, m := range d.mutations(one.Body, k.Schema) {
+	if one.Wait != "" {
+		update.Steps = append(update.Steps, Step{Do: one.Wait, Until: 200})
+	}
+	start := one.Body
+	if k.Conditional {
+		update.Steps = append(update.Steps, Step{Do: "GET " + object, Save: "present"})
+		const revision = "{{present.metadata.resourceVersion}}"
+		start = with(start, []any{"metadata", "resourceVersion"}, revision).(map[string]any)
+	}
+	for _, m := range d.mutations(start, k.Schema) {
 		update.Steps = append(update.Steps, k.step(update.Name, m.name, "PUT", object, m.value))
 	}
 	for _, other := range k.Bodies {
-		body := with(other.Body, []any{"metadata", "name"}, nameOf(one.Body))
+		body := with(other.Body, []any{"metadata"}, start["metadata"])
 		update.Steps = append(update.Steps, k.step(update.Name, "to "+other.Name, "PUT", object, body))
 	}
 	if k.Status != nil {
@@ -234,6 +247,10 @@ func (k *kindFile) strictness(scenario string, body map[string]any) []Step {
 	steps = append(steps,
 		k.step(scenario, "another kind", "POST", k.Path, with(body, []any{"kind"}, "Nonsense")),
 		k.step(scenario, "another version", "POST", k.Path, with(body, []any{"apiVersion"}, "example.com/v1")),
+		k.step(scenario, "a kind of the same version", "POST", k.Path,
+			with(with(body, []any{"apiVersion"}, "v1"), []any{"kind"}, "Endpoints")),
+		k.step(scenario, "a kind of another group", "POST", k.Path,
+			with(with(body, []any{"apiVersion"}, "apps/v1"), []any{"kind"}, "Deployment")),
 		k.step(scenario, "no kind", "POST", k.Path, with(body, []any{"kind"}, remove{})),
 		k.step(scenario, "no version", "POST", k.Path, with(body, []any{"apiVersion"}, remove{})),
 		k.step(scenario, "malformed version", "POST", k.Path, with(body, []any{"apiVersion"}, "a/b/c")),

@@ -18,11 +18,13 @@ type known struct {
 	Field    string `json:"field,omitempty"`
 	Upstream string `json:"upstream,omitempty"`
 	Proa     string `json:"proa,omitempty"`
+	// Except is what may differ: without what it finds, the two texts must be equal.
+	Except string `json:"except,omitempty"`
 	// Reason is for users: why Proa differs, or `not yet: ` and what is missing.
 	Reason string `json:"reason"`
 
-	request, field, upstream, proa *regexp.Regexp
-	seen                           int
+	request, field, upstream, proa, except *regexp.Regexp
+	seen                                   int
 }
 
 func loadKnown() ([]*known, error) {
@@ -47,12 +49,22 @@ func loadKnown() ([]*known, error) {
 			}
 			*pattern.into = compiled
 		}
+		if one.Except != "" {
+			compiled, err := regexp.Compile("(?s)" + one.Except)
+			if err != nil {
+				return nil, fmt.Errorf("known.yaml: %w", err)
+			}
+			one.except = compiled
+		}
 	}
 	return all, nil
 }
 
 func (k *known) matches(request string, d difference) bool {
 	fits := func(pattern *regexp.Regexp, text string) bool { return pattern == nil || pattern.MatchString(text) }
+	if k.except != nil && k.except.ReplaceAllString(d.Upstream, "") != k.except.ReplaceAllString(d.Proa, "") {
+		return false
+	}
 	return fits(k.request, request) && fits(k.field, d.Field) &&
 		fits(k.upstream, d.Upstream) && fits(k.proa, d.Proa)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -128,6 +129,11 @@ var (
 func alike(text string) string {
 	if text == "" {
 		return "-"
+	}
+	// A text that is a JSON string as a whole: what is quoted in it tells little, the rest much.
+	var inner string
+	if json.Unmarshal([]byte(text), &inner) == nil {
+		text = inner
 	}
 	text = quoted.ReplaceAllString(text, "Q")
 	text = braced.ReplaceAllString(text, "B")

@@ -127,6 +127,9 @@ func (s *session) sendOnce(ctx context.Context, step *Step) (*answer, error) {
 	if isTimeout(err) {
 		return &answer{text: []byte("no end within " + requestTimeout.String())}, nil
 	}
+	if errors.Is(err, io.EOF) {
+		return &answer{text: []byte("connection closed without an answer")}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", step.name, s.server.name, err)
 	}
