@@ -116,6 +116,10 @@ impl Drop for Connection {
 }
 
 impl Connection {
+    /// Whether one of the sides ended it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.driver.is_finished()
+    }
     /// Sends it, reads the whole answer and forgets it.
     ///
     /// # Errors

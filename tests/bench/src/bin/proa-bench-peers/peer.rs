@@ -5,7 +5,7 @@ mod proa;
 mod process;
 mod upstream;
 
-use crate::client::{Call, Endpoint};
+use crate::client::{Call, Connection, Endpoint};
 use anyhow::{Context, Result, ensure};
 use process::Process;
 use std::{
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 /// How long a server may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(90);
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Duration = Duration::from_millis(5);
 
 /// One of those that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,18 +150,27 @@ impl Peer {
 /// Waits until the server that the kubeconfig names says that it is ready, or one of its processes ends.
 async fn until_ready(processes: &mut [Process], kubeconfig: &Path, token: Option<&str>) -> Result<Endpoint> {
     let begun = Instant::now();
+    let mut asked: Option<(Endpoint, Connection)> = None;
     loop {
         processes.iter_mut().try_for_each(Process::still_runs)?;
-        if kubeconfig.exists()
-            && let Ok(endpoint) = Endpoint::read(kubeconfig, token).await
-            && let Ok(mut connection) = endpoint.connect().await
+        if kubeconfig.exists() && asked.as_ref().is_none_or(|(_, connection)| connection.is_closed()) {
+            asked = connect(kubeconfig, token).await.ok();
+        }
+        // On one connection: handshakes would slow the server down that is to become ready.
+        if let Some((endpoint, connection)) = &mut asked
             && connection.send(&Call::get("/readyz")).await.is_ok()
         {
-            return Ok(endpoint);
+            return Ok(endpoint.clone());
         }
         ensure!(begun.elapsed() < READY_WITHIN, "not ready within {READY_WITHIN:?}: {}", tails(processes));
         tokio::time::sleep(POLL).await;
     }
+}
+
+async fn connect(kubeconfig: &Path, token: Option<&str>) -> Result<(Endpoint, Connection)> {
+    let endpoint = Endpoint::read(kubeconfig, token).await?;
+    let connection = endpoint.connect().await?;
+    Ok((endpoint, connection))
 }
 
 fn tails(processes: &[Process]) -> String {
