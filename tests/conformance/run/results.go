@@ -98,7 +98,7 @@ func (r *results) without(specs []spec) []spec {
 	return open
 }
 
-// cause is the first line of a failure that says something about this failure, in at most 200 characters. Gomega puts
+// cause is the first line of a failure that says something about this failure, without the middle if it is long. Gomega puts
 // the error itself behind a dump of its Go value.
 func cause(e event.Event) string {
 	if e.State == "interrupted" || e.State == "timedout" {
@@ -153,7 +153,7 @@ func noise(line string) bool {
 func shorten(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if runes := []rune(text); len(runes) > 200 {
-		return string(runes[:200]) + " ..."
+		return string(runes[:140]) + " ... " + string(runes[len(runes)-60:])
 	}
 	return text
 }
