@@ -241,8 +241,6 @@ func (s *suite) flags(specs []spec) []string {
 		"--kubeconfig=" + s.kubeconfig,
 		"--kubectl-path=" + s.paths.kubectl(),
 		"--results=/dev/fd/3",
-		// Answers are JSON; bodies in protobuf are another client's matter.
-		"--kube-api-content-type=application/json",
 		"--disable-log-dump",
 		"--ginkgo.focus=(?:" + strings.Join(names, "|") + ")$",
 		"--ginkgo.timeout=24h",
