@@ -2,10 +2,12 @@ package operator
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
+	"github.com/go-logr/logr/funcr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -45,7 +47,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // start runs the operator until the test ends and returns a client that does not read from its caches.
 func start(t *testing.T) client.Client {
 	t.Helper()
-	ctrl.SetLogger(testr.New(t))
+	// Not the test's own log: the manager's last goroutines still write when the test has ended.
+	ctrl.SetLogger(funcr.New(func(prefix, text string) { fmt.Fprintln(os.Stderr, prefix, text) }, funcr.Options{}))
 	known := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, apiextensions.AddToScheme, AddToScheme} {
 		must(t, add(known))
