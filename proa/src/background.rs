@@ -65,7 +65,7 @@ async fn ready(
     waiting_for: &mut &'static str,
 ) -> Result<()> {
     let reached = |what: &str| progress(&format!("{:5.1} s  {what}", started.elapsed().as_secs_f64()));
-    let client = api_answers(&settings.data_dir).await?;
+    let client = api_answers(settings).await?;
     reached("the API answers")?;
     *waiting_for = "a ready node";
     nodes_ready(client, nodes_of(args) + args.server.simulate).await?;
@@ -158,8 +158,14 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
 }
 
 /// Waits until the API answers.
-async fn api_answers(dir: &Path) -> Result<kube::Client> {
-    while !kubeconfig(dir).exists() {
+async fn api_answers(settings: &Settings) -> Result<kube::Client> {
+    let dir = settings.data_dir.as_path();
+    let is_there = async || {
+        // The kubeconfig may be that of an earlier run, and clients complain loudly when nobody listens.
+        let address = (settings.reached_at, settings.port);
+        kubeconfig(dir).exists() && tokio::net::TcpStream::connect(address).await.is_ok()
+    };
+    while !is_there().await {
         if running(dir).is_none() {
             bail!("the server ended");
         }

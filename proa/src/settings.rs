@@ -162,7 +162,15 @@ impl Settings {
             },
             domain: server.cluster_domain.clone(),
         };
-        settings.check(server.nodes.unwrap_or(0))?;
+        let nodes = server.nodes.unwrap_or(0);
+        settings.check(nodes)?;
+        if nodes > 1
+            && let Some(address) = server.node_ip.filter(IpAddr::is_loopback)
+        {
+            bail!(
+                "--node-ip {address}: with --nodes {nodes} the other nodes must reach the first one's address"
+            );
+        }
         Ok(settings)
     }
 
@@ -202,7 +210,7 @@ impl Settings {
         let count = pods.size() / share.size();
         if number > count {
             bail!(
-                "--pod-cidr {pods} has room for {count} nodes, whose pods have {} addresses each",
+                "--pod-cidr {pods} has room for {count} of {number} nodes, which have {} addresses each",
                 share.size()
             );
         }
@@ -345,12 +353,16 @@ mod tests {
     #[test]
     fn several_nodes_need_room() {
         for (flags, problem) in [
-            (["--nodes", "2", "--pod-cidr", "10.1.2.0/24"], "--pod-cidr 10.1.2.0/24 has room for 1 nodes"),
+            (
+                ["--nodes", "2", "--pod-cidr", "10.1.2.0/24"],
+                "--pod-cidr 10.1.2.0/24 has room for 1 of 2 nodes",
+            ),
             (["--nodes", "2", "--node-link-cidr", "10.100.0.0/24"], "overlaps --service-cidr 10.96.0.0/12"),
             (["--nodes", "2", "--node-link-cidr", "10.244.0.0/16"], "overlaps --pod-cidr 10.244.0.0/16"),
             (["--nodes", "3", "--node-link-cidr", "10.1.0.0/30"], "has room for 2 nodes, not for 3"),
             (["--nodes", "2", "--node-link-cidr", "10.1.0.1/24"], "bits set behind the prefix"),
             (["--nodes", "2", "--listen", "127.0.0.1"], "--listen 127.0.0.1"),
+            (["--nodes", "2", "--node-ip", "127.0.0.1"], "--node-ip 127.0.0.1"),
             (["--nodes", "33", "--store", "memory"], "33 is not in 0..=32"),
         ] {
             let refused = format!("{:#}", settings(&flags).expect_err(problem));

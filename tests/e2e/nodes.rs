@@ -29,8 +29,7 @@ spec:
           mkdir -p /www/cgi-bin
           cat > /www/cgi-bin/who <<'END'
           #!/bin/sh
-          echo Content-Type: text/plain
-          echo
+          printf 'Content-Type: text/plain\\r\\n\\r\\n'
           echo $NODE $REMOTE_ADDR
           END
           chmod +x /www/cgi-bin/who
@@ -39,6 +38,9 @@ spec:
         env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
         ports: [{containerPort: 8080, hostPort: HOST_PORT}]
         readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+      - name: client
+        image: SHELL
+        command: [sleep, '36000']
 ---
 apiVersion: v1
 kind: Service
@@ -73,7 +75,7 @@ impl World {
             (kubectl.run("get nodes -o name").ok().stdout.lines().count() == 2).then_some(())
         });
         kubectl.run("wait --for=condition=Ready node --all --timeout=110s").ok();
-        let manifest = WEB.replace("HOST_PORT", &(node.port() + 1).to_string());
+        let manifest = WEB.replace("HOST_PORT", &(node.port() + 1).to_string()).replace("SHELL", SHELL);
         kubectl.pipe(&manifest.replace("NODE_PORT", &node.port().to_string()), "apply -f -").ok();
         kubectl.run("rollout status daemonset/web --timeout=110s").ok();
         let nodes = pairs(&kubectl, "nodes", "{.metadata.name} {.status.addresses[0].address}");
@@ -93,8 +95,8 @@ impl World {
     }
     /// What a pod is told by this address: the node of who answered, and the address that it saw.
     fn ask(&self, from: &Web, address: &str) -> Option<(String, String)> {
-        let step =
-            self.kubectl.run(&format!("exec {} -- wget -T 5 -qO- http://{address}/cgi-bin/who", from.name));
+        let curl = format!("exec {} -c client -- curl -s -m 5 http://{address}/cgi-bin/who", from.name);
+        let step = self.kubectl.run(&curl);
         answer(&step.stdout)
     }
     /// Container ids and restarts of all pods.
@@ -128,7 +130,8 @@ fn pairs(kubectl: &Kubectl, what: &str, columns: &str) -> BTreeMap<String, Strin
 
 fn answer(text: &str) -> Option<(String, String)> {
     let (node, address) = text.trim().split_once(' ')?;
-    Some((node.to_owned(), address.trim_start_matches("::ffff:").to_owned()))
+    let address = address.trim_matches(['[', ']']).trim_start_matches("::ffff:");
+    Some((node.to_owned(), address.to_owned()))
 }
 
 #[test]
@@ -193,9 +196,9 @@ fn the_api_reaches_pods(world: &World) {
     let World { kubectl, .. } = world;
     for (node, pod) in &world.pods {
         let name = &pod.name;
-        kubectl.run(&format!("logs {name}")).ok().prints(&format!("serving on {node}"));
-        kubectl.run(&format!("exec {name} -- sh -c 'echo $NODE'")).ok().prints(node);
-        kubectl.pipe("some text", &format!("exec -i {name} -- cat")).ok().prints("some text");
+        kubectl.run(&format!("logs {name} -c web")).ok().prints(&format!("serving on {node}"));
+        kubectl.run(&format!("exec {name} -c web -- sh -c 'echo $NODE'")).ok().prints(node);
+        kubectl.pipe("some text", &format!("exec -i {name} -c web -- cat")).ok().prints("some text");
         let proxied = format!("get --raw /api/v1/namespaces/default/pods/{name}:8080/proxy/cgi-bin/who");
         kubectl.run(&proxied).ok().shows(&[node]);
         let mut forwarding = kubectl.follow(&format!("port-forward pod/{name} :8080 --address 127.0.0.1"));
@@ -246,7 +249,7 @@ fn containers_of_a_further_node_outlive_its_process_and_the_server() {
     world.runs_pods(&second, "probe");
     assert_eq!(world.containers(), before, "the same containers run on after the node's process was killed");
     let name = &world.pods[&second].name;
-    let exec = format!("exec {name} -- echo here");
+    let exec = format!("exec {name} -c web -- echo here");
     until("the pod is reached again", || world.kubectl.run(&exec).stdout.contains("here").then_some(()));
 
     world.node.server().kill();
