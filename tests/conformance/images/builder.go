@@ -69,14 +69,18 @@ func Make(folder, module string) error {
 	if err := recipes(b); err != nil {
 		return err
 	}
+	if err := b.writeIndex(); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, stampFile), []byte(stamp), 0o644)
+}
+
+func (b *builder) writeIndex() error {
 	index, err := json.MarshalIndent(b.index, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, indexFile), index, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(folder, stampFile), []byte(stamp), 0o644)
+	return os.WriteFile(filepath.Join(b.folder, indexFile), index, 0o644)
 }
 
 func stamp(module string) (string, error) {
@@ -86,6 +90,9 @@ func stamp(module string) (string, error) {
 		return "", err
 	}
 	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), "_test.go") {
+			continue
+		}
 		text, err := sources.ReadFile(entry.Name())
 		if err != nil {
 			return "", err
