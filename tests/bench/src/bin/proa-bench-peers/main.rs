@@ -13,7 +13,7 @@ mod peer;
 mod report;
 mod results;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use futures::future::join_all;
 use measure::{Bench, Part, Scale};
@@ -91,6 +91,7 @@ async fn until_signalled(work: impl Future<Output = Result<()>>) -> Result<()> {
 async fn run(arguments: &Arguments) -> Result<()> {
     let file = arguments.out.join(if arguments.quick { "peers-quick.json" } else { "peers.json" });
     fs::create_dir_all(&arguments.out)?;
+    ensure!(!arguments.render || file.exists(), "nothing was measured yet: there is no {}", file.display());
     let mut results = Results::read(&file)?;
     if !arguments.render {
         let bench = bench(arguments)?;

@@ -132,14 +132,14 @@ impl Peer {
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         self.processes.iter().map(Process::cpu_seconds).sum()
     }
-    /// Waits until it uses less than a twentieth of a core for a second; at most 20 seconds.
+    /// Waits until it uses less than a tenth of a core for a second; at most 8 seconds.
     pub(crate) async fn quiet(&self) -> Result<()> {
         const WINDOW: Duration = Duration::from_secs(1);
-        const WINDOWS: usize = 20;
+        const WINDOWS: usize = 8;
         for _ in 0..WINDOWS {
             let before = self.cpu_seconds()?;
             tokio::time::sleep(WINDOW).await;
-            if self.cpu_seconds()? - before < 0.05 {
+            if self.cpu_seconds()? - before < 0.1 {
                 break;
             }
         }

@@ -62,7 +62,7 @@ fn words(part: Part) -> &'static str {
         }
         Part::Lists => {
             "Pods with two containers, as a Deployment makes them. API server and store only. Memory is read when less\n\
-             than a twentieth of a core was used for a second, after 20 s at most. The peak is the sum of each process'\n\
+             than a tenth of a core was used for a second, after 8 s at most. The peak is the sum of each process'\n\
              own."
         }
         Part::Watches => {
