@@ -20,6 +20,8 @@ type known struct {
 	Proa     string `json:"proa,omitempty"`
 	// Except is what may differ: without what it finds, the two texts must be equal.
 	Except string `json:"except,omitempty"`
+	// Most is how many differences the entry covers: a wide entry must not hide new ones. 0: any number.
+	Most int `json:"most,omitempty"`
 	// Reason is for users: why Proa differs, or `not yet: ` and what is missing.
 	Reason string `json:"reason"`
 

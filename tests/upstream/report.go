@@ -51,6 +51,14 @@ func (s *settings) report(results []result, all []*known, whole bool) (bool, err
 	} else {
 		showCauses(out, causes)
 	}
+	overrun := false
+	for _, one := range all {
+		if one.Most > 0 && one.seen > one.Most {
+			overrun = true
+			fmt.Fprintf(out, "known.yaml: %s %s may cover %d differences and covers %d\n", one.Request, one.Field,
+				one.Most, one.seen)
+		}
+	}
 	if whole {
 		for _, one := range all {
 			if one.seen == 0 {
@@ -70,7 +78,7 @@ func (s *settings) report(results []result, all []*known, whole bool) (bool, err
 			return false, err
 		}
 	}
-	return t.unlisted > 0, nil
+	return t.unlisted > 0 || overrun, nil
 }
 
 // shownInFull is up to how many requests every difference is printed; above it they are put together by cause.
