@@ -159,8 +159,8 @@ async fn part_result(bench: &Bench, part: Part, mut result: PartResult) -> Resul
                 for failure in &sink.failures {
                     say(&format!("  failed: {failure}"))?;
                 }
-                // What gave nothing at all will not give anything the next time.
-                if sink.is_empty() {
+                // What gave nothing, or did not end, will not do better the next time.
+                if sink.is_empty() || seconds >= bench.scale.limit.as_secs_f64() {
                     gave_up.push(*kind);
                 }
                 result.add(*kind, run, sink);

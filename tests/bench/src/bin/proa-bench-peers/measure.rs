@@ -100,7 +100,7 @@ impl Scale {
             waiting_pods: 10_000,
             apart_pods: 1000,
             schedule_on_kine: false,
-            limit: Duration::from_secs(300),
+            limit: Duration::from_secs(600),
         }
     }
     pub(crate) fn full() -> Self {
