@@ -3,15 +3,17 @@
 //! Upstream: `pkg/registry/authorization`, `pkg/apis/authorization/validation/validation.go`.
 
 use crate::{cursor::Cursor, facts};
-use proa_meta::{FieldErrors, Gvk};
+use proa_meta::{FieldErrors, GroupKind, Gvk};
 use proa_registry::kind::{KindDef, Scope, Strategy};
 use serde_json::Value;
 
 fn review(kind: &'static str, resource: &'static str, validate: fn(&Value, &mut FieldErrors)) -> KindDef {
     let schema = facts::schema(&format!("io.k8s.api.authorization.v1.{kind}"));
-    KindDef::cluster(Gvk::new("authorization.k8s.io", "v1", kind), resource, schema)
+    let kind = KindDef::cluster(Gvk::new("authorization.k8s.io", "v1", kind), resource, schema)
         .with_strategy(Strategy { validate, ..Strategy::default() })
-        .answered()
+        .answered();
+    // Upstream's errors name the group only.
+    KindDef { error_kind: Some(GroupKind::new("authorization.k8s.io", "")), ..kind }
 }
 
 /// Whether anyone may do something.
@@ -55,7 +57,7 @@ fn attributes(object: &Value, errors: &mut FieldErrors) {
         (true, true) => other.invalid(errors, "cannot be specified in combination with resourceAttributes"),
         (false, false) => {
             let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            errors.invalid(resource.path(), &Value::Null, text);
+            errors.invalid(spec.path(), &Value::Null, text);
         }
         _ => {}
     }

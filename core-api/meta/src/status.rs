@@ -131,6 +131,7 @@ struct Inner {
     message: String,
     details: Option<Details>,
     continue_token: Option<String>,
+    warnings: Vec<String>,
 }
 
 /// An API error: what becomes a `Status` object. One pointer wide, so results stay small.
@@ -146,6 +147,7 @@ impl ApiError {
             message: message.into(),
             details: None,
             continue_token: None,
+            warnings: Vec::new(),
         }))
     }
     /// Replaces the HTTP code.
@@ -177,6 +179,16 @@ impl ApiError {
     pub fn with_list_continue(mut self, token: String) -> Self {
         self.0.continue_token = Some(token);
         self
+    }
+    /// Texts of `Warning` headers that go with the error, such as unknown fields of a body that is refused for others.
+    #[must_use]
+    pub fn with_warnings(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings = warnings;
+        self
+    }
+    /// Texts of `Warning` headers.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
     /// HTTP status code.
     pub fn code(&self) -> u16 {

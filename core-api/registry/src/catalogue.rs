@@ -1,7 +1,9 @@
 //! All served kinds, as one immutable value that is swapped whole.
 
 use crate::{kind::KindDef, state::KindState};
+use proa_meta::{ApiError, ApiResult, Gvk, gvk};
 use proa_store::Revision;
+use serde_json::Value;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap},
@@ -108,6 +110,42 @@ impl Catalogue {
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
         self.version(group, version)?.kinds.values().find(|k| k.def.gvk.kind == kind)
     }
+    /// Checks that an object, where it names a kind, is of the kind `wanted`.
+    ///
+    /// # Errors
+    /// 400 in upstream's words: another kind, one of another version, or none that is known.
+    pub(crate) fn is_of_kind(&self, object: &Value, wanted: &Gvk) -> ApiResult<()> {
+        let text = |field: &str| object.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let expected = wanted.api_version();
+        let (api_version, kind) =
+            (text("apiVersion").unwrap_or(&expected), text("kind").unwrap_or(&wanted.kind));
+        if api_version == expected && kind == wanted.kind {
+            return Ok(());
+        }
+        let (group, version) = gvk::split_api_version(api_version).unwrap_or(("", api_version));
+        let refused = |why: &str| {
+            ApiError::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {}: {why}",
+                wanted.kind
+            ))
+        };
+        if self.by_kind(group, version, kind).is_none() {
+            return Err(refused(&format!(
+                "no kind {kind:?} is registered for version {api_version:?} in scheme \
+                 \"pkg/api/legacyscheme/scheme.go:30\""
+            )));
+        }
+        if api_version != expected {
+            return Err(ApiError::bad_request(format!(
+                "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+            )));
+        }
+        let internal = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
+        Err(refused(&format!(
+            "converting ({version}.{kind}) to ({internal}.{}): unknown conversion",
+            wanted.kind
+        )))
+    }
     /// All kinds.
     pub fn kinds(&self) -> impl Iterator<Item = &Arc<Kind>> {
         self.groups.iter().flat_map(|g| &g.versions).flat_map(|v| v.kinds.values())
@@ -141,6 +179,23 @@ fn parse_version(text: &str) -> Option<(u8, u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_of_an_unknown_kind_is_refused_in_upstreams_words() {
+        let wanted = Gvk::new("apps", "v1", "Deployment");
+        let check = |body: serde_json::Value| Catalogue::default().is_of_kind(&body, &wanted);
+        assert!(
+            check(serde_json::json!({"metadata": {}})).is_ok(),
+            "what is left out is as the request says"
+        );
+        assert!(check(serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment"})).is_ok());
+        let refused = check(serde_json::json!({"apiVersion": "apps/v2"})).unwrap_err();
+        assert_eq!(
+            refused.message(),
+            "Deployment in version \"v2\" cannot be handled as a Deployment: no kind \"Deployment\" is registered for \
+             version \"apps/v2\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        );
+    }
 
     #[test]
     fn versions_are_ordered_as_upstream() {

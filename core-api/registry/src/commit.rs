@@ -65,12 +65,17 @@ impl Registry {
         for _ in 0..MOST_CONFLICTS {
             let current = kind.state.get(key);
             let verdict = decide.decide(current.as_ref()).await?;
+            let present = current.as_ref().map(|entry| entry.revision);
             let (write, done) = match self.prepare(kind, key, current, verdict) {
                 Prepared::Write(write, done) => (write, done),
                 Prepared::Nothing(done) => return Ok(done),
             };
             if dry_run {
-                return Ok(done);
+                // An object that would change shows its present revision, one that would be made none.
+                return Ok(match present {
+                    Some(revision) => done.at(revision),
+                    None => done,
+                });
             }
             match self.store()?.commit(write).await {
                 Ok(revision) => return Ok(done.at(revision)),

@@ -67,6 +67,8 @@ pub struct KindDef {
     pub ttl_seconds: Option<u64>,
     /// Text of a deprecation warning, sent with every request.
     pub deprecation: Option<Name>,
+    /// What validation errors call the kind, where upstream calls it otherwise.
+    pub error_kind: Option<GroupKind>,
 }
 
 /// Whether objects are stored.
@@ -109,6 +111,7 @@ impl KindDef {
             custom: false,
             ttl_seconds: None,
             deprecation: None,
+            error_kind: None,
             gvk,
         }
     }
@@ -180,7 +183,7 @@ impl KindDef {
     }
     /// Group and kind, as validation errors name it.
     pub fn group_kind(&self) -> GroupKind {
-        self.gvk.group_kind()
+        self.error_kind.clone().unwrap_or_else(|| self.gvk.group_kind())
     }
     /// Whether objects live in a namespace.
     pub fn is_namespaced(&self) -> bool {

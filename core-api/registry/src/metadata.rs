@@ -42,14 +42,19 @@ pub(crate) fn timestamp(at: Timestamp) -> Value {
     Value::String(Time::new(at).to_string())
 }
 
-/// What the server decides on create: uid, creation time, generated name, no deletion, no resourceVersion.
-pub(crate) fn fill_create(object: &mut Value, now: Timestamp) {
+/// Takes out of a new object what only the server sets, before anyone is recorded as its owner.
+pub(crate) fn wipe(object: &mut Value) {
     let metadata = of(object);
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
-    {
+    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(field);
     }
+}
+
+/// What the server decides on create: uid, creation time, generated name, no resourceVersion.
+pub(crate) fn fill_create(object: &mut Value, now: Timestamp) {
+    wipe(object);
+    let metadata = of(object);
+    metadata.remove("resourceVersion");
     metadata.insert("uid".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".to_owned(), timestamp(now));
     let empty = |v: Option<&Value>| v.and_then(Value::as_str).is_none_or(str::is_empty);
@@ -76,22 +81,21 @@ fn generate_name(prefix: &str) -> String {
     prefix[..end].chars().chain(suffix).collect()
 }
 
-/// Fields that an update keeps as they are when it leaves them out or may not change them.
+/// Fields that an update keeps as they are. Deletion can only be changed by deleting: an attempt is found by
+/// [`validate_update`].
 pub(crate) fn keep_on_update(new: &mut Value, old: &Value) {
-    const KEPT: [&str; 3] = ["deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
-    const KEPT_IF_ABSENT: [&str; 3] = ["uid", "creationTimestamp", "namespace"];
-    let old = old["metadata"].as_object();
+    let old = |field: &str| old["metadata"].get(field).filter(|value| !value.is_null());
     let metadata = of(new);
-    metadata.remove("selfLink");
-    for field in KEPT {
-        match old.and_then(|m| m.get(field)) {
+    for field in ["generation", "creationTimestamp", "deletionTimestamp"] {
+        match old(field) {
             Some(value) => metadata.insert(field.to_owned(), value.clone()),
-            None => metadata.remove(field),
+            None if field == "generation" => metadata.remove(field),
+            None => None,
         };
     }
-    for field in KEPT_IF_ABSENT {
-        if metadata.get(field).is_none_or(Value::is_null)
-            && let Some(value) = old.and_then(|m| m.get(field))
+    for field in ["uid", "namespace", "deletionGracePeriodSeconds"] {
+        if metadata.get(field).is_none_or(is_blank)
+            && let Some(value) = old(field)
         {
             metadata.insert(field.to_owned(), value.clone());
         }
@@ -121,6 +125,13 @@ pub(crate) fn validate(
         }
     }
     validate_namespace(metadata, namespaced, &root, errors);
+    if metadata["generation"].as_i64().is_some_and(|generation| generation < 0) {
+        errors.invalid(
+            &root.child("generation"),
+            &metadata["generation"],
+            "must be greater than or equal to 0",
+        );
+    }
     validate_labels(&metadata["labels"], &root.child("labels"), errors);
     validate_annotations(&metadata["annotations"], &root.child("annotations"), errors);
     validate_owners(&metadata["ownerReferences"], &root.child("ownerReferences"), errors);
@@ -161,33 +172,42 @@ fn validate_annotations(annotations: &Value, path: &FieldPath<'_>, errors: &mut 
 }
 
 fn validate_owners(owners: &Value, path: &FieldPath<'_>, errors: &mut FieldErrors) {
-    let mut controller: Option<&str> = None;
+    let mut controller: Option<String> = None;
     for (i, owner) in owners.as_array().into_iter().flatten().enumerate() {
-        let path = path.index(i);
-        match owner["apiVersion"].as_str().unwrap_or_default() {
-            version if proa_meta::gvk::split_api_version(version).is_some() => {}
-            _ => errors.invalid(&path.child("apiVersion"), &owner["apiVersion"], "version must not be empty"),
+        validate_owner(owner, &path.index(i), errors);
+        if owner["controller"] != true {
+            continue;
         }
-        for field in ["kind", "name", "uid"] {
-            if owner[field].as_str().unwrap_or_default().is_empty() {
-                errors.invalid(&path.child(field), &json!(""), "must not be empty");
-            }
-        }
-        if owner["apiVersion"] == "v1" && owner["kind"] == "Event" {
-            errors.invalid(&path, owner, "/v1, Kind=Event is disallowed from being an owner");
-        }
-        if owner["controller"] == true {
-            if let Some(first) = controller {
-                let name = owner["name"].as_str().unwrap_or_default();
+        let member = |field: &str| owner[field].as_str().unwrap_or_default();
+        let this = format!("{}/{}", member("kind"), member("name"));
+        match &controller {
+            Some(first) => {
                 let detail = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} \
-                     and {name}"
+                     and {this}"
                 );
-                errors.invalid(&path, owner, &detail);
-            } else {
-                controller = owner["name"].as_str();
+                errors.invalid(path, owners, &detail);
             }
+            None => controller = Some(this),
         }
+    }
+}
+
+fn validate_owner(owner: &Value, path: &FieldPath<'_>, errors: &mut FieldErrors) {
+    let version = owner["apiVersion"].as_str().unwrap_or_default();
+    if version.is_empty() {
+        errors.required(&path.child("apiVersion"), "must not be empty");
+    } else if proa_meta::gvk::split_api_version(version).is_none_or(|(_, version)| version.is_empty()) {
+        let detail = "must be <group>/<version> or <version>";
+        errors.invalid(&path.child("apiVersion"), &owner["apiVersion"], detail);
+    }
+    for field in ["kind", "name", "uid"] {
+        if owner[field].as_str().unwrap_or_default().is_empty() {
+            errors.required(&path.child(field), "must not be empty");
+        }
+    }
+    if version == "v1" && owner["kind"] == "Event" {
+        errors.invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner");
     }
 }
 
@@ -243,7 +263,9 @@ pub(crate) fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors
             errors.forbidden(&root.child("finalizers"), &detail);
         }
     }
-    for field in ["name", "namespace", "uid", "creationTimestamp"] {
+    const IMMUTABLE: [&str; 6] =
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+    for field in IMMUTABLE {
         if new[field] != old[field] && !(is_blank(&new[field]) && is_blank(&old[field])) {
             errors.invalid(&root.child(field), &new[field], "field is immutable");
         }
@@ -285,6 +307,32 @@ mod tests {
         assert_eq!(problems(&owners), ["metadata.ownerReferences[0].name"]);
         let finalizers = json!({"name": "a", "namespace": "b", "finalizers": ["bare"]});
         assert_eq!(problems(&finalizers), ["metadata.finalizers[0]"]);
+    }
+
+    #[test]
+    fn owners_must_be_complete_and_have_one_controller() {
+        let owned =
+            |owners: Value| problems(&json!({"name": "a", "namespace": "b", "ownerReferences": owners}));
+        let path = |field: &str| format!("metadata.ownerReferences[0].{field}");
+        assert_eq!(owned(json!([{}])), ["apiVersion", "kind", "name", "uid"].map(path));
+        let controller =
+            json!({"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u", "controller": true});
+        assert_eq!(owned(json!([controller, controller])), ["metadata.ownerReferences"]);
+    }
+
+    #[test]
+    fn an_update_keeps_what_the_server_sets() {
+        let old =
+            json!({"metadata": {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 3}});
+        let mut new = json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "generation": 9,
+            "deletionTimestamp": "2020-01-01T00:00:00Z"}});
+        keep_on_update(&mut new, &old);
+        let mut errors = FieldErrors::default();
+        validate_update(&new, &old, &mut errors);
+        let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
+        assert_eq!(fields, ["metadata.deletionTimestamp"], "nobody can begin a deletion by an update");
+        assert_eq!(new["metadata"]["generation"], 3);
+        assert_eq!(new["metadata"]["creationTimestamp"], old["metadata"]["creationTimestamp"]);
     }
 
     #[test]

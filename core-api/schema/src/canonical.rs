@@ -44,6 +44,10 @@ fn fields(schema: &Schema, object: &ObjectShape, map: &mut Map<String, Value>, w
     map.retain(|name, value| match object.fields.get(name.as_str()) {
         Some(field) => {
             walk(&field.schema, value, written + 1);
+            // Upstream's stored form does not tell an empty list from an absent one.
+            if field.omit == Omit::Never && value.as_array().is_some_and(Vec::is_empty) {
+                *value = Value::Null;
+            }
             !is_left_out(field, value)
         }
         None => {

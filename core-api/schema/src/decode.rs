@@ -51,7 +51,8 @@ pub fn cannot_be_handled(kind: &str, version: &str, why: &str) -> ApiError {
 
 /// Decodes a whole object, whose `apiVersion` and `kind` name it in errors. Returns what strictness would refuse.
 pub fn decode(schema: &Schema, value: &mut Value) -> Result<Vec<StrictIssue>, ApiError> {
-    decode_part(schema, value, "").map_err(|error| {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    decode_part(schema, value, &kind).map_err(|error| {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let version = gvk::split_api_version(text("apiVersion")).map_or("", |(_, version)| version);
         error.handled_as(text("kind"), version)
@@ -262,7 +263,7 @@ fn base64_text(text: &str) -> Result<Option<String>, DecodeError> {
     let bytes = BASE64.decode(packed.as_bytes()).map_err(|e| {
         let at = match e {
             base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-            base64::DecodeError::InvalidLength(length) => length,
+            base64::DecodeError::InvalidLength(length) => length / 4 * 4,
             base64::DecodeError::InvalidPadding => packed.len(),
         };
         DecodeError(format!("illegal base64 data at input byte {at}"))
@@ -272,7 +273,7 @@ fn base64_text(text: &str) -> Result<Option<String>, DecodeError> {
 }
 
 /// Go's word for a JSON type.
-fn json_type(value: &Value) -> &'static str {
+pub(crate) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -88,6 +88,37 @@ pub fn unrecognized(kind: &str, why: &str, body: &[u8]) -> ApiError {
     ))
 }
 
+/// Checks what tells the kind of a body: an object whose `apiVersion` and `kind` are texts where they are there. A body
+/// of `null` is an empty object.
+///
+/// # Errors
+/// 400 in upstream's words. Upstream: apimachinery `pkg/runtime/serializer/json/meta.go`.
+pub fn check_head(value: &mut Value, kind: &str, body: &[u8]) -> Result<(), ApiError> {
+    const INTO: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    if value.is_null() {
+        *value = Value::Object(serde_json::Map::new());
+    }
+    let unreadable =
+        |why: String| ParseError(format!("json: cannot unmarshal {why}")).unrecognized(kind, body);
+    let Some(members) = value.as_object() else {
+        return Err(unreadable(format!("{} into Go value of type {INTO}", crate::decode::json_type(value))));
+    };
+    for field in ["apiVersion", "kind"] {
+        match members.get(field) {
+            None | Some(Value::Null | Value::String(_)) => {}
+            Some(other) => {
+                let found = crate::decode::json_type(other);
+                return Err(unreadable(format!("{found} into Go struct field .{field} of type string")));
+            }
+        }
+    }
+    let version = members.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    if version.matches('/').count() > 1 {
+        return Err(unrecognized(kind, &format!("unexpected GroupVersion string: {version}"), body));
+    }
+    Ok(())
+}
+
 fn summary(body: &[u8]) -> String {
     const SHOWN: usize = 30;
     let shown = &body[..body.len().min(SHOWN)];

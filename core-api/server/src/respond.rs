@@ -50,6 +50,7 @@ pub(crate) fn error(error: &ApiError, request_headers: &HeaderMap, query: Option
     if let Some(seconds) = error.details().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
         response.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    add_warnings(&mut response.headers, error.warnings());
     response
 }
 

@@ -47,6 +47,10 @@ pub(crate) fn kind() -> KindDef {
                 let changed = !same(&new["spec"]["template"], &old["spec"]["template"]);
                 set_generation(new, i64::saturating_add(before, i64::from(changed)));
             },
+            prepare_status: |new, old| {
+                let generation = annotation(old, TEMPLATE_GENERATION).parse().unwrap_or(1);
+                set_generation(new, generation);
+            },
             validate,
             validate_update: |new, old, errors| {
                 let (new, old) = (Cursor::root(new), Cursor::root(old));
@@ -65,6 +69,8 @@ fn set_generation(object: &mut Value, generation: i64) {
 }
 
 fn default(object: &mut Value) {
+    // Upstream keeps it in a field of its own, which is written as this annotation whatever its value.
+    absent(sub(sub(object, "metadata"), "annotations"), TEMPLATE_GENERATION, "0");
     let spec = sub(object, "spec");
     absent(spec, "revisionHistoryLimit", 10);
     let strategy = sub(spec, "updateStrategy");

@@ -72,7 +72,12 @@ fn default(object: &mut Value) {
         }
     }
     defaults::template(spec);
-    let labels = spec["template"]["metadata"]["labels"].clone();
+    default_labels(object);
+}
+
+/// A job without labels has those of its pods.
+fn default_labels(object: &mut Value) {
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
     if !is_empty(&labels) && is_empty(&object["metadata"]["labels"]) {
         set(sub(object, "metadata"), "labels", labels);
     }
@@ -95,6 +100,8 @@ fn prepare_create(object: &mut Value) {
     }
     let selector = fields(sub(sub(spec, "selector"), "matchLabels"));
     selector.entry(UID_LABELS[1]).or_insert(uid);
+    // Upstream defaults again what it stores, and by now the pods have labels.
+    default_labels(object);
 }
 
 fn warnings(object: &Value) -> Vec<String> {

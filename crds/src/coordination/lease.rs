@@ -2,7 +2,12 @@
 //!
 //! Upstream: `pkg/registry/coordination/lease/strategy.go`, `pkg/apis/coordination/validation/validation.go`.
 
-use crate::{cursor::Cursor, facts, table};
+use crate::{
+    cursor::Cursor,
+    facts,
+    fill::{is_empty, remove, sub},
+    table,
+};
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, Gvk, names};
 use proa_registry::kind::{Column, KindDef, Strategy};
@@ -14,11 +19,22 @@ pub(crate) fn kind() -> KindDef {
     KindDef::namespaced(gvk, "leases", facts::schema("io.k8s.api.coordination.v1.Lease"))
         .with_table(&[Column::name(), Column::text("Holder"), Column::age()], row)
         .with_strategy(Strategy {
+            prepare_create: |lease| drop_disabled(lease, &Value::Null),
+            prepare_update: drop_disabled,
             validate,
             unconditional_update: false,
             create_on_update: true,
             ..Strategy::default()
         })
+}
+
+/// Fields of coordinated leader election, which is off by default: upstream drops them where they are new.
+fn drop_disabled(lease: &mut Value, old: &Value) {
+    for field in ["strategy", "preferredHolder"] {
+        if is_empty(&old["spec"][field]) {
+            remove(sub(lease, "spec"), field);
+        }
+    }
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {
@@ -33,9 +49,9 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     match strategy.text() {
         "" | "OldestEmulationVersion" => {}
         custom if custom.contains('/') => {
-            strategy.get("strategy").with(strategy.value()).named(errors, names::is_qualified_name);
+            strategy.named(errors, names::is_qualified_name);
         }
-        _ => strategy.get("strategy").with(strategy.value()).unsupported(errors, &["OldestEmulationVersion"]),
+        _ => strategy.unsupported(errors, &["OldestEmulationVersion"]),
     }
     if !spec.get("preferredHolder").is_empty() && strategy.is_empty() {
         let text = "may only be specified if `strategy` is defined";

@@ -6,7 +6,7 @@ mod validate;
 
 use crate::{core::namespaced, facts, fill, table};
 use jiff::Timestamp;
-use proa_meta::{GroupResource, Gvk, names};
+use proa_meta::{GroupResource, Gvk, gvk::GroupKind, names};
 use proa_registry::kind::{Column, Conversion, KindDef, Selectable, Strategy};
 use serde_json::Value;
 
@@ -44,6 +44,7 @@ pub(crate) fn events_kind() -> KindDef {
     KindDef {
         storage: GroupResource::new("", "events"),
         convert: Some(Conversion { to_storage, from_storage }),
+        error_kind: Some(GroupKind::new("", "Event")),
         ..completed(kind, strategy)
     }
 }

@@ -93,7 +93,7 @@ fn ports(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 fn endpoint(at: &Cursor<'_, '_>, kind: &str, errors: &mut FieldErrors) {
     let addresses = at.get("addresses");
     match addresses.list().len() {
-        0 => addresses.required(errors, "must contain at least 1 address"),
+        0 => addresses.required(errors, ""),
         count if count > 100 => errors.too_many(addresses.path(), count, 100),
         _ => {}
     }

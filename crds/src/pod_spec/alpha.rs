@@ -3,7 +3,7 @@
 //! Upstream: the `featureGate` marks in k8s.io/api `core/v1/types.go`.
 
 use super::CONTAINER_LISTS;
-use crate::fill::{items, present, remove};
+use crate::fill::{is_empty, items, present, remove};
 use serde_json::Value;
 
 /// Drops them from a pod spec.
@@ -21,8 +21,13 @@ fn container(container: &mut Value) {
         present(container, probe).into_iter().for_each(handler);
     }
     if let Some(lifecycle) = present(container, "lifecycle") {
+        let had_signal = lifecycle.get("stopSignal").is_some();
+        remove(lifecycle, "stopSignal");
         for hook in ["postStart", "preStop"] {
             present(lifecycle, hook).into_iter().for_each(handler);
+        }
+        if had_signal && is_empty(lifecycle) {
+            remove(container, "lifecycle");
         }
     }
 }

@@ -36,12 +36,16 @@ impl Registry {
         let mut object = body.value;
         stages.identify(&mut object)?;
         let warnings = stages.decode(&mut object, body.issues)?;
-        if !metadata::text(&object, "resourceVersion").is_empty() {
+        stages.check_namespace(&mut object)?;
+        let revision = metadata::text(&object, "resourceVersion").parse::<u64>();
+        if !options.dry_run && revision.is_ok_and(|revision| revision != 0) {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::bad_request(message));
         }
+        metadata::wipe(&mut object);
         stages.manage_new(&mut object);
-        stages.store_new(object, warnings).await
+        let found = warnings.clone();
+        stages.store_new(object, warnings).await.map_err(|error| error.with_warnings(found))
     }
 
     /// Calls the action registered for a virtual kind or an extra subresource.
@@ -63,6 +67,12 @@ impl Registry {
         };
         let mut value = body.value;
         let mut warnings = Vec::new();
+        if def.behaviour == Behaviour::Virtual && target.subresource.is_empty() {
+            let stages = Stages { registry: self, target, options, operation: Operation::Create };
+            stages.identify(&mut value)?;
+            stages.check_namespace(&mut value)?;
+            metadata::wipe(&mut value);
+        }
         if value.is_object() {
             let mut issues = body.issues;
             issues.extend(proa_schema::decode::decode(schema, &mut value)?);
@@ -73,11 +83,16 @@ impl Registry {
                 proa_schema::decode::cannot_be_handled(kind, version.map_or("", |(_, v)| v), text)
             })?;
         }
+        if value.is_object() {
+            let stages = Stages { registry: self, target, options, operation: Operation::Create };
+            stages.manage_body(&mut value);
+        }
         if def.behaviour == Behaviour::Virtual {
             let mut errors = FieldErrors::default();
             (def.strategy.validate)(&value, &mut errors);
             if !errors.is_empty() {
-                return Err(ApiError::invalid(&def.group_kind(), metadata::text(&value, "name"), &errors));
+                let name = metadata::text(&value, "name");
+                return Err(ApiError::invalid(&def.group_kind(), name, &errors).with_warnings(warnings));
             }
         }
         let request = ActionRequest {

@@ -71,8 +71,9 @@ impl Change for Patched {
         let def = stages.def();
         let mut new = apply_patch(&self.0, &def.schema, old)?;
         stages.identify(&mut new)?;
-        stages.check_patched_name(&new)?;
         let issues = stages.decode_types(&mut new).map_err(|e| patch_error(&new, e.message()))?;
+        stages.check_patched_name(&new)?;
+        stages.check_namespace(&mut new)?;
         if !issues.is_empty() && stages.options.field_validation == FieldValidation::Strict {
             return Err(patch_error(&new, &strict_text(&issues)));
         }
@@ -158,6 +159,7 @@ impl Applied {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         stages.identify(&mut applied)?;
+        stages.check_namespace(&mut applied)?;
         if metadata::text(&applied, "name").is_empty() {
             metadata::of(&mut applied).insert("name".to_owned(), json!(stages.target.name));
         }
@@ -206,6 +208,7 @@ impl Change for Applied {
     fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
         let mut new = stages.apply(Some(old), self.0.clone())?;
         stages.identify(&mut new)?;
+        stages.check_namespace(&mut new)?;
         stages.decode_types(&mut new)?;
         stages.isolate(&mut new, old);
         Ok(new)

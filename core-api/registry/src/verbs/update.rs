@@ -10,7 +10,7 @@ use crate::{
     request::{Body, Object, Target, WriteOptions, Written},
 };
 use futures::future::BoxFuture;
-use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Reason, gvk::GroupKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -33,13 +33,15 @@ impl Registry {
         }
         let mut object = body.value;
         stages.identify(&mut object)?;
-        stages.check_name(&object)?;
         let warnings = stages.decode(&mut object, body.issues)?;
+        stages.check_name(&object)?;
+        stages.check_namespace(&mut object)?;
         if target.kind.def.strategy.create_on_update
             && target.subresource.is_empty()
             && target.kind.get(&target.namespace, &target.name).is_none()
             && metadata::text(&object, "resourceVersion").is_empty()
         {
+            metadata::wipe(&mut object);
             stages.manage_new(&mut object);
             return stages.store_new(object, warnings).await;
         }
@@ -56,7 +58,11 @@ impl Stages<'_> {
             return Ok(());
         }
         if name.is_empty() {
-            return Err(ApiError::bad_request("name is required"));
+            let message = format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.target.name
+            );
+            return Err(ApiError::bad_request(message));
         }
         Err(ApiError::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -133,7 +139,8 @@ impl<C: Change> Update<'_, C> {
     pub(super) async fn run(&mut self, mut warnings: Vec<String>) -> ApiResult<Written> {
         let stages = self.stages;
         let key = stages.key(&stages.target.name);
-        let done = stages.registry.commit(&stages.target.kind, &key, stages.options.dry_run, self).await?;
+        let done = stages.registry.commit(&stages.target.kind, &key, stages.options.dry_run, self).await;
+        let done = done.map_err(|error| error.with_warnings(warnings.clone()))?;
         let def = stages.def();
         match done {
             Done::Put(entry) => {
@@ -226,15 +233,14 @@ impl Stages<'_> {
             let path = FieldPath::root("metadata");
             let detail = "must be specified for an update";
             errors.invalid(&path.child("resourceVersion"), &json!(0), detail);
-            return self.refuse(old, &errors);
+            // Upstream names the resource where a kind is meant.
+            let kind = GroupKind { group: resource.group, kind: resource.resource };
+            return Err(ApiError::invalid(&kind, name, &errors));
         }
         if given != present {
             if given.parse::<u64>().is_err() {
-                let mut errors = FieldErrors::default();
-                let path = FieldPath::root("metadata");
-                let detail = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
-                errors.invalid(&path.child("resourceVersion"), &json!(given), &detail);
-                return self.refuse(old, &errors);
+                let why = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+                return Err(ApiError::new(Reason::Unknown, why));
             }
             return Err(ApiError::modified(&resource, name));
         }

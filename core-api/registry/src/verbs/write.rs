@@ -41,49 +41,32 @@ impl<'a> Stages<'a> {
         storage_key(&self.def().storage, &self.target.namespace, name)
     }
 
-    /// The body is an object of the kind, and names what the request names.
+    /// The body is of the kind that the request is about; what it leaves out is filled in.
     pub(super) fn identify(&self, object: &mut Value) -> ApiResult<()> {
         let def = self.def();
-        let version = def.gvk.api_version();
-        let text = |v: &Value, field: &str| v[field].as_str().unwrap_or_default().to_owned();
-        if !object.is_object() {
-            return Err(decode::cannot_be_handled(
-                &def.gvk.kind,
-                &def.gvk.version,
-                "json: cannot unmarshal a value that is no object",
-            ));
-        }
-        let (found_version, found_kind) = (text(object, "apiVersion"), text(object, "kind"));
-        if !found_version.is_empty() && found_version != version {
-            let message = format!(
-                "the API version in the data ({found_version}) does not match the expected API version ({version})"
-            );
-            return Err(ApiError::bad_request(message));
-        }
-        if !found_kind.is_empty() && found_kind != def.gvk.kind {
-            let message = format!(
-                "{found_kind} in version {:?} cannot be handled as a {}: no kind {found_kind:?} is registered for it \
-                 under this resource",
-                def.gvk.version, def.gvk.kind
-            );
-            return Err(ApiError::bad_request(message));
-        }
-        object["apiVersion"] = json!(version);
-        object["kind"] = json!(def.gvk.kind);
-        self.check_namespace(object)
+        self.registry.catalogue().is_of_kind(object, &def.gvk)?;
+        let members = metadata::map(object);
+        members.insert("apiVersion".to_owned(), json!(def.gvk.api_version()));
+        members.insert("kind".to_owned(), json!(def.gvk.kind));
+        Ok(())
     }
 
-    fn check_namespace(&self, object: &mut Value) -> ApiResult<()> {
+    /// The object is in the namespace of the request. Objects of no namespace may name any: it is dropped.
+    pub(super) fn check_namespace(&self, object: &mut Value) -> ApiResult<()> {
         let wanted = &self.target.namespace;
         let found = metadata::text(object, "namespace");
-        if !found.is_empty() && found != wanted && (self.def().is_namespaced()) {
+        if !self.def().is_namespaced() {
+            if !found.is_empty() {
+                metadata::of(object).remove("namespace");
+            }
+            return Ok(());
+        }
+        if !found.is_empty() && found != wanted {
             return Err(ApiError::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
         }
-        if self.def().is_namespaced() {
-            metadata::of(object).insert("namespace".to_owned(), json!(wanted));
-        }
+        metadata::of(object).insert("namespace".to_owned(), json!(wanted));
         Ok(())
     }
 
@@ -236,6 +219,24 @@ impl<'a> Stages<'a> {
     /// The object after an apply, with its owners recorded.
     pub(super) fn apply(&self, live: Option<&Value>, applied: Value) -> ApiResult<Value> {
         self.managing(|manager| manager.apply(live, applied, self.options.force))
+    }
+
+    /// The same for the body of a virtual kind or of a subresource, in the form of its own type.
+    pub(super) fn manage_body(&self, body: &mut Value) {
+        let def = self.def();
+        let subresource = def.subresources.iter().find(|s| s.name == self.target.subresource);
+        let (schema, gvk) = subresource.map_or((&def.schema, &def.gvk), |s| (&s.schema, &s.gvk));
+        canonical::canonical(schema, body);
+        let manager = FieldManager {
+            schema,
+            api_version: &gvk.api_version(),
+            kind: &gvk.kind,
+            subresource: &self.target.subresource,
+            manager: &self.options.field_manager,
+            now: &self.now_text(),
+            reset: Reset::Nothing,
+        };
+        manager.create(body);
     }
 
     pub(super) fn managing<T>(&self, act: impl FnOnce(&FieldManager<'_>) -> T) -> T {

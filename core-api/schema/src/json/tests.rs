@@ -178,3 +178,20 @@ proptest! {
         prop_assert!(parsed.issues.is_empty());
     }
 }
+
+#[test]
+fn the_head_of_a_body_tells_its_kind() {
+    let checked = |body: &str| {
+        let mut value = parse(body.as_bytes()).unwrap().value;
+        check_head(&mut value, "Pod", body.as_bytes()).map(|()| value)
+    };
+    assert_eq!(checked("null").unwrap(), serde_json::json!({}));
+    let refused = |body: &str| checked(body).unwrap_err().message().to_owned();
+    assert!(
+        refused("[]").contains("cannot unmarshal array into Go value of type struct { APIVersion string")
+    );
+    assert!(
+        refused(r#"{"kind":5}"#).contains("number into Go struct field .kind of type string ({\"kind\":5})")
+    );
+    assert!(refused(r#"{"apiVersion":"a/b/c"}"#).contains("unexpected GroupVersion string: a/b/c"));
+}

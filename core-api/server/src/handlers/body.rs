@@ -30,7 +30,10 @@ impl Call<'_> {
                 return Ok(Body { value: self.off_thread(work).await??, issues: Vec::new() });
             }
         };
-        let parsed = self.parse(wire, bytes.clone()).await?.map_err(|e| e.unrecognized(kind, &bytes))?;
+        let mut parsed = self.parse(wire, bytes.clone()).await?.map_err(|e| e.unrecognized(kind, &bytes))?;
+        if !self.kind.def.custom {
+            json::check_head(&mut parsed.value, kind, &bytes)?;
+        }
         Ok(Body { value: parsed.value, issues: parsed.issues })
     }
 
