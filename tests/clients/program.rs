@@ -33,7 +33,10 @@ impl Toolchain {
                 eprintln!("not run, missing is {text}");
                 None
             }
-            Err(Failure { text, .. }) => panic!("the clients in {} cannot be made: {text}", self.name()),
+            Err(Failure { is_missing, text }) => {
+                let missing = if *is_missing { format!(", missing is {text}") } else { String::new() };
+                panic!("the clients in {} cannot be made{missing}", self.name());
+            }
         }
     }
     fn name(self) -> &'static str {

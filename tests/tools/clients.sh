@@ -20,7 +20,10 @@ python=${PYTHON:-python3}
 # The Node.js of machines whose own is too old.
 node=24.21.0
 
-has_go() { command -v go >/dev/null || { echo "Go >= 1.26 (or >= 1.21 that may fetch a toolchain)"; false; }; }
+has_go() {
+    [ "$(go env GOVERSION 2>/dev/null | sed 's/^go1\.\([0-9]*\).*/\1/')" -ge 21 ] 2>/dev/null ||
+        { echo "Go >= 1.26 (or >= 1.21 that may fetch a toolchain)"; false; }
+}
 has_python() {
     "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
         { echo "Python >= 3.10 with venv"; false; }
@@ -46,7 +49,8 @@ make_go() {
 make_python() {
     rm -rf "$out/python"
     "$python" -m venv "$out/python"
-    "$out/python/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$sources/python/requirements.txt"
+    "$out/python/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --requirement "$sources/python/requirements.txt"
 }
 
 make_node() {
@@ -58,7 +62,8 @@ make_node() {
     npm ci --no-audit --no-fund --loglevel=error
     ln -s "$(type -P node)" bin/node
     # A Node.js that the client runs on, if the machine's own is older: npm has it as a package.
-    if ! bin/node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 19) ? 0 : 1)'; then
+    local new='const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 19) ? 0 : 1)'
+    if ! bin/node -e "$new"; then
         npm install --no-audit --no-fund --no-package-lock --prefix runtime --loglevel=error "node@$node"
         ln -sf ../runtime/node_modules/node/bin/node bin/node
     fi
@@ -87,7 +92,7 @@ provide() {
     rm -f "$out/$client.stamp"
     echo "clients: making those in $client" >&2
     # A shell of its own, because `set -e` does not hold inside a condition.
-    "$0" make "$client" >&2
+    "$0" make "$client" >&2 || return 1
     echo "$stamp" >"$out/$client.stamp"
 }
 
