@@ -125,14 +125,7 @@ impl Connection {
     /// # Errors
     /// Also when the answer is no success.
     pub(crate) async fn send(&mut self, call: &Call) -> Result<()> {
-        timeout(PATIENCE, self.exchange(call, false)).await.context("no answer in time")?.map(drop)
-    }
-    /// Sends it and returns the answer's body.
-    ///
-    /// # Errors
-    /// Also when the answer is no success.
-    pub(crate) async fn text(&mut self, call: &Call) -> Result<Bytes> {
-        timeout(PATIENCE, self.exchange(call, true)).await.context("no answer in time")?
+        timeout(PATIENCE, self.exchange(call)).await.context("no answer in time")?
     }
     /// Sends it until it succeeds: for what becomes possible when something else has happened.
     ///
@@ -153,17 +146,12 @@ impl Connection {
         let body = timeout(PATIENCE, self.open(&Call::get(path))).await.context("no answer in time")??;
         Ok(Lines { body, buffer: BytesMut::new() })
     }
-    async fn exchange(&mut self, call: &Call, keep: bool) -> Result<Bytes> {
+    async fn exchange(&mut self, call: &Call) -> Result<()> {
         let mut body = self.open(call).await?;
-        let mut kept = BytesMut::new();
         while let Some(chunk) = body.data().await {
-            let chunk = chunk?;
-            body.flow_control().release_capacity(chunk.len())?;
-            if keep {
-                kept.extend_from_slice(&chunk);
-            }
+            body.flow_control().release_capacity(chunk?.len())?;
         }
-        Ok(kept.freeze())
+        Ok(())
     }
     async fn open(&mut self, call: &Call) -> Result<RecvStream> {
         let mut request = Request::builder()

@@ -2,7 +2,7 @@
 
 use super::{Bench, grouped, namespace};
 use crate::{
-    client::{Call, Lines},
+    client::{Call, Connection, Lines},
     load::{Clients, Until},
     objects,
     peer::{Kind, Peer, With},
@@ -33,10 +33,10 @@ pub(super) async fn measure(bench: &Bench, kind: Kind, sink: &mut Sink) -> Resul
         make_nodes(&peer, &mut clients, *nodes).await?;
         peer.quiet().await?;
         let what = format!("{} pods on {words} nodes", grouped(plain));
-        let outcome = bound(&peer, &mut clients, plain, objects::waiting_pod).await;
+        let outcome = bound(&peer, &mut clients, plain, "plain", objects::waiting_pod).await;
         sink.outcome(&format!("plain-{nodes}"), &what, &FIGURES, outcome);
         let what = format!("{} more with required anti-affinity by host name, {words} nodes", grouped(apart));
-        let outcome = bound(&peer, &mut clients, apart, objects::apart_pod).await;
+        let outcome = bound(&peer, &mut clients, apart, "apart", objects::apart_pod).await;
         sink.outcome(&format!("apart-{nodes}"), &what, &FIGURES, outcome);
     }
     Ok(())
@@ -54,20 +54,22 @@ async fn make_nodes(peer: &Peer, clients: &mut Clients, count: u64) -> Result<()
 }
 
 /// Creates pods and waits until all have a node: pods per second, and seconds.
-async fn bound(peer: &Peer, clients: &mut Clients, count: u64, pod: fn(u64) -> String) -> Result<[f64; 2]> {
-    // Pods appear in this watch when they get a node. It begins with those that have one.
-    let already = placed(peer).await?;
+async fn bound(
+    peer: &Peer,
+    clients: &mut Clients,
+    count: u64,
+    app: &'static str,
+    pod: fn(u64) -> String,
+) -> Result<[f64; 2]> {
+    let path = format!("{PODS}?watch=true&labelSelector=app%3D{app}&fieldSelector=spec.nodeName%21%3D");
     let mut connection = peer.endpoint().connect().await?;
-    let mut events =
-        connection.watch(&format!("{PODS}?watch=true&fieldSelector=spec.nodeName%21%3D")).await?;
-    added(&mut events, already, &AtomicU64::new(0)).await?;
+    let events = connection.watch(&path).await?;
     let begun = Instant::now();
-    let make = move |n| Call::post(PODS, pod(n));
     let seen = AtomicU64::new(0);
     let next = Arc::default();
     let (made, all) = tokio::join!(
-        clients.run(CLIENTS, Until::Count(count), &next, make),
-        timeout(BOUND_WITHIN, added(&mut events, count, &seen)),
+        clients.run(CLIENTS, Until::Count(count), &next, move |n| Call::post(PODS, pod(n))),
+        timeout(BOUND_WITHIN, placed(&mut connection, events, &path, count, &seen)),
     );
     let made = made?;
     ensure!(made.failed == 0, "{} pods were refused: {:?}", made.failed, made.reason);
@@ -79,21 +81,25 @@ async fn bound(peer: &Peer, clients: &mut Clients, count: u64, pod: fn(u64) -> S
     Ok([count as f64 / seconds, seconds])
 }
 
-/// How many pods have a node.
-async fn placed(peer: &Peer) -> Result<u64> {
-    let path = format!("{PODS}?fieldSelector=spec.nodeName%21%3D");
-    let list = peer.endpoint().connect().await?.text(&Call::get(path)).await?;
-    let list: serde_json::Value = serde_json::from_slice(&list)?;
-    Ok(list["items"].as_array().context("a list")?.len() as u64)
-}
-
-/// Reads until this many objects were added.
-async fn added(events: &mut Lines, count: u64, seen: &AtomicU64) -> Result<()> {
+/// Reads until this many pods have a node: they appear in this watch when they get one. A server may end the watch of a
+/// client that falls behind; a new one begins with all that have a node by then.
+async fn placed(
+    connection: &mut Connection,
+    mut events: Lines,
+    path: &str,
+    count: u64,
+    seen: &AtomicU64,
+) -> Result<()> {
     while seen.load(Ordering::Relaxed) < count {
-        let line = events.next().await?;
-        ensure!(!line.starts_with(br#"{"type":"ERROR""#), "{}", String::from_utf8_lossy(&line));
-        if line.starts_with(br#"{"type":"ADDED""#) {
-            seen.fetch_add(1, Ordering::Relaxed);
+        match events.next().await {
+            Ok(line) if line.starts_with(br#"{"type":"ADDED""#) => {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(line) if !line.starts_with(br#"{"type":"ERROR""#) => {}
+            _ => {
+                seen.store(0, Ordering::Relaxed);
+                events = connection.watch(path).await?;
+            }
         }
     }
     Ok(())
