@@ -1,8 +1,8 @@
 //! Every built-in kind, one line each, in the order of discovery: groups as upstream prefers them.
 
 use crate::{
-    apiextensions, apps, authentication, authorization, batch, coordination, core, discovery, rbac,
-    scheduling,
+    apiextensions, apps, authentication, authorization, batch, coordination, core, discovery, networking,
+    node, rbac, scheduling,
 };
 use proa_registry::kind::KindDef;
 
@@ -16,6 +16,7 @@ pub fn catalogue() -> Vec<KindDef> {
         core::namespace::kind(),
         core::node::kind(),
         core::pod::kind(),
+        core::pod_template::kind(),
         core::secret::kind(),
         core::service::kind(),
         core::service_account::kind(),
@@ -31,6 +32,8 @@ pub fn catalogue() -> Vec<KindDef> {
         authorization::self_subject_rules_review(),
         authorization::subject_access_review(),
         batch::job::kind(),
+        networking::ingress_class::kind(),
+        networking::ingress::kind(),
         rbac::cluster_role::kind(),
         rbac::cluster_role_binding::kind(),
         rbac::role::kind(),
@@ -38,6 +41,7 @@ pub fn catalogue() -> Vec<KindDef> {
         apiextensions::custom_resource_definition::kind(),
         scheduling::priority_class::kind(),
         coordination::lease::kind(),
+        node::runtime_class::kind(),
         discovery::endpoint_slice::kind(),
     ]
 }

@@ -17,6 +17,8 @@ mod cursor;
 mod discovery;
 mod fill;
 mod network;
+mod networking;
+mod node;
 mod pod_spec;
 mod rbac;
 mod scheduling;

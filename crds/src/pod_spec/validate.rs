@@ -23,7 +23,7 @@ mod windows;
 
 pub(crate) use container::image_of_pod;
 pub(crate) use handlers::port;
-pub(crate) use resource_list::quantity as resource_quantity;
+pub(crate) use resource_list::{limits as resource_limits, quantity as resource_quantity};
 pub(crate) use scheduling::{taint_effect, tolerations};
 pub(crate) use security::annotations as security_annotations;
 

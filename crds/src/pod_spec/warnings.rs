@@ -78,6 +78,12 @@ fn renamed_label(key: &str) -> Option<String> {
     Some(format!("deprecated since {since}; use \"{instead}\" instead"))
 }
 
+/// Warnings of a node selector that is not a pod's.
+pub(crate) fn old_node_labels(selector: &Cursor<'_, '_>) -> Vec<String> {
+    let texts = selector.entries().filter_map(|(key, _)| renamed_label(key));
+    texts.map(|text| format!("{}: {text}", selector.path())).collect()
+}
+
 fn node_labels(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
     for (key, entry) in spec.get("nodeSelector").entries() {
         found.extend(renamed_label(key).map(|text| format!("{}: {text}", entry.path())));

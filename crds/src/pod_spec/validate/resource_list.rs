@@ -37,7 +37,7 @@ fn requirements(at: &Cursor<'_, '_>, check: NameCheck, errors: &mut FieldErrors)
 }
 
 /// A list that is checked as limits are (`overhead`); errors name `shown.limits`.
-pub(super) fn limits(list: &Cursor<'_, '_>, shown: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(crate) fn limits(list: &Cursor<'_, '_>, shown: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let limits = shown.get("limits");
     let limits = limits.with(list.value());
     entries(&limits, container_name, errors);
