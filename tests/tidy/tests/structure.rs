@@ -13,12 +13,13 @@ use std::{
 
 /// Longest file. A file that outgrows it is split by meaning.
 const MOST_LINES: usize = 700;
-/// Areas and how many lines of production code they may hold.
-const BUDGETS: [(&str, &[&str], usize); 4] = [
+/// Areas and how many lines of production code they may hold. Kinds and operators that are still to come are counted in.
+const BUDGETS: [(&str, &[&str], usize); 5] = [
     ("core", &["core-api"], 30_000),
-    ("crds", &["crds"], 9_000),
-    ("operators and node", &["operators", "runtime-shim"], 33_000),
-    ("the rest", &["proa", "tests"], 8_000),
+    ("crds", &["crds"], 13_000),
+    ("operators and node", &["operators", "runtime-shim"], 42_000),
+    ("the binary", &["proa"], 4_000),
+    ("benchmarks and what tests share", &["tests"], 9_000),
 ];
 
 /// Workspace crates that a crate may depend on. Operators may use these two and the runtime, and no core crate else.
