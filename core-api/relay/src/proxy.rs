@@ -1,11 +1,13 @@
 //! `pods/proxy`, `services/proxy`, `nodes/proxy`: HTTP requests of any method and path, and WebSockets.
 //!
 //! Upstream: `ResourceLocation` of `pkg/registry/core/{pod,node,service}`, apimachinery
-//! `pkg/util/proxy/{upgradeaware,transport}.go`. Deliberately absent: rewriting links in HTML.
+//! `pkg/util/proxy/{upgradeaware,transport}.go`.
 
 mod address;
 mod endpoints;
+mod html;
 mod location;
+mod page;
 
 pub(crate) use address::is_global_unicast;
 
@@ -92,6 +94,7 @@ impl Relay {
         headers::remove_hop_by_hop(&mut headers);
         headers::set_forwarded_uri(&mut headers, &format!("{prefix}{path}"));
         let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let is_head = request.method == Method::HEAD;
         let seen = Seen { prefix, target: &target.authority(), client: host };
         let out =
             forward::outgoing(&target, &format!("{path}{query}"), request.method, headers, request.body)?;
@@ -107,7 +110,10 @@ impl Relay {
                 *location = value;
             }
         }
-        Ok(response)
+        if is_head {
+            return Ok(response);
+        }
+        Ok(page::through(response, |link| seen.rewrite(link)).await)
     }
 
     /// Where a pod is reached: the port named, or its first.

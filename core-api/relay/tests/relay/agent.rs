@@ -162,6 +162,11 @@ async fn answer(mut request: Request<Incoming>, state: &Mutex<State>) -> Respons
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".parse().unwrap());
             response
         }
+        "/page" => {
+            let mut response = whole(200, "<a href='/other'>other</a>");
+            response.headers_mut().insert(header::CONTENT_TYPE, "text/html".parse().unwrap());
+            response
+        }
         "/teapot" => whole(418, "short and stout"),
         _ => {
             let method = request.method().to_string();

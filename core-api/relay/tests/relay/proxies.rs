@@ -41,6 +41,8 @@ async fn answers_come_back_as_they_are_but_for_redirects() {
     let teapot = world.get(&format!("{proxy}/teapot")).await;
     assert_eq!((teapot.status.as_u16(), teapot.text.as_str()), (418, "short and stout"));
     assert_eq!(teapot.headers["content-length"], "15");
+    let page = world.get(&format!("{proxy}/page")).await;
+    assert_eq!(page.text, format!("<a href='{proxy}/other'>other</a>"));
     let moved = world.get(&format!("{proxy}/moved")).await;
     assert_eq!(moved.status, 302);
     assert_eq!(moved.headers["location"], format!("{proxy}/elsewhere?a=b"));
