@@ -32,7 +32,7 @@ fn built_in_fields_follow_omit() {
         })
     );
     let value = canonical_deployment(&json!({"containers": []}));
-    assert_eq!(value["spec"]["containers"], json!([]));
+    assert_eq!(value["spec"]["containers"], json!(null), "as upstream stores it");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn zero_structs_are_left_out_with_omitzero() {
         (json!({"part": {"a": 0, "l": null}}), json!({})),
         (json!({"part": {}}), json!({})),
         (json!({"part": {"a": 1}}), json!({"part": {"a": 1, "l": null}})),
-        (json!({"part": {"l": []}}), json!({"part": {"a": 0, "l": []}})),
+        (json!({"part": {"l": []}}), json!({})),
         (json!({}), json!({})),
     ] {
         let mut found = value.clone();
