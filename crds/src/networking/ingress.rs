@@ -91,7 +91,8 @@ fn validate_path(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if kind.enumeration(errors, &["Exact", "ImplementationSpecific", "Prefix"]) {
         let text = path.text();
         let is_free = kind.text() == "ImplementationSpecific";
-        if !text.starts_with('/') && !(is_free && text.is_empty()) {
+        let may_be_absent = is_free && text.is_empty();
+        if !may_be_absent && !text.starts_with('/') {
             path.invalid(errors, "must be an absolute path");
         }
         if !is_free {

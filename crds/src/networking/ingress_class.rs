@@ -1,6 +1,7 @@
 //! networking.k8s.io/v1 IngressClass.
 //!
-//! Upstream: `pkg/registry/networking/ingressclass/strategy.go`, `pkg/apis/networking/{v1/defaults,validation/validation}.go`.
+//! Upstream: `pkg/registry/networking/ingressclass/strategy.go`,
+//! `pkg/apis/networking/{v1/defaults,validation/validation}.go`.
 
 use super::reference;
 use crate::{
