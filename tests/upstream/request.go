@@ -123,6 +123,9 @@ func (s *session) sendOnce(ctx context.Context, step *Step) (*answer, error) {
 	for name, value := range step.headers(body != "") {
 		request.Header[name] = value
 	}
+	if step.As != "" {
+		request.Header.Set("Impersonate-User", s.fill(step.As))
+	}
 	response, text, err := s.exchange(request)
 	if isTimeout(err) {
 		return &answer{text: []byte("no end within " + requestTimeout.String())}, nil
