@@ -276,6 +276,11 @@ fn options() -> Vec<Case> {
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         ),
+        Case::new("all namespaces at once", "DELETE", "/api/v1/namespaces", "").is(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ),
         Case::new("a bad dry run", "POST", "/api/v1/namespaces/default/configmaps?dryRun=Some", map("x", ""))
             .is(422, "Invalid", "dryRun"),
         Case::new(

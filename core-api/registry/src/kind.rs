@@ -61,6 +61,8 @@ pub struct KindDef {
     pub claims: Option<Claims>,
     /// Between the stored form and this version, when they differ in more than `apiVersion`.
     pub convert: Option<Conversion>,
+    /// Whether all objects can be deleted by one request.
+    pub deletes_collection: bool,
     /// Made from a CustomResourceDefinition.
     pub custom: bool,
     /// Objects vanish this many seconds after their last write (events).
@@ -108,6 +110,7 @@ impl KindDef {
             subresources: Vec::new(),
             claims: None,
             convert: None,
+            deletes_collection: true,
             custom: false,
             ttl_seconds: None,
             deprecation: None,
@@ -161,6 +164,12 @@ impl KindDef {
     #[must_use]
     pub fn with_subresource(mut self, subresource: SubresourceDef) -> Self {
         self.subresources.push(subresource);
+        self
+    }
+    /// Objects are deleted one by one only.
+    #[must_use]
+    pub fn without_delete_collection(mut self) -> Self {
+        self.deletes_collection = false;
         self
     }
     /// The kind is answered by an action, nothing is stored.

@@ -124,9 +124,10 @@ impl Cache {
 fn root_verbs(def: &KindDef) -> &'static [&'static str] {
     match def.behaviour {
         Behaviour::Virtual => &["create"],
-        Behaviour::Stored => {
+        Behaviour::Stored if def.deletes_collection => {
             &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
         }
+        Behaviour::Stored => &["create", "delete", "get", "list", "patch", "update", "watch"],
     }
 }
 

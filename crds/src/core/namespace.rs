@@ -21,6 +21,7 @@ pub(crate) fn kind() -> KindDef {
     cluster("Namespace", "namespaces")
         .short(&["ns"])
         .with_status()
+        .without_delete_collection()
         .with_subresource(SubresourceDef { name: "finalize", gvk, schema, verbs: &["update"], paths: false })
         .selectable(&[Selectable::new("status.phase")])
         .with_table(&[Column::name(), Column::text("Status"), Column::age()], row)

@@ -88,6 +88,6 @@ pub(super) fn fixed_role(new: &Value, old: &Value, errors: &mut FieldErrors) {
         // Upstream shows its own names of the fields.
         let fields = ["apiGroup", "kind", "name"].map(|field| role.text_of(field));
         let shown = json!({"APIGroup": fields[0], "Kind": fields[1], "Name": fields[2]});
-        role.with(&shown).invalid(errors, "cannot change roleRef");
+        role.with(&shown).invalid(errors, "field is immutable");
     }
 }

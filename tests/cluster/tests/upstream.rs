@@ -19,9 +19,6 @@ use std::{
 /// How long a step that waits for a code may be repeated.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Lists whose order is chance in upstream's answers: it goes by times of one second, or comes from maps.
-const UNORDERED: [&str; 3] = ["managedFields", "resourceRules", "nonResourceRules"];
-
 #[derive(Deserialize)]
 struct Scenario {
     name: String,
@@ -214,12 +211,6 @@ impl Session {
             None => Ok(()),
         }
     }
-}
-
-fn sorted(list: &Value) -> Value {
-    let mut items = list.as_array().cloned().unwrap_or_default();
-    items.sort_by_key(Value::to_string);
-    Value::Array(items)
 }
 
 /// Whether the text is the pattern's, with any text where a word in angle brackets stands.

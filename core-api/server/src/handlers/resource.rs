@@ -137,7 +137,7 @@ fn route(def: &KindDef, info: &RequestInfo) -> Route {
     let names = info.named_by_path;
     let fits = match info.verb {
         "create" => !names && (in_namespace || !def.is_namespaced()),
-        "deletecollection" => in_namespace || !def.is_namespaced(),
+        "deletecollection" => def.deletes_collection && (in_namespace || !def.is_namespaced()),
         "get" | "update" | "patch" | "delete" => names,
         _ => true,
     };

@@ -57,12 +57,12 @@ fn collection_operations(def: &KindDef) -> Vec<Operation> {
     if def.behaviour == Behaviour::Virtual {
         return vec![create];
     }
-    let delete = Operation {
+    let delete = def.deletes_collection.then(|| Operation {
         answer: STATUS.to_owned(),
         body: Some(DELETE_OPTIONS.to_owned()),
         ..Operation::new("delete", "deletecollection", def)
-    };
-    vec![list(def), create, delete]
+    });
+    [list(def), create].into_iter().chain(delete).collect()
 }
 
 fn item_operations(def: &KindDef, subresource: &'static str, type_name: &str) -> Vec<Operation> {
