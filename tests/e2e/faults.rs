@@ -164,13 +164,15 @@ spec:
     kubectl.pipe(&hog, "apply -f -").ok();
     kubectl.run("wait --for=jsonpath='{.status.reason}'=Evicted pod/hog --timeout=110s").ok();
     let message = kubectl.run("get pod hog -o jsonpath='{.status.message}'").ok();
-    message.shows(&["The node was low on resource: ephemeral-storage.", "Container c was using "]);
+    message
+        .shows(&["The node was low on resource: ephemeral-storage. Threshold quantity: ", ", available: "]);
     kubectl.run("wait --for=condition=DiskPressure node --all --timeout=110s").ok();
     kubectl.run("get pod small -o jsonpath='{.status.phase}'").ok().prints("Running");
     // While it lasts, nothing new comes onto the node.
     kubectl.run(&format!("run late --image={SHELL} --restart=Never -- true")).ok();
     kubectl.run("wait --for=condition=PodScheduled=False pod/late --timeout=110s").ok();
-    kubectl.run("describe pod late").ok().shows(&["node.kubernetes.io/disk-pressure"]);
+    kubectl.run("describe pod late").ok().shows(&["1 node(s) had untolerated taint(s)"]);
+    kubectl.run("describe nodes").ok().shows(&["node.kubernetes.io/disk-pressure:NoSchedule"]);
     node.proa(&["down"], &[]);
 }
 
