@@ -119,7 +119,7 @@ fn a_pod_is_taken_out_of_its_service(kubectl: &Kubectl) {
 }
 
 fn a_new_version_rolls_out(kubectl: &Kubectl) {
-    kubectl.run(&format!("set image deploy/worker worker=dockercoins/worker:v0.2")).ok();
+    kubectl.run("set image deploy/worker worker=dockercoins/worker:v0.2").ok();
     kubectl.run("rollout status deployment/worker --timeout=110s").ok().shows(&["successfully rolled out"]);
     let images =
         kubectl.run("get pods -l app=worker -o jsonpath='{.items[*].spec.containers[0].image}'").ok();
@@ -129,7 +129,7 @@ fn a_new_version_rolls_out(kubectl: &Kubectl) {
 }
 
 fn a_broken_version_hangs_and_is_undone(kubectl: &Kubectl, node: &Node) {
-    kubectl.run(&format!("set image deploy/worker worker=dockercoins/worker:v0.99")).ok();
+    kubectl.run("set image deploy/worker worker=dockercoins/worker:v0.99").ok();
     kubectl.run("rollout status deployment/worker --timeout=3s").fails(&["timed out"]);
     until("a pod says that its image cannot be had", || {
         let waiting = "get pods -l app=worker -o jsonpath='{.items[*].status.containerStatuses[0].state.waiting.reason}'";
@@ -195,11 +195,11 @@ fn everything_can_be_looked_at(kubectl: &Kubectl) {
 }
 
 fn one_shots_run(kubectl: &Kubectl) {
-    kubectl.run(&format!("create job once --image=redis:7 -- redis-cli -h redis ping")).ok();
+    kubectl.run("create job once --image=redis:7 -- redis-cli -h redis ping").ok();
     kubectl.run("wait --for=condition=Complete job/once --timeout=110s").ok();
     kubectl.run("logs job/once").ok().prints("PONG");
-    let typed = format!("run typed --rm -i --restart=Never --image=proa/shell:1 --command -- cat");
-    kubectl.pipe("hello\n", &typed).ok().shows(&["hello"]);
+    let typed = "run typed --rm -i --restart=Never --image=proa/shell:1 --command -- cat";
+    kubectl.pipe("hello\n", typed).ok().shows(&["hello"]);
     kubectl.run("get pod typed").fails(&["NotFound"]);
 }
 

@@ -157,7 +157,7 @@ mod tests {
             assert_eq!(body[0].as_ref().unwrap(), PAGE, "{headers:?}");
         }
         let broken = vec![Ok(Bytes::from_static(PAGE)), Err(ApiError::new(Reason::Unknown, "reset"))];
-        let (body, streamed) = answered(response(&[html.clone()], broken)).await;
+        let (body, streamed) = answered(response(std::slice::from_ref(&html), broken)).await;
         assert!(streamed && body[0].as_ref().unwrap() == PAGE && body[1].is_err());
         let long = Bytes::from(vec![b'<'; LONGEST + 1]);
         let (body, streamed) = answered(response(&[html], vec![Ok(long.clone()), Ok(long.clone())])).await;
