@@ -167,12 +167,13 @@ spec:
     message
         .shows(&["The node was low on resource: ephemeral-storage. Threshold quantity: ", ", available: "]);
     kubectl.run("wait --for=condition=DiskPressure node --all --timeout=110s").ok();
-    kubectl.run("get pod small -o jsonpath='{.status.phase}'").ok().prints("Running");
     // While it lasts, nothing new comes onto the node.
     kubectl.run(&format!("run late --image={SHELL} --restart=Never -- true")).ok();
     kubectl.run("wait --for=condition=PodScheduled=False pod/late --timeout=110s").ok();
     kubectl.run("describe pod late").ok().shows(&["1 node(s) had untolerated taint(s)"]);
     kubectl.run("describe nodes").ok().shows(&["node.kubernetes.io/disk-pressure:NoSchedule"]);
+    // Else it would start its containerd again.
+    node.server().stop();
     node.proa(&["down"], &[]);
 }
 
