@@ -155,7 +155,7 @@ impl Node {
         assert!(!pids.trim().is_empty(), "containerd runs");
         assert!(Command::new("kill").arg("-9").args(pids.split_whitespace()).status().unwrap().success());
     }
-    /// What of pods is on the node: volumes, mounts, cgroups, addresses, links.
+    /// What of pods is on the node: volumes, mounts, shims, cgroups, addresses, links.
     pub(crate) fn of_pods(&self) -> Vec<String> {
         let instance = format!("proa-{}", self.server.name);
         let mut left = Vec::new();
@@ -169,6 +169,13 @@ impl Node {
             mounts
                 .lines()
                 .filter(|l| l.contains(node.to_str().unwrap()) && l.contains("/pods/"))
+                .map(str::to_owned),
+        );
+        let shims = output("ps", &["-eo", "args"]);
+        left.extend(
+            shims
+                .lines()
+                .filter(|l| l.contains("containerd-shim") && l.contains(&instance))
                 .map(str::to_owned),
         );
         let cgroups = output("find", &["/sys/fs/cgroup", "-path", &format!("*/{instance}/*pod*")]);
