@@ -201,9 +201,13 @@ fn nothing_is_left_of_many_pods_whatever_is_killed() {
         kubectl.pipe(&batch, "apply -f -").ok();
         // Somewhere in between: some pods run, some start, some end.
         kubectl.run(&format!("delete pods -l batch=b{} --wait=false", round % 5)).ok();
-        if round % 3 == 2 {
-            node.server().kill();
-            node.server().start_again();
+        match round {
+            2 | 5 => {
+                node.server().kill();
+                node.server().start_again();
+            }
+            3 | 6 => node.kill_containerd(),
+            _ => {}
         }
         kubectl.run("delete pods --all --wait=false").ok();
     }
