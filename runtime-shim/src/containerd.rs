@@ -21,13 +21,14 @@ pub(crate) use client::channel;
 pub(crate) use events::NAMESPACE;
 
 use crate::{
-    Container, ContainerConfig, ContainerStats, ContainerStatus, Event, ExecOutput, FilesystemUsage, Image,
-    LinuxResources, RegistryAuth, Result, Runtime, Sandbox, SandboxConfig, SandboxStats, Streams, Version,
+    Container, ContainerConfig, ContainerState, ContainerStats, ContainerStatus, Event, ExecOutput,
+    FilesystemUsage, Image, LinuxResources, RegistryAuth, Result, Runtime, Sandbox, SandboxConfig,
+    SandboxState, SandboxStats, Streams, Version,
 };
 use futures::stream::BoxStream;
 use k8s_cri::v1::{image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient};
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -50,12 +51,12 @@ impl Containerd {
     }
 }
 
-/// What a containerd knows of pods.
+/// What a containerd knows of pods, and whether it runs.
 pub(crate) struct Known {
-    /// Ids of sandboxes and containers.
-    pub(crate) ids: HashSet<String>,
-    /// Where the network namespaces of sandboxes are mounted.
-    pub(crate) namespaces: HashSet<PathBuf>,
+    /// By ids of sandboxes and containers.
+    pub(crate) ids: HashMap<String, bool>,
+    /// By where the network namespaces of sandboxes are mounted.
+    pub(crate) namespaces: HashMap<PathBuf, bool>,
 }
 
 /// Everything that containerd knows of pods.
@@ -63,12 +64,17 @@ pub(crate) struct Known {
 /// # Errors
 /// Something of it is not said.
 pub(crate) async fn known(containerd: &Containerd) -> Result<Known> {
-    let mut known = Known { ids: HashSet::new(), namespaces: HashSet::new() };
+    let mut known = Known { ids: HashMap::new(), namespaces: HashMap::new() };
     for sandbox in containerd.sandboxes().await? {
-        known.namespaces.extend(sandbox::network_namespace(containerd, &sandbox.id).await?);
-        known.ids.insert(sandbox.id);
+        let runs = sandbox.state == SandboxState::Ready;
+        if let Some(namespace) = sandbox::network_namespace(containerd, &sandbox.id).await? {
+            known.namespaces.insert(namespace, runs);
+        }
+        known.ids.insert(sandbox.id, runs);
     }
-    known.ids.extend(containerd.containers().await?.into_iter().map(|container| container.id));
+    for container in containerd.containers().await? {
+        known.ids.insert(container.id, container.state == ContainerState::Running);
+    }
     Ok(known)
 }
 

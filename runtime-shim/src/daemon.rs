@@ -140,6 +140,8 @@ const LONGEST_PATH: usize = 107 - ".ttrpc".len();
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A containerd that ran this long failed for a new reason.
 const STEADY: Duration = Duration::from_secs(60);
+/// Time between two looks at what is in doubt.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Sandboxes stopped at a time.
 const STOPPERS: usize = 8;
 
@@ -148,6 +150,8 @@ const STOPPERS: usize = 8;
 pub struct Daemon {
     config: DaemonConfig,
     process: Handle,
+    /// What may have been left by a containerd or a supervisor that died.
+    found: Found,
 }
 
 impl Daemon {
@@ -157,10 +161,13 @@ impl Daemon {
         if config.socket().as_os_str().len() > LONGEST_PATH {
             return Err(DaemonError::LongPath(config.socket()));
         }
-        let (process, found) = start_or_adopt(&config).await?;
-        let daemon = Self { config, process };
+        let Started { process, found, is_new } = start_or_adopt(&config).await?;
+        let mut daemon = Self { config, process, found };
         daemon.answers().await?;
-        daemon.clear(found).await;
+        // One that was adopted may still work on what a process that died asked of it.
+        if is_new {
+            daemon.clear().await;
+        }
         daemon.bring_pause_image().await?;
         Ok(daemon)
     }
@@ -178,7 +185,7 @@ impl Daemon {
             let started = tokio::time::Instant::now();
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.process.ended() => {}
+                () = self.ended() => {}
             }
             if started.elapsed() > STEADY {
                 backoff = BACKOFF.0;
@@ -195,19 +202,28 @@ impl Daemon {
         }
     }
 
+    /// Waits until containerd has ended; meanwhile looks again at what is in doubt, of which nothing else tells.
+    async fn ended(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.process.ended() => return,
+                () = tokio::time::sleep(LOOK_AGAIN), if !self.found.is_empty() => self.clear().await,
+            }
+        }
+    }
+
     async fn restart(&mut self) -> Result<()> {
-        let (process, found) = start_or_adopt(&self.config).await?;
-        self.process = process;
+        let started = start_or_adopt(&self.config).await?;
+        (self.process, self.found) = (started.process, started.found);
         self.answers().await?;
-        self.clear(found).await;
+        self.clear().await;
         Ok(())
     }
 
-    /// Removes what the containerd before this one lost. A node with something left over is better than none.
-    async fn clear(&self, found: Option<Found>) {
-        let Some(found) = found else { return };
-        if let Err(error) = found.remove_orphans(&self.config).await {
-            tracing::warn!(%error, "what containerd lost stays until the node is stopped");
+    /// Removes what was lost. A node with something left over is better than none.
+    async fn clear(&mut self) {
+        if let Err(error) = self.found.remove_orphans(&self.config).await {
+            tracing::warn!(%error, "what containerd lost stays for now");
         }
     }
 
@@ -265,8 +281,15 @@ async fn stop_sandboxes(containerd: &Containerd) -> Result<(), Error> {
     results.into_iter().collect()
 }
 
-/// The node's containerd; when it had to be started, with what was there before.
-async fn start_or_adopt(config: &DaemonConfig) -> Result<(Handle, Option<Found>)> {
+/// A containerd, and what was there before anybody asked it for anything.
+struct Started {
+    process: Handle,
+    found: Found,
+    /// It did not run before.
+    is_new: bool,
+}
+
+async fn start_or_adopt(config: &DaemonConfig) -> Result<Started> {
     let config = config.clone();
     blocking(move || {
         let facts = Facts::of_this_machine()?;
@@ -274,14 +297,14 @@ async fn start_or_adopt(config: &DaemonConfig) -> Result<(Handle, Option<Found>)
         let is_as_written = fs::read_to_string(config.file()).is_ok_and(|written| written == text);
         if let Some(running) = process::containerd(&config.file()) {
             if is_as_written {
-                return Ok((running, None));
+                return Ok(Started { process: running, found: Found::now(&config), is_new: false });
             }
             // The pods go on meanwhile.
             running.end(END_WITHIN);
         }
         prepare(&config, &text)?;
         let found = Found::now(&config);
-        Ok((namespace::start(&config, &facts)?, Some(found)))
+        Ok(Started { process: namespace::start(&config, &facts)?, found, is_new: true })
     })
     .await
 }

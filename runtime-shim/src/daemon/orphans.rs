@@ -1,8 +1,11 @@
-//! What sandboxes and containers left that containerd no longer knows: it was killed while it made or removed them.
+//! What sandboxes and containers left that containerd does not know, or no longer: it was killed while it made or removed
+//! them, or whoever asked it to was (then it forgets the sandbox and leaves the shim).
 //!
-//! Before containerd is started again everything of sandboxes that is on the machine is written down; once it answers,
-//! whatever belongs to nothing that it lists is removed: shims with their processes, bundles, network namespaces (their
-//! links go with them) and addresses (N4). What is made meanwhile was not written down, so it is safe.
+//! When a node's containerd is started or adopted, before anybody asks it for anything, everything of sandboxes that is on
+//! the machine is written down. Whatever of it belongs to nothing that containerd lists is removed: shims with their
+//! processes, bundles, network namespaces (their links go with them) and addresses (N4). What it lists but does not run
+//! stays in doubt, because such a sandbox may be forgotten later without its parts, and is looked at again. What is made
+//! afterwards was not written down, so it is safe.
 
 use super::{
     DaemonConfig, Result, blocking, cgroups,
@@ -10,7 +13,10 @@ use super::{
     mounts, namespace,
     process::{self, Handle},
 };
-use crate::{Containerd, containerd};
+use crate::{
+    Containerd,
+    containerd::{self, Known},
+};
 use std::{
     collections::HashSet,
     fs,
@@ -25,8 +31,8 @@ const NAMESPACES: &str = "io.containerd.grpc.v1.cri/netns";
 /// Below the state directory and below containerd's root.
 const BUNDLES: &str = "io.containerd.runtime.v2.task/k8s.io";
 
-/// What was there before containerd was started.
-#[derive(Debug)]
+/// What was there before anybody asked containerd for anything.
+#[derive(Debug, Default)]
 pub(super) struct Found {
     shims: Vec<(String, Handle)>,
     bundles: Vec<PathBuf>,
@@ -35,7 +41,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Writes down what is there. No containerd of this node may run.
+    /// Writes down what is there. Nobody may ask this node's containerd for anything meanwhile.
     pub(super) fn now(config: &DaemonConfig) -> Self {
         let mut bundles = entries(&config.state.join(BUNDLES));
         bundles.extend(entries(&config.root.join("containerd").join(BUNDLES)));
@@ -47,22 +53,24 @@ impl Found {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing needs another look.
+    pub(super) fn is_empty(&self) -> bool {
         let Self { shims, bundles, namespaces, leases } = self;
         shims.is_empty() && bundles.is_empty() && namespaces.is_empty() && leases.is_empty()
     }
 
-    /// Removes what belongs to nothing that containerd, which answers by now, knows.
+    /// Removes what belongs to nothing that containerd, which answers by now, knows; keeps what is in doubt.
     ///
     /// # Errors
-    /// containerd does not say what it knows. What cannot be removed is logged.
-    pub(super) async fn remove_orphans(self, config: &DaemonConfig) -> Result<()> {
+    /// containerd does not say what it knows; nothing is removed then. What cannot be removed is logged.
+    pub(super) async fn remove_orphans(&mut self, config: &DaemonConfig) -> Result<()> {
         if self.is_empty() {
             return Ok(());
         }
         let connection = Containerd::connect(&config.socket()).await?;
         let known = containerd::known(&connection).await?;
-        let orphans = self.without(&known.ids, &known.namespaces);
+        let (orphans, doubtful) = std::mem::take(self).divide(&known);
+        *self = doubtful;
         if orphans.is_empty() {
             return Ok(());
         }
@@ -81,13 +89,32 @@ impl Found {
         .await
     }
 
-    /// What belongs to none of these.
-    fn without(mut self, ids: &HashSet<String>, namespaces: &HashSet<PathBuf>) -> Self {
-        self.shims.retain(|(id, _)| !ids.contains(id));
-        self.bundles.retain(|bundle| !ids.contains(name(bundle)));
-        self.namespaces.retain(|namespace| !namespaces.contains(namespace));
-        self.leases.retain(|lease| !ids.contains(&lease.sandbox));
-        self
+    /// What nothing has, and what is still there of something that does not run. The rest needs no further look.
+    fn divide(self, known: &Known) -> (Self, Self) {
+        let is_lost = |id: &str| !known.ids.contains_key(id);
+        let is_doubtful = |id: &str| known.ids.get(id) == Some(&false);
+        let namespace_runs = |namespace: &PathBuf| known.namespaces.get(namespace).copied();
+        let (lost_shims, shims): (Vec<_>, Vec<_>) = self.shims.into_iter().partition(|(id, _)| is_lost(id));
+        let (lost_bundles, bundles): (Vec<_>, Vec<_>) =
+            self.bundles.into_iter().partition(|b| is_lost(name(b)));
+        let (lost_namespaces, namespaces): (Vec<_>, Vec<_>) =
+            self.namespaces.into_iter().partition(|namespace| namespace_runs(namespace).is_none());
+        let (lost_leases, leases): (Vec<_>, Vec<_>) =
+            self.leases.into_iter().partition(|l| is_lost(&l.sandbox));
+        let lost = Self {
+            shims: lost_shims,
+            bundles: lost_bundles,
+            namespaces: lost_namespaces,
+            leases: lost_leases,
+        };
+        let mut doubtful = Self { shims, bundles, namespaces, leases };
+        doubtful.shims.retain(|(id, shim)| is_doubtful(id) && !shim.has_ended());
+        doubtful.bundles.retain(|bundle| is_doubtful(name(bundle)) && bundle.exists());
+        doubtful
+            .namespaces
+            .retain(|namespace| namespace_runs(namespace) == Some(false) && namespace.exists());
+        doubtful.leases.retain(|lease| is_doubtful(&lease.sandbox) && lease.file.exists());
+        (lost, doubtful)
     }
 
     fn remove(self, config: &DaemonConfig) {
@@ -130,20 +157,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_containerd_knows_is_kept() {
-        let lease = |sandbox: &str| Lease { file: sandbox.into(), sandbox: sandbox.into() };
+    fn what_runs_is_settled_and_what_does_not_is_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            path
+        };
+        let lease = |sandbox: &str| Lease { file: path(sandbox), sandbox: sandbox.into() };
+        let names = ["runs", "ended", "lost"];
         let found = Found {
             shims: vec![],
-            bundles: vec!["/s/known".into(), "/s/lost".into()],
-            namespaces: vec!["/n/known".into(), "/n/lost".into()],
-            leases: vec![lease("known"), lease("lost")],
+            bundles: names.map(path).into(),
+            namespaces: names.map(path).into(),
+            leases: names.map(lease).into(),
         };
-        let orphans = found.without(&HashSet::from(["known".into()]), &HashSet::from(["/n/known".into()]));
-        assert_eq!(orphans.bundles, [PathBuf::from("/s/lost")]);
-        assert_eq!(orphans.namespaces, [PathBuf::from("/n/lost")]);
-        assert_eq!(orphans.leases, [lease("lost")]);
-        let rest = orphans.without(&HashSet::from(["lost".into()]), &HashSet::from(["/n/lost".into()]));
-        assert!(rest.is_empty());
+        let known = Known {
+            ids: [("runs".to_owned(), true), ("ended".to_owned(), false)].into(),
+            namespaces: [(path("runs"), true), (path("ended"), false)].into(),
+        };
+        let (lost, doubtful) = found.divide(&known);
+        for (part, name) in [(&lost, "lost"), (&doubtful, "ended")] {
+            assert_eq!(part.bundles, [path(name)]);
+            assert_eq!(part.namespaces, [path(name)]);
+            assert_eq!(part.leases, [lease(name)]);
+        }
+        fs::remove_file(path("ended")).unwrap();
+        let (lost, doubtful) = doubtful.divide(&known);
+        assert!(lost.is_empty() && doubtful.is_empty(), "what went by itself needs no further look");
     }
 
     #[test]
