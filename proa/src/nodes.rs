@@ -233,7 +233,7 @@ async fn clear_further(cluster: &str, data: &Path, number: u32) -> Result<()> {
 fn end(data: &Path, number: u32) {
     let (data, number) = (data.display().to_string(), number.to_string());
     for process in process::find("node", &[("--data-dir", &data), ("--number", &number)]) {
-        tracing::debug!(process = process.id(), "ending a node");
+        tracing::debug!(process = process.pid(), "ending a node");
         process.end(END_WITHIN);
     }
 }

@@ -15,17 +15,16 @@ mod leases;
 mod mounts;
 mod namespace;
 mod orphans;
-mod process;
+mod processes;
 mod sweep;
 
 pub(crate) use facts::find_program;
 pub use sweep::sweep;
 
-use crate::{Containerd, Error, Runtime as _, SandboxState, cni, load, pause};
+use crate::{Containerd, Error, Runtime as _, SandboxState, cni, load, pause, process::Handle};
 use facts::Facts;
 use futures::{StreamExt as _, stream};
 use orphans::Found;
-use process::Handle;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -262,7 +261,7 @@ impl Daemon {
             }
         }
         blocking(move || {
-            if let Some(containerd) = process::containerd(&config.file()) {
+            if let Some(containerd) = processes::containerd(&config.file()) {
                 containerd.end(END_WITHIN);
             }
             sweep(&config)
@@ -295,7 +294,7 @@ async fn start_or_adopt(config: &DaemonConfig) -> Result<Started> {
         let facts = Facts::of_this_machine()?;
         let text = config::render(&config, &facts, &pause::IMAGE.name);
         let is_as_written = fs::read_to_string(config.file()).is_ok_and(|written| written == text);
-        if let Some(running) = process::containerd(&config.file()) {
+        if let Some(running) = processes::containerd(&config.file()) {
             if is_as_written {
                 return Ok(Started { process: running, found: Found::now(&config), is_new: false });
             }

@@ -16,6 +16,7 @@ pub mod fake;
 pub mod hosts;
 pub mod load;
 pub mod pause;
+pub mod process;
 pub mod state;
 
 pub use config::{

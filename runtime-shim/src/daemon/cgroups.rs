@@ -3,8 +3,8 @@
 use super::{
     LOOK,
     mounts::{self, Mount},
-    process,
 };
+use crate::process;
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -8,12 +8,8 @@
 //! [`DaemonConfig::shared`] is connected, and the mounts of containers vanish with their processes.
 //! A containerd that died comes back into the namespace of its shims, where the mounts of their pods are.
 
-use super::{
-    DaemonConfig, Result,
-    facts::Facts,
-    process::{self, Handle},
-    system,
-};
+use super::{DaemonConfig, Result, facts::Facts, processes, system};
+use crate::process::Handle;
 use rustix::{
     mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount},
     thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
@@ -69,7 +65,7 @@ fn spawn(config: &DaemonConfig, program: &Path, log: File) -> io::Result<Child> 
 /// Moves this thread into the namespace of the node's shims, or into a new one.
 fn enter(config: &DaemonConfig, facts: &Facts) -> io::Result<()> {
     unshare(UnshareFlags::FS)?;
-    for shim in process::shims(&config.socket()) {
+    for shim in processes::shims(&config.socket()) {
         // It may end meanwhile; another one will do.
         if let Ok(namespace) = File::open(format!("/proc/{}/ns/mnt", shim.pid())) {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;
@@ -91,7 +87,7 @@ fn enter(config: &DaemonConfig, facts: &Facts) -> io::Result<()> {
 
 /// Does something among the mounts of the node's containerd, which must run.
 pub(super) fn within(config: &DaemonConfig, work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
-    let Some(containerd) = process::containerd(&config.file()) else { return Ok(()) };
+    let Some(containerd) = processes::containerd(&config.file()) else { return Ok(()) };
     let failed = |source| system("enter the mounts of containerd")(source);
     let namespace = File::open(format!("/proc/{}/ns/mnt", containerd.pid())).map_err(failed)?;
     // The namespaces of a thread are its own.

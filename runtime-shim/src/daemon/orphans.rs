@@ -10,12 +10,12 @@
 use super::{
     DaemonConfig, Result, blocking, cgroups,
     leases::{self, Lease},
-    mounts, namespace,
-    process::{self, Handle},
+    mounts, namespace, processes,
 };
 use crate::{
     Containerd,
     containerd::{self, Known},
+    process::Handle,
 };
 use std::{
     collections::HashSet,
@@ -46,7 +46,7 @@ impl Found {
         let mut bundles = entries(&config.state.join(BUNDLES));
         bundles.extend(entries(&config.root.join("containerd").join(BUNDLES)));
         Self {
-            shims: process::shims_by_id(&config.socket()).collect(),
+            shims: processes::shims_by_id(&config.socket()).collect(),
             bundles,
             namespaces: entries(&config.state.join(NAMESPACES)),
             leases: leases::all(&config.addresses),

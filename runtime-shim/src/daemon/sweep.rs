@@ -3,11 +3,9 @@
 use super::{
     DaemonConfig, DaemonError, Result, cgroups,
     leases::{self, Lease},
-    mounts,
-    process::{self, Handle},
-    system,
+    mounts, processes, system,
 };
-use crate::cni;
+use crate::{cni, process::Handle};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -37,8 +35,8 @@ pub fn sweep(config: &DaemonConfig) -> Result<()> {
 
 /// containerd first: it would start shims again, and clean up after them at the same time as this.
 fn end_processes(config: &DaemonConfig) -> Result<()> {
-    end_all(process::containerd(&config.file()).into_iter().collect())?;
-    end_all(process::shims(&config.socket()).collect())
+    end_all(processes::containerd(&config.file()).into_iter().collect())?;
+    end_all(processes::shims(&config.socket()).collect())
 }
 
 fn end_all(processes: Vec<Handle>) -> Result<()> {

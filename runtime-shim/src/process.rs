@@ -1,21 +1,16 @@
-//! Processes of a node: found by their command lines, watched and ended by descriptors that no reused id can confuse.
+//! Processes that outlive whoever started them: found by their command lines, watched and ended by descriptors that no
+//! reused id can confuse.
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
-use std::{
-    fs, io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
-    path::Path,
-    process::Child,
-    time::Duration,
-};
+use std::{fs, io, os::fd::OwnedFd, process::Child, time::Duration};
 use tokio::io::unix::AsyncFd;
 
 /// A process, whoever started it.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub struct Handle {
     pid: u32,
     descriptor: OwnedFd,
     /// When this process started it, it also has to bury it.
@@ -30,13 +25,18 @@ impl Handle {
     }
 
     /// A process that this one started.
-    pub(super) fn of(child: Child) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn of(child: Child) -> io::Result<Self> {
         let pid = child.id();
         let handle = Self::open(pid).ok_or_else(|| io::Error::other("the process is gone"))?;
         Ok(Self { child: Some(child), ..handle })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    /// Its id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
@@ -49,7 +49,9 @@ impl Handle {
         self.bury();
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         self.wait(Duration::ZERO)
     }
 
@@ -62,7 +64,7 @@ impl Handle {
     }
 
     /// Asks the process to end, and kills it when it takes longer than `grace`.
-    pub(super) fn end(mut self, grace: Duration) {
+    pub fn end(mut self, grace: Duration) {
         let _ = pidfd_send_signal(&self.descriptor, Signal::TERM);
         if !self.wait(grace) {
             self.kill();
@@ -71,12 +73,12 @@ impl Handle {
     }
 
     /// Kills the process; it may take a moment to go.
-    pub(super) fn kill(&self) {
+    pub fn kill(&self) {
         let _ = pidfd_send_signal(&self.descriptor, Signal::KILL);
     }
 
-    /// Kills the process and waits.
-    pub(super) fn kill_and_wait(mut self, within: Duration) -> bool {
+    /// Kills the process and waits; whether it ended in time.
+    pub fn kill_and_wait(mut self, within: Duration) -> bool {
         self.kill();
         let has_ended = self.wait(within);
         self.bury();
@@ -96,43 +98,14 @@ fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register(descriptor)? })
 }
 
-/// The containerd that runs with this configuration.
-pub(super) fn containerd(config: &Path) -> Option<Handle> {
-    let is_ours = |words: &[&[u8]]| match words {
-        [program, b"--config", file] => {
-            program.ends_with(b"containerd") && *file == config.as_os_str().as_bytes()
-        }
-        _ => false,
-    };
-    find(is_ours).next()
-}
-
-/// The shims of the containerd on this socket.
-pub(super) fn shims(socket: &Path) -> impl Iterator<Item = Handle> {
-    let socket = socket.as_os_str().as_bytes().to_owned();
-    find(move |words| {
-        let is_shim = words.first().is_some_and(|program| program.ends_with(b"containerd-shim-runc-v2"));
-        is_shim && words.windows(2).any(|pair| pair[0] == b"-address" && pair[1] == socket)
-    })
-}
-
-/// The shims of the containerd on this socket, by the id of what each was started for.
-pub(super) fn shims_by_id(socket: &Path) -> impl Iterator<Item = (String, Handle)> {
-    shims(socket).filter_map(|shim| {
-        let line = fs::read(format!("/proc/{}/cmdline", shim.pid)).ok()?;
-        let words: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
-        let id = words.windows(2).find(|pair| pair[0] == b"-id")?[1];
-        Some((String::from_utf8_lossy(id).into_owned(), shim))
-    })
-}
-
 /// The process with this id.
-pub(super) fn by_id(pid: u32) -> Option<Handle> {
+#[must_use]
+pub fn by_id(pid: u32) -> Option<Handle> {
     Handle::open(pid)
 }
 
-/// Processes whose command lines fit.
-fn find(fits: impl Fn(&[&[u8]]) -> bool) -> impl Iterator<Item = Handle> {
+/// Processes whose command lines fit; they are given as their words, the program first.
+pub fn find(fits: impl Fn(&[&[u8]]) -> bool) -> impl Iterator<Item = Handle> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let is_fitting = move |pid: u32| {
@@ -169,11 +142,5 @@ mod tests {
         let mut handle = Handle::of(Command::new("true").spawn().unwrap()).unwrap();
         handle.ended().await;
         assert!(handle.has_ended());
-    }
-
-    #[test]
-    fn another_containerd_is_not_ours() {
-        assert!(containerd(Path::new("/nowhere/config.toml")).is_none());
-        assert_eq!(shims(Path::new("/nowhere/containerd.sock")).count(), 0);
     }
 }
