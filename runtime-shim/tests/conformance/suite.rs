@@ -303,9 +303,13 @@ async fn the_newest_comes_first<R: Runtime>(runtime: &R, setup: &Setup) {
 async fn memory_runs_out<R: Runtime>(runtime: &R, setup: &Setup) {
     let limit = |config: &mut ContainerConfig| config.resources.memory_limit = 16 << 20;
     let at = start_with(runtime, pod(setup), &["out-of-memory"], limit).await;
-    // The event is a hint that may be missed; the status is the truth. containerd hears of the end and of its reason apart.
-    let status = status_when(runtime, &at.container, |status| status.reason == "OOMKilled").await;
-    assert_eq!((status.container.state, status.exit_code), (ContainerState::Exited, 137));
+    // The event is a hint that may be missed; the status is the truth. containerd hears of the end and of its reason
+    // apart, in either order.
+    let has_ended = |status: &ContainerStatus| {
+        status.container.state == ContainerState::Exited && status.reason == "OOMKilled"
+    };
+    let status = status_when(runtime, &at.container, has_ended).await;
+    assert_eq!(status.exit_code, 137);
     remove(runtime, &at).await;
 }
 
