@@ -87,7 +87,7 @@ pub(crate) struct Eviction {
 pub(crate) trait Host: Send + Sync {
     /// Pods that run or may run.
     fn active(&self) -> Vec<Arc<Pod>>;
-    /// Ends a pod; the future ends when its containers did.
+    /// Ends a pod; the future ends when its containers did and its volumes are gone: only then is their room free.
     fn evict(&self, pod: &Arc<Pod>, eviction: Eviction) -> impl Future<Output = ()> + Send;
     /// Removes images that nothing uses, and containers that ended for good.
     fn reclaim(&self) -> impl Future<Output = ()> + Send;

@@ -106,6 +106,7 @@ struct Entry {
     verdict: Option<Verdict>,
     mail: Arc<Mail>,
     shown: Arc<Shown>,
+    /// Its containers have ended, and its volumes and its cgroup are gone.
     is_stopped: watch::Sender<bool>,
 }
 
@@ -238,7 +239,7 @@ impl Index {
         entry.verdict.clone_from(&verdict);
         verdict
     }
-    /// Ends a pod; told when its containers have stopped.
+    /// Ends a pod; told when its containers have ended and its volumes are gone.
     pub(crate) fn evict(&self, uid: &str, verdict: Verdict) -> Option<watch::Receiver<bool>> {
         let mut state = self.0.write();
         let entry = state.pods.get_mut(uid)?;

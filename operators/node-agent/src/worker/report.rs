@@ -3,7 +3,10 @@
 use super::Worker;
 use crate::{
     observe::Probed,
-    plan::{Plan, Situation, memory::Job},
+    plan::{
+        Plan, Situation,
+        memory::{Ground, Job},
+    },
     status::{self, Basis, patch},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -39,7 +42,7 @@ impl<R: Runtime> Worker<R> {
         };
         let status = status::status(&situation, plan, basis);
         let patch = patch::between(basis.old, &status);
-        self.publish(status, plan.is_stopped);
+        self.publish(status, plan.is_stopped && self.memory.ground == Ground::Released);
         let Some(patch) = patch.filter(|_| !self.is_gone && !self.memory.is_busy(&Job::Report)) else {
             return;
         };

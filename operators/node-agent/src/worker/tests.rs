@@ -1,7 +1,8 @@
 //! Workers against a real API server and the runtime in memory.
 
 use crate::{
-    AgentConfig, Pods, ServerConfig, act::cgroups::Cgroups, eviction::Pressure, index::Index, status::patch,
+    AgentConfig, Pods, ServerConfig, act::cgroups::Cgroups, eviction::Pressure, index::Index,
+    plan::memory::Verdict, status::patch, volumes::layout::Layout,
 };
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, ServiceAccount};
@@ -314,6 +315,27 @@ async fn an_image_that_cannot_be_pulled_is_told_and_holds_nobody_up() {
     assert_eq!(pod.status.unwrap().phase.as_deref(), Some("Pending"));
     world.create("bad", json!({"containers": [{"name": "app", "image": "Bad Name"}]})).await;
     world.until("bad", "refused", |pod| is_waiting(pod, "InvalidImageName")).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evicted_pod_has_gone_when_its_volumes_have() {
+    let world = World::start().await;
+    let mut spec = app(&json!(["run"]));
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "cache", "mountPath": "/cache"}]);
+    spec["volumes"] = json!([{"name": "cache", "emptyDir": {}}]);
+    world.create("a", spec).await;
+    let uid = world.until("a", "ready", is_ready).await.metadata.uid.unwrap();
+    let folder =
+        Layout::new(&world.root.path().join("agent")).volume(&uid, "kubernetes.io~empty-dir", "cache");
+    assert!(folder.exists());
+    let verdict =
+        Verdict { reason: "Evicted".into(), message: "full".into(), grace: Some(0), disruption: true };
+    let mut is_stopped = world.index.evict(&uid, verdict).unwrap();
+    timeout(PATIENCE, is_stopped.wait_for(|is_stopped| *is_stopped)).await.unwrap().unwrap();
+    assert!(!folder.exists(), "whoever waited measures the disk next");
+    let pod = world.until_phase("a", "Failed").await;
+    assert_eq!(pod.status.unwrap().reason.as_deref(), Some("Evicted"));
     world.stop().await;
 }
 
