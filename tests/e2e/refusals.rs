@@ -150,7 +150,7 @@ fn objects() -> Vec<Case> {
         Case::new("stale", "PUT", MAP, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","resourceVersion":"1"}}"#)
             .is(409, "Conflict", "the object has been modified; please apply your changes to the latest version and try again"),
         Case::new("another uid", "PUT", MAP, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","uid":"00000000-0000-0000-0000-000000000000"}}"#).is(409, "Conflict", "Precondition failed: UID in precondition"),
-        Case::new("a revision that is none", "PUT", MAP, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","resourceVersion":"new"}}"#).is(500, "", "strconv.ParseUint: parsing \"new\": invalid syntax"),
+        Case::new("a revision that is none", "PUT", MAP, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","resourceVersion":"new"}}"#).is(422, "Invalid", "metadata.resourceVersion: Invalid value: \"new\""),
     ]
 }
 

@@ -131,8 +131,7 @@ impl Catalogue {
         };
         if self.by_kind(group, version, kind).is_none() {
             return Err(refused(&format!(
-                "no kind {kind:?} is registered for version {api_version:?} in scheme \
-                 \"pkg/api/legacyscheme/scheme.go:30\""
+                "no kind {kind:?} is registered for version {api_version:?} in scheme \"proa\""
             )));
         }
         if api_version != expected {
@@ -193,7 +192,7 @@ mod tests {
         assert_eq!(
             refused.message(),
             "Deployment in version \"v2\" cannot be handled as a Deployment: no kind \"Deployment\" is registered for \
-             version \"apps/v2\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+             version \"apps/v2\" in scheme \"proa\""
         );
     }
 

@@ -10,7 +10,7 @@ use crate::{
     request::{Body, Object, Target, WriteOptions, Written},
 };
 use futures::future::BoxFuture;
-use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Reason, gvk::GroupKind};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, gvk::GroupKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -239,8 +239,12 @@ impl Stages<'_> {
         }
         if given != present {
             if given.parse::<u64>().is_err() {
-                let why = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
-                return Err(ApiError::new(Reason::Unknown, why));
+                // Upstream answers 500 and names no field.
+                let mut errors = FieldErrors::default();
+                let path = FieldPath::root("metadata");
+                let detail = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+                errors.invalid(&path.child("resourceVersion"), &json!(given), &detail);
+                return self.refuse(old, &errors);
             }
             return Err(ApiError::modified(&resource, name));
         }
