@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 /// Every operator but the scheduler.
 const ALL_BUT_SCHEDULER: &str =
-    "service-account,namespace,garbage-collector,deployment,replicaset,daemonset,job,service,node-lifecycle";
+    "service-account,namespace,garbage-collector,deployment,replicaset,replicationcontroller,daemonset,statefulset,job,cronjob,service,node-lifecycle";
 
 pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -> Result<Peer> {
     let data = directory.path().join("data");
