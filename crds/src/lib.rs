@@ -5,12 +5,15 @@
 
 pub mod facts;
 
+mod admissionregistration;
 mod apiextensions;
 mod apps;
 mod authentication;
 mod authorization;
 mod batch;
 mod catalogue;
+mod certificates;
+mod conditions;
 mod coordination;
 mod core;
 mod cursor;
@@ -20,9 +23,12 @@ mod network;
 mod networking;
 mod node;
 mod pod_spec;
+mod policy;
 mod rbac;
 mod scheduling;
 mod selector;
+mod storage;
 mod table;
+mod webhook_client;
 
 pub use catalogue::catalogue;

@@ -11,9 +11,10 @@ use proa_registry::{
     Registry,
     claims::Space,
     registry::{Config, Plugins},
+    webhook::{CallWebhook, NoWebhooks},
 };
 use proa_relay::{RelayConfig, RelayError};
-use proa_server::{Api, ApiConfig, connect::Connectors};
+use proa_server::{Api, ApiConfig};
 use proa_store::{Engine, Local, OpenError, Options, Store};
 use std::{
     collections::BTreeMap,
@@ -88,9 +89,18 @@ impl Core {
         let rbac = Rbac::new(registry.clone());
         let (authenticators, verifier) = authentication::authenticators(&registry, &settings);
         let authorizer = proa_policy::authorizers::standard(&registry, rbac.clone());
+        let outside = settings.relay.take();
+        let outside = outside.map(|relay| proa_relay::outside(registry.clone(), authorizer.clone(), relay));
+        let outside = outside.transpose().map_err(StartError::Relay)?;
+        let webhooks: Arc<dyn CallWebhook> = match &outside {
+            Some(outside) => outside.webhooks.clone(),
+            None => Arc::new(NoWebhooks),
+        };
         registry.install(Plugins {
-            mutators: proa_policy::admission::mutators(),
-            validators: proa_policy::admission::validators(&rbac, &authorizer),
+            mutators: proa_policy::admission::mutators(&webhooks),
+            validators: proa_policy::admission::validators(&rbac, &authorizer, &webhooks),
+            charges: proa_policy::admission::charges(),
+            webhooks: Some(webhooks),
             actions: proa_policy::actions::actions(
                 authorizer.clone(),
                 verifier,
@@ -107,13 +117,8 @@ impl Core {
             runtime.spawn(registry.clone().run_expiry()),
             runtime.spawn(proa_policy::aggregation::run(registry.clone())),
         ];
-        let connectors = match settings.relay.take() {
-            None => Connectors::default(),
-            Some(relay) => proa_relay::connectors(registry.clone(), authorizer.clone(), relay)
-                .map_err(StartError::Relay)?,
-        };
         let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
-        config.connectors = connectors;
+        config.connectors = outside.map(|outside| outside.connectors).unwrap_or_default();
         config.authenticators = authenticators;
         config.docs = Arc::new(docs::Catalogue);
         config.public_address =

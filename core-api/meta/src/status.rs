@@ -132,6 +132,7 @@ struct Inner {
     details: Option<Details>,
     continue_token: Option<String>,
     warnings: Vec<String>,
+    foreign_reason: Option<String>,
 }
 
 /// An API error: what becomes a `Status` object. One pointer wide, so results stay small.
@@ -148,6 +149,7 @@ impl ApiError {
             details: None,
             continue_token: None,
             warnings: Vec::new(),
+            foreign_reason: None,
         }))
     }
     /// Replaces the HTTP code.
@@ -184,6 +186,12 @@ impl ApiError {
     #[must_use]
     pub fn with_warnings(mut self, warnings: Vec<String>) -> Self {
         self.0.warnings = warnings;
+        self
+    }
+    /// A reason in the words of someone else, such as a webhook, instead of one that this server gives.
+    #[must_use]
+    pub fn with_foreign_reason(mut self, reason: String) -> Self {
+        self.0.foreign_reason = Some(reason);
         self
     }
     /// Texts of `Warning` headers.
@@ -310,7 +318,9 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.0.message, "code": self.0.code,
         });
-        if self.0.reason != Reason::Unknown {
+        if let Some(reason) = &self.0.foreign_reason {
+            status["reason"] = serde_json::json!(reason);
+        } else if self.0.reason != Reason::Unknown {
             status["reason"] = serde_json::json!(self.0.reason);
         }
         if let Some(details) = &self.0.details {

@@ -1,51 +1,73 @@
 //! Built-in admission plugins, one file each.
 //!
 //! Owns: which plugins run and in which order (upstream's: `pkg/kubeapiserver/options/plugins.go`). Left out until
-//! their kinds exist: LimitRanger, ResourceQuota, StorageObjectInUseProtection, DefaultStorageClass,
-//! PersistentVolumeClaimResize, DefaultIngressClass, the certificate plugins. Existence and termination of namespaces
+//! their kinds exist: StorageObjectInUseProtection, DefaultStorageClass,
+//! PersistentVolumeClaimResize, DefaultIngressClass. Existence and termination of namespaces
 //! are checked by the registry, which guards the write with them.
 
+pub mod certificates;
 pub mod default_toleration_seconds;
+pub mod limit_ranger;
 pub mod namespace_lifecycle;
 pub mod node_restriction;
 pub mod pod_security;
 pub mod pod_topology_labels;
 pub mod priority;
+pub mod resource_quota;
 pub mod runtime_class;
 pub mod service_account;
 pub mod taint_nodes_by_condition;
+pub mod webhooks;
 
 use crate::rbac::{Rbac, escalation::Escalation};
 use proa_meta::ApiError;
-use proa_registry::{AdmissionRequest, Authorizer, Mutate, Operation, Validate};
+use proa_registry::{
+    AdmissionRequest, Authorizer, Charge, Mutate, Operation, Validate, webhook::CallWebhook,
+};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Annotation of pods that mirror a node's static pods.
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
-/// Plugins that change objects, in order.
-pub fn mutators() -> Vec<Arc<dyn Mutate>> {
+/// Plugins that change objects, in order. `client` calls webhooks.
+pub fn mutators(client: &Arc<dyn CallWebhook>) -> Vec<Arc<dyn Mutate>> {
     vec![
+        Arc::new(limit_ranger::LimitRanger),
         Arc::new(service_account::ServiceAccount),
         Arc::new(taint_nodes_by_condition::TaintNodesByCondition),
         Arc::new(priority::Priority),
         Arc::new(default_toleration_seconds::DefaultTolerationSeconds),
         Arc::new(runtime_class::RuntimeClass),
+        Arc::new(certificates::Requests),
         Arc::new(pod_topology_labels::PodTopologyLabels),
+        Arc::new(webhooks::MutatingAdmissionWebhook::new(client.clone())),
     ]
 }
 
-/// Plugins that only refuse, in order. `rbac` knows what users hold, `authorizer` is the whole chain.
-pub fn validators(rbac: &Arc<Rbac>, authorizer: &Arc<dyn Authorizer>) -> Vec<Arc<dyn Validate>> {
+/// Plugins that only refuse, in order. `rbac` knows what users hold, `authorizer` is the whole chain, `client` calls
+/// webhooks.
+pub fn validators(
+    rbac: &Arc<Rbac>,
+    authorizer: &Arc<dyn Authorizer>,
+    client: &Arc<dyn CallWebhook>,
+) -> Vec<Arc<dyn Validate>> {
     vec![
         Arc::new(namespace_lifecycle::NamespaceLifecycle),
+        Arc::new(limit_ranger::LimitRanger),
         Arc::new(node_restriction::NodeRestriction),
         Arc::new(pod_security::PodSecurity),
         Arc::new(priority::Priority),
         Arc::new(runtime_class::RuntimeClass),
+        Arc::new(certificates::Signers::new(authorizer.clone())),
         Arc::new(Escalation::new(rbac.clone(), authorizer.clone())),
+        Arc::new(webhooks::ValidatingAdmissionWebhook::new(client.clone())),
     ]
+}
+
+/// Plugins that charge what a write uses up, after all others.
+pub fn charges() -> Vec<Arc<dyn Charge>> {
+    vec![Arc::new(resource_quota::ResourceQuota)]
 }
 
 /// 403 in the frame that all plugins use.

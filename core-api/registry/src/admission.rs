@@ -3,7 +3,16 @@
 //! Mutation and validation are different traits, so that nothing changes an object after it was validated.
 //! Upstream: apiserver `pkg/admission/interfaces.go`.
 
-use crate::{kind::KindDef, registry::Registry};
+mod notes;
+mod shown;
+
+pub use notes::{Notes, Rounds};
+
+use crate::{
+    kind::KindDef,
+    registry::Registry,
+    request::{DeleteOptions, WriteOptions},
+};
 use futures::future::BoxFuture;
 use proa_meta::{ApiResult, User};
 use serde_json::Value;
@@ -20,6 +29,17 @@ pub enum Operation {
     Delete,
     /// A call to a connecting subresource (exec, proxy).
     Connect,
+}
+
+/// The options of a request, in the form of its operation.
+#[derive(Clone, Copy)]
+pub enum Options<'a> {
+    /// Of a create, an update or a patch.
+    Write(&'a WriteOptions),
+    /// Of a delete.
+    Delete(&'a DeleteOptions),
+    /// A connection has none but its object.
+    None,
 }
 
 /// A write, as admission sees it. `decide` may run again after a conflict: plugins must be repeatable.
@@ -42,6 +62,12 @@ pub struct AdmissionRequest<'a> {
     pub dry_run: bool,
     /// The object before, on update and delete.
     pub old: Option<&'a Value>,
+    /// How it was asked.
+    pub options: Options<'a>,
+    /// What the answer says besides the object.
+    pub notes: &'a Notes,
+    /// Whether this is the second round of mutation, and what the first one left.
+    pub rounds: &'a Rounds,
 }
 
 /// Changes objects on their way in.

@@ -7,8 +7,9 @@
 //! Upstream: apiserver `pkg/storage/interfaces.go`, GuaranteedUpdate.
 
 use crate::{
+    charge::Beside,
     claims,
-    entry::{Entry, encode},
+    entry::{Entry, encode_as},
     kind::{Claim, KindDef},
     registry::{Kind, Registry},
 };
@@ -36,8 +37,35 @@ pub(crate) enum Verdict {
     Unchanged,
 }
 
+impl Verdict {
+    fn object(&self) -> Option<&Value> {
+        match self {
+            Self::Put { object, .. } => Some(object),
+            Self::Remove | Self::Unchanged => None,
+        }
+    }
+}
+
 /// Decides from the present object what to write.
 pub(crate) trait Decide: Send {
+    /// Whether the decision waits for others than this process: then it holds no turn that others wait for, who may be
+    /// the very ones that it asks.
+    fn asked_others(&self) -> bool {
+        false
+    }
+    /// The line of those who charge the same objects as this write; none when it charges nothing.
+    fn line(&self) -> Option<Key> {
+        None
+    }
+    /// What changes with the decided object, in the same write. Repeatable.
+    fn charge<'a>(
+        &'a mut self,
+        object: &'a Value,
+        current: Option<&'a Arc<Entry>>,
+    ) -> BoxFuture<'a, ApiResult<Vec<Beside>>> {
+        let _ = (object, current);
+        Box::pin(async { Ok(Vec::new()) })
+    }
     /// Repeatable: called again after a conflict.
     fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>>;
 }
@@ -63,31 +91,82 @@ impl Registry {
     ) -> ApiResult<Done> {
         let mut turn = None;
         for _ in 0..MOST_CONFLICTS {
-            let current = kind.state.get(key);
+            let present = kind.state.get(key);
+            let current = self.one_in_version(kind, present.clone()).await?;
             let verdict = decide.decide(current.as_ref()).await?;
-            let present = current.as_ref().map(|entry| entry.revision);
-            let (write, done) = match self.prepare(kind, key, current, verdict) {
-                Prepared::Write(write, done) => (write, done),
-                Prepared::Nothing(done) => return Ok(done),
+            let charging = decide.line().and_then(|line| Some((line, verdict.object()?.clone())));
+            let (verdict, shown) = self.as_stored(kind, verdict).await?;
+            let (write, done) = match self.prepare(kind, key, present, verdict) {
+                Prepared::Write(write, done) => (write, done.shown(kind, current.as_ref(), shown)),
+                Prepared::Nothing(done) => return Ok(done.shown(kind, current.as_ref(), shown)),
             };
-            if dry_run {
+            let stored = match charging {
+                Some(charging) => {
+                    self.store_charged(write, decide, charging, current.as_ref(), dry_run).await?
+                }
+                None if dry_run => None,
+                None => Some(self.store()?.commit(write).await),
+            };
+            match stored {
                 // An object that would change shows its present revision, one that would be made none.
-                return Ok(match present {
-                    Some(revision) => done.at(revision),
-                    None => done,
-                });
+                None => {
+                    return Ok(match current {
+                        Some(entry) => done.at(entry.revision),
+                        None => done,
+                    });
+                }
+                Some(Ok(revision)) => return Ok(done.at(revision)),
+                Some(Err(CommitError::Conflict { .. } | CommitError::GuardFailed { .. })) => {}
+                Some(Err(error)) => return Err(store_error(error)),
             }
-            match self.store()?.commit(write).await {
-                Ok(revision) => return Ok(done.at(revision)),
-                Err(CommitError::Conflict { .. } | CommitError::GuardFailed { .. }) => {}
-                Err(error) => return Err(store_error(error)),
-            }
-            if turn.is_none() {
+            if decide.asked_others() || kind.def.is_converted_outside() {
+                turn = None;
+            } else if turn.is_none() {
                 turn = Some(self.turns.take(key).await);
             }
         }
         let name = key.rsplit('/').next().unwrap_or_default();
         Err(ApiError::modified(&kind.def.group_resource(), name))
+    }
+
+    /// The verdict with its object in the version in which it is stored, and the object as it was decided if that is
+    /// another one.
+    async fn as_stored(&self, kind: &Kind, verdict: Verdict) -> ApiResult<(Verdict, Option<Value>)> {
+        let Verdict::Put { object, guards } = verdict else { return Ok((verdict, None)) };
+        Ok(match self.stored_form(kind, &object).await? {
+            Some(stored) => (Verdict::Put { object: stored, guards }, Some(object)),
+            None => (Verdict::Put { object, guards }, None),
+        })
+    }
+
+    /// Stores a write with what it charges, in the turn of those who charge the same objects. When those change
+    /// meanwhile the charge is made again, the decision is not. `None` when it is only tried.
+    async fn store_charged(
+        &self,
+        write: Write,
+        decide: &mut dyn Decide,
+        (line, object): (Key, Value),
+        current: Option<&Arc<Entry>>,
+        dry_run: bool,
+    ) -> ApiResult<Option<Result<Revision, CommitError>>> {
+        let _turn = self.turns.take(&line).await;
+        let mut conflict = CommitError::Conflict { key: line };
+        for _ in 0..MOST_CONFLICTS {
+            let charged = decide.charge(&object, current).await?;
+            if dry_run {
+                return Ok(None);
+            }
+            let keys: Vec<Key> = charged.iter().map(|beside| beside.entry.key.clone()).collect();
+            let mut write = write.clone();
+            write.ops.extend(charged.into_iter().map(Beside::op));
+            match self.store()?.commit(write).await {
+                Err(CommitError::Conflict { key }) if keys.contains(&key) => {
+                    conflict = CommitError::Conflict { key };
+                }
+                result => return Ok(Some(result)),
+            }
+        }
+        Ok(Some(Err(conflict)))
     }
 
     fn prepare(&self, kind: &Kind, key: &Key, current: Option<Arc<Entry>>, verdict: Verdict) -> Prepared {
@@ -105,7 +184,8 @@ impl Registry {
                 if let Some(convert) = kind.def.convert {
                     (convert.to_storage)(&mut object);
                 }
-                let (tail, decoded) = encode(&object, &kind.state.selectable());
+                let stored_as = kind.def.stored_as();
+                let (tail, decoded) = encode_as(&object, &kind.state.selectable(), stored_as.as_deref());
                 if let Some(entry) = current.as_ref().filter(|e| *e.tail() == tail) {
                     return Prepared::Nothing(Done::Unchanged(Some(entry.clone())));
                 }
@@ -126,6 +206,16 @@ enum Prepared {
 }
 
 impl Done {
+    /// The same in the version of the kind: the object as it was decided, or the present one.
+    fn shown(self, kind: &Kind, current: Option<&Arc<Entry>>, decided: Option<Value>) -> Self {
+        match (self, decided) {
+            (Self::Put(entry), Some(object)) => {
+                Self::Put(Arc::new(entry.with_value(&object, &kind.state.selectable())))
+            }
+            (Self::Unchanged(Some(_)), _) => Self::Unchanged(current.cloned()),
+            (done, _) => done,
+        }
+    }
     fn at(self, revision: Revision) -> Self {
         match self {
             Self::Put(entry) => Self::Put(Arc::new(entry.published_at(revision))),

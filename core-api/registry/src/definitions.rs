@@ -191,7 +191,7 @@ impl Registry {
             return Ok(None);
         }
         let name = crate::metadata::text(&definition, "name").to_owned();
-        let kind = self.definitions.0.lock().get(&name).and_then(|m| m.kinds.first().cloned());
+        let kind = self.definitions.0.lock().get(&name).and_then(|made| stored_kind(&made.kinds));
         if let Some(kind) = kind {
             let target = target(&kind, "", "");
             self.delete_collection(&target, &Selection::default(), &DeleteOptions::default()).await?;
@@ -219,6 +219,14 @@ impl Registry {
         let body = Body { value: object, issues: Vec::new() };
         self.update(&target, body, &options).await.map(|_| ())
     }
+}
+
+/// The version in which objects are stored, which needs no conversion.
+fn stored_kind(kinds: &[Arc<Kind>]) -> Option<Arc<Kind>> {
+    let is_stored = |kind: &&Arc<Kind>| {
+        kind.def.versions.as_ref().is_some_and(|versions| versions.stored == kind.def.gvk.version)
+    };
+    kinds.iter().find(is_stored).or_else(|| kinds.first()).cloned()
 }
 
 /// Whether the definition waits for its objects when it is deleted.

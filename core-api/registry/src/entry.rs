@@ -51,6 +51,15 @@ pub fn storage_key(storage: &proa_meta::GroupResource, namespace: &str, name: &s
 /// The tail of `object` and what is decoded of it. `object` is complete; `kind`, `apiVersion` and the
 /// resourceVersion are left out of the bytes.
 pub fn encode(object: &Value, selectable: &[Selectable]) -> (Bytes, Decoded) {
+    encode_as(object, selectable, None)
+}
+
+/// The same; the bytes say in which version the object is stored, where versions differ.
+pub(crate) fn encode_as(
+    object: &Value,
+    selectable: &[Selectable],
+    stored_as: Option<&str>,
+) -> (Bytes, Decoded) {
     let mut out = Vec::with_capacity(1024);
     if let Some(metadata) = object.get("metadata").and_then(Value::as_object) {
         for (key, value) in metadata.iter().filter(|(key, _)| *key != "resourceVersion") {
@@ -64,6 +73,9 @@ pub fn encode(object: &Value, selectable: &[Selectable]) -> (Bytes, Decoded) {
         for (key, value) in rest {
             write_member(&mut out, key, value);
         }
+    }
+    if let Some(api_version) = stored_as {
+        write_member(&mut out, "apiVersion", &Value::from(api_version));
     }
     out.push(b'}');
     let tail = Bytes::from(out);
@@ -242,6 +254,18 @@ impl Entry {
     pub fn name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or_default()
     }
+    /// Where the tail says in which version it is stored: its last member, if it says so.
+    fn stored_as_at(&self) -> Option<(usize, &str)> {
+        const MEMBER: &str = ",\"apiVersion\":\"";
+        let rest = std::str::from_utf8(self.tail.strip_suffix(b"\"}")?).ok()?;
+        let at = rest.rfind('"')? + 1;
+        let start = at.checked_sub(MEMBER.len())?;
+        (rest.get(start..at)? == MEMBER).then(|| (start, &rest[at..]))
+    }
+    /// The `apiVersion` in which the object is stored, where versions differ.
+    pub(crate) fn stored_as(&self) -> Option<&str> {
+        self.stored_as_at().map(|(_, api_version)| api_version)
+    }
     /// Canonical JSON behind the resourceVersion.
     pub fn tail(&self) -> &Bytes {
         &self.tail
@@ -315,7 +339,13 @@ impl Entry {
         }
         out.reserve(self.tail.len() + 128);
         write_head(out, &def.gvk.kind, &def.gvk.api_version(), revision);
-        out.extend_from_slice(&self.tail);
+        match self.stored_as_at().filter(|_| def.versions.is_some()) {
+            Some((at, _)) => {
+                out.extend_from_slice(&self.tail[..at]);
+                out.push(b'}');
+            }
+            None => out.extend_from_slice(&self.tail),
+        }
     }
     /// Writes the object as a list element: built-in kinds leave out `kind` and `apiVersion`.
     pub fn write_list_item(&self, def: &KindDef, out: &mut Vec<u8>) {

@@ -5,12 +5,13 @@
 //! defaults set, so they may rely on JSON types, not on presence. Upstream: apiserver
 //! `pkg/registry/rest/{create,update,delete}.go` (strategies).
 
+use crate::conversion::Versions;
 use jiff::Timestamp;
 use proa_meta::{
     FieldErrors, GroupResource, Gvk, Gvr,
     gvk::{GroupKind, Name},
 };
-use proa_schema::SchemaRef;
+use proa_schema::{SchemaRef, apply::Reset};
 use serde_json::Value;
 
 /// Whether objects live in a namespace.
@@ -55,12 +56,16 @@ pub struct KindDef {
     pub status: bool,
     /// `/scale` is served.
     pub scale: Option<Scale>,
+    /// Parts of the object that have a path of their own besides its status.
+    pub parts: Vec<PartDef>,
     /// Further subresources, each answered by a registered action.
     pub subresources: Vec<SubresourceDef>,
     /// Unique values that objects hold, such as cluster IPs.
     pub claims: Option<Claims>,
     /// Between the stored form and this version, when they differ in more than `apiVersion`.
     pub convert: Option<Conversion>,
+    /// How objects of a custom kind of several versions are stored.
+    pub versions: Option<std::sync::Arc<Versions>>,
     /// Whether all objects can be deleted by one request.
     pub deletes_collection: bool,
     /// Made from a CustomResourceDefinition.
@@ -107,9 +112,11 @@ impl KindDef {
             selectable: Vec::new(),
             status: false,
             scale: None,
+            parts: Vec::new(),
             subresources: Vec::new(),
             claims: None,
             convert: None,
+            versions: None,
             deletes_collection: true,
             custom: false,
             ttl_seconds: None,
@@ -140,6 +147,12 @@ impl KindDef {
     #[must_use]
     pub fn with_scale(mut self, scale: Scale) -> Self {
         self.scale = Some(scale);
+        self
+    }
+    /// Serves a part of the object at a path of its own.
+    #[must_use]
+    pub fn with_part(mut self, part: PartDef) -> Self {
+        self.parts.push(part);
         self
     }
     /// Sets the hooks.
@@ -193,6 +206,10 @@ impl KindDef {
     /// Group and kind, as validation errors name it.
     pub fn group_kind(&self) -> GroupKind {
         self.error_kind.clone().unwrap_or_else(|| self.gvk.group_kind())
+    }
+    /// The part that has this path.
+    pub fn part(&self, subresource: &str) -> Option<&PartDef> {
+        self.parts.iter().find(|part| part.name == subresource)
     }
     /// Whether objects live in a namespace.
     pub fn is_namespaced(&self) -> bool {
@@ -351,6 +368,20 @@ pub struct Scale {
     pub status_replicas: Name,
     /// `.status.selector` (text) or `.spec.selector` (LabelSelector or map), when there is one.
     pub selector: Option<Name>,
+}
+
+/// A part of an object with a path of its own, such as `pods/resize`: read, replaced and patched as the whole object,
+/// and a write changes nothing but this part.
+#[derive(Clone, Copy, Debug)]
+pub struct PartDef {
+    /// Name behind the object's, such as `resize`.
+    pub name: &'static str,
+    /// Puts back everything (`new`, `old`) that this path does not change. May run more than once.
+    pub keep: fn(&mut Value, &Value),
+    /// Validates the change (`new`, `old`); the kind's `validate` has already run on `new`.
+    pub validate: fn(&Value, &Value, &mut FieldErrors),
+    /// Fields that a write through this path may own.
+    pub owned: Reset<'static>,
 }
 
 /// A subresource answered by an action.

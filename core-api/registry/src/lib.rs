@@ -7,8 +7,10 @@
 pub mod admission;
 pub mod authorizer;
 mod catalogue;
+pub mod charge;
 pub mod claims;
 mod commit;
+pub mod conversion;
 pub mod definitions;
 pub mod entry;
 mod expiry;
@@ -20,9 +22,11 @@ pub mod selection;
 pub mod state;
 mod turns;
 mod verbs;
+pub mod webhook;
 
 pub use admission::{AdmissionRequest, Mutate, Operation, Validate};
 pub use authorizer::{Attributes, Authorizer, Decision};
+pub use charge::{Beside, Charge};
 pub use entry::Entry;
 pub use kind::{KindDef, Scope};
 pub use registry::{Catalogue, Kind, Registry};

@@ -6,12 +6,14 @@
 pub use crate::catalogue::{Catalogue, Group, Kind, Version};
 use crate::{
     admission::{Mutate, Validate},
+    charge::Charge,
     claims::{self, Index, Space},
     entry::{Decoded, Entry},
     kind::KindDef,
     request::Action,
     state::{KindState, load_entry},
     turns::Turns,
+    webhook::{CallWebhook, NoWebhooks},
 };
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -42,6 +44,10 @@ pub struct Plugins {
     pub mutators: Vec<Arc<dyn Mutate>>,
     /// In order.
     pub validators: Vec<Arc<dyn Validate>>,
+    /// In order, after all others.
+    pub charges: Vec<Arc<dyn Charge>>,
+    /// Who calls conversion webhooks; none: nobody.
+    pub webhooks: Option<Arc<dyn CallWebhook>>,
     /// By resource and subresource (empty for virtual kinds).
     pub actions: HashMap<(GroupResource, &'static str), Arc<dyn Action>>,
 }
@@ -176,6 +182,12 @@ impl Registry {
     }
     pub(crate) fn validators(&self) -> &[Arc<dyn Validate>] {
         self.plugins.get().map_or(&[], |p| &p.validators)
+    }
+    pub(crate) fn charges(&self) -> &[Arc<dyn Charge>] {
+        self.plugins.get().map_or(&[], |p| &p.charges)
+    }
+    pub(crate) fn webhooks(&self) -> &dyn CallWebhook {
+        self.plugins.get().and_then(|p| p.webhooks.as_deref()).unwrap_or(&NoWebhooks)
     }
     /// The action of a virtual kind or subresource.
     pub fn action(&self, resource: &GroupResource, subresource: &str) -> Option<Arc<dyn Action>> {

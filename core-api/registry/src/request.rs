@@ -57,6 +57,17 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// `force` of an apply.
     pub force: bool,
+    /// Which of them the client named: those are shown to others.
+    pub given: Given,
+}
+
+/// Options that a client named, and did not leave to their defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// `fieldManager`.
+    pub field_manager: bool,
+    /// `fieldValidation`.
+    pub field_validation: bool,
 }
 
 impl WriteOptions {

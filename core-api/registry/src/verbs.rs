@@ -1,5 +1,6 @@
 //! The verbs, each generic over kinds. A verb file reads as the stages of one request, in upstream's order.
 
+mod connect;
 mod create;
 mod delete;
 mod delete_collection;
@@ -7,7 +8,9 @@ mod get;
 mod list;
 mod modify;
 mod patch;
-mod scale;
+pub(crate) mod scale;
 mod update;
 mod watch;
 mod write;
+
+pub(crate) use write::decode_types;

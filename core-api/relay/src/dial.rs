@@ -30,6 +30,8 @@ pub(crate) struct Target {
     /// Address or name.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whose certificate is expected; none: the host's.
+    pub(crate) name: Option<String>,
 }
 
 impl Target {
@@ -76,6 +78,19 @@ fn go_text(error: &io::Error) -> String {
     }
 }
 
+/// Why there is no agreement on TLS, in Go's words where it has such.
+fn tls_text(error: &io::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "failed to verify certificate: x509: certificate signed by unknown authority".to_owned()
+        }
+        Some(Error::InvalidCertificate(why)) => format!("failed to verify certificate: x509: {why}"),
+        _ => error.to_string(),
+    }
+}
+
 /// An answer, and the task that brings it.
 pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
@@ -96,7 +111,8 @@ pub(crate) struct Dialer {
     runtime: Handle,
 }
 
-type Sender = http1::SendRequest<Full<Bytes>>;
+/// The near end of a connection that speaks HTTP.
+pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
 
 impl Dialer {
     pub(crate) fn new(runtime: Handle) -> Self {
@@ -115,7 +131,7 @@ impl Dialer {
     }
 
     /// A connection that speaks HTTP. Sockets belong to the runtime that drives them, so they are made there.
-    async fn open(&self, target: Target) -> Result<(Sender, Driver), DialError> {
+    pub(crate) async fn open(&self, target: Target) -> Result<(Sender, Driver), DialError> {
         let (opened, open) = tokio::sync::oneshot::channel();
         let task = self.runtime.spawn(async move {
             let connected = async {
@@ -144,10 +160,11 @@ async fn connect(target: &Target) -> Result<Box<dyn Connection>, DialError> {
     socket.set_nodelay(true).map_err(failed)?;
     SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE)).map_err(failed)?;
     let Some(config) = &target.tls else { return Ok(Box::new(socket)) };
-    let name = ServerName::try_from(target.host.clone()).map_err(|e| DialError::Tls(e.to_string()))?;
+    let name = target.name.as_ref().unwrap_or(&target.host);
+    let name = ServerName::try_from(name.clone()).map_err(|e| DialError::Tls(e.to_string()))?;
     let agreed = timeout(HANDSHAKE, TlsConnector::from(Arc::clone(config)).connect(name, socket)).await;
     let agreed = agreed.map_err(|_| DialError::Tls("handshake timeout".to_owned()))?;
-    Ok(Box::new(agreed.map_err(|e| DialError::Tls(e.to_string()))?))
+    Ok(Box::new(agreed.map_err(|e| DialError::Tls(tls_text(&e)))?))
 }
 
 #[cfg(test)]
@@ -156,7 +173,7 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_in_urls() {
-        let target = Target { tls: None, host: "fd00::1".to_owned(), port: 80 };
+        let target = Target { tls: None, host: "fd00::1".to_owned(), port: 80, name: None };
         assert_eq!(target.url("/a?b"), "http://[fd00::1]:80/a?b");
         assert_eq!(authority("n1", 1), "n1:1");
     }
@@ -167,7 +184,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let target = Target { tls: None, host: "127.0.0.1".to_owned(), port };
+        let target = Target { tls: None, host: "127.0.0.1".to_owned(), port, name: None };
         let error = connect(&target).await.err().unwrap();
         assert_eq!(error.to_string(), format!("dial tcp 127.0.0.1:{port}: connect: connection refused"));
     }

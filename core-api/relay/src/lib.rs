@@ -1,8 +1,8 @@
 //! Requests that the API server passes on: to node agents (logs, exec, attach, port-forward), to pods, services and
-//! nodes (proxies).
+//! nodes (proxies); and those that it makes itself, to webhooks.
 //!
-//! Reads top-down: [`connectors`] is the table of what is served; `log`, `stream` and `proxy` say where a request goes;
-//! `forward` sends it there and brings the answer back, `dial` makes the connection. Invariants: authorization is over
+//! Reads top-down: [`outside`] is the table of what is served; `log`, `stream` and `proxy` say where a request goes;
+//! `forward` sends it there and brings the answer back, `webhook` asks a question of its own, `dial` makes the connection. Invariants: authorization is over
 //! before anything is dialled; credentials of the client are never passed on; answers stream, nothing is held whole; a
 //! client that goes away ends the connection behind it. Deliberately absent: what is spoken on a connection that has left
 //! HTTP (bytes go both ways as they are), kept connections (each request dials), the rewriting of links in HTML.
@@ -18,11 +18,12 @@ mod objects;
 mod proxy;
 mod stream;
 mod tls;
+mod webhook;
 
 pub use tls::RelayError;
 
 use dial::Dialer;
-use proa_registry::{Authorizer, Registry};
+use proa_registry::{Authorizer, Registry, webhook::CallWebhook};
 use proa_server::connect::Connectors;
 use std::{net::IpAddr, sync::Arc};
 use tls::Trust;
@@ -68,15 +69,23 @@ pub(crate) struct Relay {
     reach: fn(IpAddr) -> Option<IpAddr>,
 }
 
-/// The connectors of everything that is passed on.
+/// What the relay gives a server.
+pub struct Outside {
+    /// The connectors of everything that is passed on.
+    pub connectors: Connectors,
+    /// Who calls webhooks.
+    pub webhooks: Arc<dyn CallWebhook>,
+}
+
+/// Makes the relay.
 ///
 /// # Errors
 /// The certificates or the key cannot be used.
-pub fn connectors(
+pub fn outside(
     registry: Arc<Registry>,
     authorizer: Arc<dyn Authorizer>,
     config: RelayConfig,
-) -> Result<Connectors, RelayError> {
+) -> Result<Outside, RelayError> {
     let relay = Arc::new(Relay {
         registry,
         authorizer,
@@ -87,12 +96,13 @@ pub fn connectors(
     });
     let stream = |kind| Arc::new(stream::Stream { relay: Arc::clone(&relay), kind });
     let proxy = |to| Arc::new(proxy::Proxy { relay: Arc::clone(&relay), to });
-    Ok(Connectors::default()
+    let connectors = Connectors::default()
         .with("", "pods", "log", Arc::new(log::Log { relay: Arc::clone(&relay) }))
         .with("", "pods", "exec", stream(stream::Kind::Exec))
         .with("", "pods", "attach", stream(stream::Kind::Attach))
         .with("", "pods", "portforward", stream(stream::Kind::PortForward))
         .with("", "pods", "proxy", proxy(proxy::To::Pod))
         .with("", "services", "proxy", proxy(proxy::To::Service))
-        .with("", "nodes", "proxy", proxy(proxy::To::Node)))
+        .with("", "nodes", "proxy", proxy(proxy::To::Node));
+    Ok(Outside { connectors, webhooks: Arc::new(webhook::Webhooks::new(relay)) })
 }

@@ -22,6 +22,7 @@ use proa_server::{
     connect::{Connect, ConnectRequest},
     query::Query,
 };
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Bytes of an agent's error that are shown.
@@ -34,6 +35,9 @@ pub(crate) struct Log {
 }
 
 impl Connect for Log {
+    fn options(&self, _: &ConnectRequest) -> Option<Value> {
+        None
+    }
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, ApiResult<Response>> {
         Box::pin(self.read(request))
     }

@@ -30,7 +30,7 @@ impl Relay {
 
     /// The agent, with the API server's own certificate shown to it.
     pub(crate) fn to_agent(&self, agent: Agent) -> Target {
-        Target { tls: Some(self.trust.agents.clone()), host: agent.host, port: agent.port }
+        Target { tls: Some(self.trust.agents.clone()), host: agent.host, port: agent.port, name: None }
     }
 }
 

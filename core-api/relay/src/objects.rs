@@ -93,7 +93,7 @@ pub(crate) struct DaemonEndpoint {
     pub(crate) port: u16,
 }
 
-/// A Service: names of its ports.
+/// A Service: names of its ports, or whose name it stands for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Service {
@@ -103,6 +103,10 @@ pub(crate) struct Service {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ServiceSpec {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(rename = "externalName")]
+    pub(crate) external_name: String,
     pub(crate) ports: Vec<ServicePort>,
 }
 

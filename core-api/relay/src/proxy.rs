@@ -26,6 +26,7 @@ use proa_server::{
     Body, Request, Response, Switch,
     connect::{Connect, ConnectRequest},
 };
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What is behind a proxy.
@@ -43,6 +44,19 @@ pub(crate) struct Proxy {
 }
 
 impl Connect for Proxy {
+    fn options(&self, request: &ConnectRequest) -> Option<Value> {
+        let kind = match self.to {
+            To::Pod => "PodProxyOptions",
+            To::Service => "ServiceProxyOptions",
+            To::Node => "NodeProxyOptions",
+        };
+        let mut options = json!({"kind": kind, "apiVersion": "v1"});
+        let (_, path) = location::split(request.request.uri.path(), !request.info.namespace.is_empty());
+        if !path.is_empty() {
+            options["path"] = json!(path);
+        }
+        Some(options)
+    }
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, ApiResult<Response>> {
         Box::pin(self.pass(request))
     }
@@ -137,15 +151,26 @@ impl Relay {
     fn service(&self, namespace: &str, id: &str) -> ApiResult<Target> {
         let named = Named::parse("service", id)?;
         let service: Service = objects::get(&self.registry, &SERVICES, namespace, named.name)?;
-        let port = endpoints::port_name(&service, named.name, named.port)?;
-        let slices = objects::slices_of(&self.registry, namespace, named.name);
+        let (host, port) = self.endpoint(&service, namespace, named.name, named.port)?;
+        Ok(self.outside(named.scheme, host, Some(port)))
+    }
+
+    /// Address and port of one of a service's endpoints.
+    pub(crate) fn endpoint(
+        &self,
+        service: &Service,
+        namespace: &str,
+        name: &str,
+        port: &str,
+    ) -> ApiResult<(String, u16)> {
+        let port = endpoints::port_name(service, name, port)?;
+        let slices = objects::slices_of(&self.registry, namespace, name);
         let is_there = |endpoint: &objects::Endpoint, ip: &str| self.is_endpoint(namespace, endpoint, ip);
         let start = usize::try_from(uuid::Uuid::new_v4().as_u128() & 0xffff_ffff).unwrap_or(0);
         let found = endpoints::choose(&slices, port, start, is_there);
-        let (ip, port) = found.ok_or_else(|| {
-            ApiError::unavailable(format!("no endpoints available for service {:?}", named.name))
-        })?;
-        Ok(self.outside(named.scheme, address::reached(&ip, self.reach)?, Some(port)))
+        let (ip, port) = found
+            .ok_or_else(|| ApiError::unavailable(format!("no endpoints available for service {name:?}")))?;
+        Ok((address::reached(&ip, self.reach)?, port))
     }
 
     /// Whether an address may be reached and still belongs to the pod that it is said to belong to.
@@ -178,9 +203,10 @@ impl Relay {
 
     /// A target whose certificate, if it has one, nobody knows.
     fn outside(&self, scheme: Scheme, host: String, port: Option<u16>) -> Target {
-        match scheme {
-            Scheme::Http => Target { tls: None, host, port: port.unwrap_or(80) },
-            Scheme::Https => Target { tls: Some(self.trust.others.clone()), host, port: port.unwrap_or(443) },
-        }
+        let (tls, usual) = match scheme {
+            Scheme::Http => (None, 80),
+            Scheme::Https => (Some(self.trust.others.clone()), 443),
+        };
+        Target { tls, host, port: port.unwrap_or(usual), name: None }
     }
 }

@@ -16,6 +16,7 @@ use proa_server::{
     connect::{Connect, ConnectRequest},
     query::Query,
 };
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What is wanted of the agent.
@@ -33,6 +34,9 @@ pub(crate) struct Stream {
 }
 
 impl Connect for Stream {
+    fn options(&self, request: &ConnectRequest) -> Option<Value> {
+        Some(options(self.kind, &Query::parse(request.request.uri.query())))
+    }
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, ApiResult<Response>> {
         Box::pin(self.open(request))
     }
@@ -73,6 +77,36 @@ impl Relay {
             }
         }
     }
+}
+
+/// What is asked for, as the object that admission is shown.
+fn options(kind: Kind, query: &Query<'_>) -> Value {
+    let name = match kind {
+        Kind::PortForward => {
+            let ports: Vec<i64> =
+                query.all("ports").flat_map(|p| p.split(',')).flat_map(str::parse).collect();
+            let mut options = json!({"kind": "PodPortForwardOptions", "apiVersion": "v1"});
+            if !ports.is_empty() {
+                options["ports"] = json!(ports);
+            }
+            return options;
+        }
+        Kind::Exec => "PodExecOptions",
+        Kind::Attach => "PodAttachOptions",
+    };
+    let mut options = json!({"kind": name, "apiVersion": "v1"});
+    for flag in ["stdin", "stdout", "stderr", "tty"] {
+        if query.flag(flag) == Some(true) {
+            options[flag] = json!(true);
+        }
+    }
+    if let Some(container) = query.text("container") {
+        options["container"] = json!(container);
+    }
+    if kind == Kind::Exec {
+        options["command"] = json!(query.all("command").collect::<Vec<_>>());
+    }
+    options
 }
 
 /// Everything but what needs no escape in a query.
@@ -119,6 +153,24 @@ mod tests {
     fn to_agent(kind: Kind, query: &str) -> Result<String, String> {
         let pod = serde_json::from_str(r#"{"spec": {"containers": [{"name": "a"}]}}"#).unwrap();
         path(kind, "d", "p", &pod, &Query::parse(Some(query))).map_err(|e| e.message().to_owned())
+    }
+
+    #[test]
+    fn admission_is_shown_the_options_as_an_object() {
+        let shown = |kind, query| options(kind, &Query::parse(Some(query)));
+        assert_eq!(
+            shown(Kind::Exec, "command=sh&command=-c&stdin=true&stdout=1&stderr=false&container=a"),
+            json!({"kind": "PodExecOptions", "apiVersion": "v1", "stdin": true, "stdout": true, "container": "a",
+                   "command": ["sh", "-c"]})
+        );
+        assert_eq!(
+            shown(Kind::Attach, "tty"),
+            json!({"kind": "PodAttachOptions", "apiVersion": "v1", "tty": true})
+        );
+        assert_eq!(
+            shown(Kind::PortForward, "ports=80&ports=81"),
+            json!({"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": [80, 81]})
+        );
     }
 
     #[test]

@@ -56,6 +56,22 @@ impl Trust {
     }
 }
 
+/// Trust in who signed a certificate: the authorities of `bundle` (PEM), or those of this machine when it is empty.
+///
+/// # Errors
+/// The bundle holds something else, or this machine trusts nobody.
+pub(crate) fn trusting(bundle: &[u8]) -> Result<ClientConfig, RelayError> {
+    let roots = if bundle.is_empty() {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        roots
+    } else {
+        roots(&String::from_utf8_lossy(bundle))?
+    };
+    Ok(config(Some(roots))?.with_no_client_auth())
+}
+
 fn certificates(what: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, RelayError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let found = found.map_err(|e| RelayError::Pem { what, why: e.to_string() })?;

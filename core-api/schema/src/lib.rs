@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod canonical;
+pub mod cel;
 pub mod crd;
 pub mod decode;
 pub mod default;

@@ -11,6 +11,7 @@ use crate::{
 use futures::future::BoxFuture;
 use proa_meta::{ApiResult, User};
 use proa_registry::Attributes;
+use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 
 /// A request for a connector.
@@ -32,6 +33,9 @@ impl ConnectRequest {
 
 /// Answers one subresource.
 pub trait Connect: Send + Sync {
+    /// The request's options as an object, for those that admission is asked about: `PodExecOptions` and its sisters.
+    /// None: what answers is only read (logs).
+    fn options(&self, request: &ConnectRequest) -> Option<Value>;
     /// The answer, of any content type.
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, ApiResult<Response>>;
 }

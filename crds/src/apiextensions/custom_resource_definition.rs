@@ -1,6 +1,6 @@
 //! apiextensions.k8s.io/v1 CustomResourceDefinition. What serves the kinds it defines is the registry.
 //!
-//! Schemas are checked by `proa_schema::crd`. Webhook conversion is not served and therefore refused.
+//! Schemas are checked by `proa_schema::crd`. Versions are converted by `proa_registry::conversion`.
 //! Upstream: apiextensions `pkg/registry/customresourcedefinition/strategy.go`,
 //! `pkg/apis/apiextensions/{v1/defaults.go,validation/validation.go}`.
 
@@ -9,7 +9,8 @@ mod versions;
 use crate::{
     cursor::Cursor,
     facts,
-    fill::{absent, is_empty, keep, set, sub, zero},
+    fill::{absent, is_empty, keep, present, set, sub, zero},
+    webhook_client,
 };
 use proa_meta::{FieldErrors, Gvk, names};
 use proa_registry::kind::{Generation, KindDef, Strategy};
@@ -51,6 +52,10 @@ pub(crate) fn kind() -> KindDef {
 fn default(object: &mut Value) {
     let spec = sub(object, "spec");
     absent(spec, "conversion", json!({"strategy": "None"}));
+    let webhook = present(spec, "conversion").and_then(|conversion| present(conversion, "webhook"));
+    if let Some(client) = webhook.and_then(|webhook| present(webhook, "clientConfig")) {
+        webhook_client::default(client);
+    }
     let names = sub(spec, "names");
     let kind = names["kind"].as_str().unwrap_or("").to_owned();
     zero(names, "singular", kind.to_lowercase());
@@ -124,13 +129,19 @@ fn resource_names(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 fn conversion(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let strategy = at.get("strategy");
     strategy.one_of(errors, &["None", "Webhook"]);
-    if strategy.text() == "Webhook" {
-        let text =
-            "Webhook conversion is not supported by this server yet; use None and versions of equal schema";
-        strategy.invalid(errors, text);
-        return;
-    }
     let webhook = at.get("webhook");
+    if strategy.text() == "Webhook" {
+        let shown = at.get("webhookClientConfig");
+        let client = webhook.get("clientConfig");
+        if client.is_set() {
+            webhook_client::validate(&shown.with(client.value()), errors);
+        } else {
+            shown.required(errors, "required when strategy is set to Webhook");
+        }
+        let versions = webhook.get("conversionReviewVersions");
+        let shown = at.get("conversionReviewVersions");
+        return webhook_client::review_versions(&shown.with(versions.value()), "", errors);
+    }
     let parts =
         [("clientConfig", "webhookClientConfig"), ("conversionReviewVersions", "conversionReviewVersions")];
     for (_, shown) in parts.into_iter().filter(|(part, _)| webhook.get(part).is_set()) {

@@ -178,6 +178,9 @@ pub(crate) const BYE: &str = "bye";
 pub(crate) struct Echoing;
 
 impl Connect for Echoing {
+    fn options(&self, _: &ConnectRequest) -> Option<Value> {
+        None
+    }
     fn connect(&self, asked: ConnectRequest) -> BoxFuture<'_, ApiResult<Response>> {
         ready(asked.request.require_upgrade().map(|()| {
             let mut headers = HeaderMap::new();

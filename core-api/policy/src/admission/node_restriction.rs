@@ -367,7 +367,7 @@ impl Validate for NodeRestriction {
     }
 
     fn handles(&self, request: &AdmissionRequest<'_>) -> bool {
-        node_name(request.user).is_some()
+        request.operation != Operation::Connect && node_name(request.user).is_some()
     }
 
     fn validate<'a>(

@@ -14,6 +14,7 @@ use proa_registry::{
     claims::Space,
     registry::{Config, Plugins},
     request::{Body, DeleteOptions, Object, Target, WriteOptions},
+    webhook::{CallWebhook, NoWebhooks},
 };
 use proa_store::{Local, Memory, Options};
 use serde_json::{Value, json};
@@ -64,9 +65,12 @@ impl Cluster {
         let verifier = TokenVerifier::new(registry.clone(), issuers.clone(), issuers, keys);
         let rbac = Rbac::new(registry.clone());
         let authorizer = authorizers::standard(&registry, rbac.clone());
+        let webhooks: Arc<dyn CallWebhook> = Arc::new(NoWebhooks);
         registry.install(Plugins {
-            mutators: admission::mutators(),
-            validators: admission::validators(&rbac, &authorizer),
+            mutators: admission::mutators(&webhooks),
+            validators: admission::validators(&rbac, &authorizer, &webhooks),
+            charges: admission::charges(),
+            webhooks: Some(webhooks),
             actions: actions::actions(authorizer.clone(), verifier.clone(), key),
         });
         bootstrap::run(&registry, &settings(), Vec::new()).await.unwrap();

@@ -2,10 +2,15 @@
 //!
 //! Upstream: apiextensions `pkg/apiserver/customresource_handler.go`.
 
-use crate::kind::{Column, Generation, KindDef, Propagation, Row, Scale, Scope, Selectable, Strategy, Table};
+use crate::{
+    conversion::{ConversionWebhook, Versions},
+    kind::{Column, Generation, KindDef, Propagation, Row, Scale, Scope, Selectable, Strategy, Table},
+    webhook::WebhookClient,
+};
 use proa_meta::{ApiError, ApiResult, GroupResource, Gvk, gvk::Name};
 use proa_schema::{SchemaRef, crd};
 use serde_json::Value;
+use std::sync::Arc;
 
 fn owned(value: &Value) -> Name {
     Name::Owned(value.as_str().unwrap_or_default().to_owned())
@@ -55,10 +60,30 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
         selectable: selectable(version),
         status: subresources["status"].is_object(),
         scale: scale(&subresources["scale"]),
+        versions: versions(definition)?,
         custom: true,
         deprecation: deprecation(version, &gvk),
         ..KindDef::namespaced(gvk, "", SchemaRef::default())
     })
+}
+
+/// How objects are stored, when there are several versions.
+fn versions(definition: &Value) -> ApiResult<Option<Arc<Versions>>> {
+    let all = definition["spec"]["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let stored = all.iter().find(|version| version["storage"] == true);
+    let Some(stored) = stored.filter(|_| all.len() > 1) else { return Ok(None) };
+    let first = definition["status"]["storedVersions"].get(0).unwrap_or(&stored["name"]);
+    let conversion = &definition["spec"]["conversion"];
+    let webhook =
+        if conversion["strategy"] == "Webhook" { Some(webhook(&conversion["webhook"])?) } else { None };
+    Ok(Some(Arc::new(Versions { stored: owned(&stored["name"]), first: owned(first), webhook })))
+}
+
+fn webhook(conversion: &Value) -> ApiResult<ConversionWebhook> {
+    let client = WebhookClient::of(&conversion["clientConfig"]).map_err(ApiError::internal)?;
+    let versions = conversion["conversionReviewVersions"].as_array().into_iter().flatten();
+    let review_versions = versions.filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(ConversionWebhook { client, review_versions })
 }
 
 fn schema(definition: &Value, version: &Value) -> ApiResult<SchemaRef> {

@@ -3,6 +3,7 @@
 use super::write::Stages;
 use crate::{
     admission::Operation,
+    charge::Beside,
     commit::{Decide, Done, Verdict},
     entry::Entry,
     kind::{Behaviour, Generation},
@@ -12,6 +13,7 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use proa_meta::{ApiError, ApiResult, FieldErrors, Reason};
+use proa_store::Key;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ impl Registry {
         if target.kind.def.behaviour == Behaviour::Virtual || !target.subresource.is_empty() {
             return self.call_action(target, body, options, "create").await;
         }
-        let stages = Stages { registry: self, target, options, operation: Operation::Create };
+        let stages = Stages::new(self, target, options, Operation::Create);
         let mut object = body.value;
         stages.identify(&mut object)?;
         let warnings = stages.decode(&mut object, body.issues)?;
@@ -44,8 +46,11 @@ impl Registry {
         }
         metadata::wipe(&mut object);
         stages.manage_new(&mut object);
-        let found = warnings.clone();
-        stages.store_new(object, warnings).await.map_err(|error| error.with_warnings(found))
+        let mut found = warnings.clone();
+        stages.store_new(object, warnings).await.map_err(|error| {
+            found.extend(stages.notes.warnings());
+            error.with_warnings(found)
+        })
     }
 
     /// Calls the action registered for a virtual kind or an extra subresource.
@@ -68,7 +73,7 @@ impl Registry {
         let mut value = body.value;
         let mut warnings = Vec::new();
         if def.behaviour == Behaviour::Virtual && target.subresource.is_empty() {
-            let stages = Stages { registry: self, target, options, operation: Operation::Create };
+            let stages = Stages::new(self, target, options, Operation::Create);
             stages.identify(&mut value)?;
             stages.check_namespace(&mut value)?;
             metadata::wipe(&mut value);
@@ -83,10 +88,16 @@ impl Registry {
                 proa_schema::decode::cannot_be_handled(kind, version.map_or("", |(_, v)| v), text)
             })?;
         }
+        let operation = if verb == "update" { Operation::Update } else { Operation::Create };
+        let stages = Stages::new(self, target, options, operation);
         if value.is_object() {
-            let stages = Stages { registry: self, target, options, operation: Operation::Create };
             stages.manage_body(&mut value);
         }
+        let old = match operation {
+            Operation::Update => target.kind.get(&target.namespace, &target.name).map(|old| old.value(def)),
+            _ => None,
+        };
+        stages.mutate(&mut value, old.as_ref()).await?;
         if def.behaviour == Behaviour::Virtual {
             let mut errors = FieldErrors::default();
             (def.strategy.validate)(&value, &mut errors);
@@ -95,6 +106,13 @@ impl Registry {
                 return Err(ApiError::invalid(&def.group_kind(), name, &errors).with_warnings(warnings));
             }
         }
+        let name = match target.name.as_str() {
+            "" => metadata::text(&value, "name").to_owned(),
+            name => name.to_owned(),
+        };
+        let admitted = stages.admit(&name, &value, old.as_ref()).await;
+        warnings.extend(stages.notes.warnings());
+        admitted.map_err(|error| error.with_warnings(warnings.clone()))?;
         let request = ActionRequest {
             target: target.clone(),
             body: value,
@@ -108,8 +126,13 @@ impl Registry {
 }
 
 impl Stages<'_> {
-    /// Stores a decoded and managed object under its own or a generated name.
-    pub(super) async fn store_new(&self, object: Value, mut warnings: Vec<String>) -> ApiResult<Written> {
+    /// Stores a decoded and managed object under its own or a generated name. Mutating admission runs once, before the
+    /// name is generated; validating admission sees each object that is tried.
+    pub(super) async fn store_new(&self, mut object: Value, mut warnings: Vec<String>) -> ApiResult<Written> {
+        self.namespace_guard()?;
+        let mutated = self.mutate(&mut object, None).await;
+        mutated.map_err(|error| error.with_warnings(self.notes.warnings()))?;
+        self.check_namespace(&mut object)?;
         let generated = metadata::text(&object, "name").is_empty();
         let mut attempt = 1;
         loop {
@@ -118,6 +141,7 @@ impl Stages<'_> {
             let key = self.key(metadata::text(&object, "name"));
             let mut create = Create { stages: self, object };
             let done = self.registry.commit(&self.target.kind, &key, self.options.dry_run, &mut create).await;
+            let done = done.map_err(|error| error.with_warnings(self.notes.warnings()));
             let taken = matches!(&done, Err(e) if e.reason() == Reason::AlreadyExists);
             if taken && generated && attempt < NAME_ATTEMPTS {
                 attempt += 1;
@@ -126,6 +150,7 @@ impl Stages<'_> {
             return match done? {
                 Done::Put(entry) => {
                     let def = self.def();
+                    warnings.extend(self.notes.warnings());
                     warnings.extend((def.strategy.warnings)(&entry.value(def)));
                     Ok(self.written(entry, true, warnings))
                 }
@@ -142,6 +167,19 @@ struct Create<'a> {
 }
 
 impl Decide for Create<'_> {
+    fn asked_others(&self) -> bool {
+        self.stages.notes.asked_others()
+    }
+    fn line(&self) -> Option<Key> {
+        self.stages.line()
+    }
+    fn charge<'a>(
+        &'a mut self,
+        object: &'a Value,
+        _: Option<&'a Arc<Entry>>,
+    ) -> BoxFuture<'a, ApiResult<Vec<Beside>>> {
+        Box::pin(async move { self.stages.charge(metadata::text(object, "name"), object, None).await })
+    }
     fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>> {
         Box::pin(async move {
             let stages = self.stages;
@@ -152,7 +190,6 @@ impl Decide for Create<'_> {
             }
             let guards = stages.namespace_guard()?;
             let mut object = self.object.clone();
-            stages.mutate(&mut object, None).await?;
             if def.status
                 && !def.strategy.status_on_create
                 && let Some(members) = object.as_object_mut()

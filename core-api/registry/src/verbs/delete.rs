@@ -6,7 +6,7 @@
 
 use super::{get::not_found, write::Stages};
 use crate::{
-    admission::Operation,
+    admission::{Operation, Options},
     commit::{Decide, Done, Verdict},
     entry::Entry,
     kind::{KindDef, Propagation},
@@ -34,14 +34,17 @@ impl Registry {
             return Err(ApiError::method_not_allowed(&resource, "delete"));
         }
         let write = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
-        let stages = Stages { registry: self, target, options: &write, operation: Operation::Delete };
+        let stages = Stages::new(self, target, &write, Operation::Delete);
+        let stages = Stages { asked: Options::Delete(options), ..stages };
         let key = stages.key(&target.name);
         let mut delete = Delete { stages: &stages, options, now: self.now() };
         let def = &target.kind.def;
-        match self.commit(&target.kind, &key, options.dry_run, &mut delete).await? {
-            Done::Removed(entry, revision) => Ok(removed(def, &entry, revision.0)),
+        let done = self.commit(&target.kind, &key, options.dry_run, &mut delete).await;
+        let warnings = stages.notes.warnings();
+        match done.map_err(|error| error.with_warnings(warnings.clone()))? {
+            Done::Removed(entry, revision) => Ok(Written { warnings, ..removed(def, &entry, revision.0) }),
             Done::Put(entry) | Done::Unchanged(Some(entry)) => {
-                let mut written = stages.written(entry, false, Vec::new());
+                let mut written = stages.written(entry, false, warnings);
                 written.accepted = options.propagation == Some(Propagation::Foreground);
                 Ok(written)
             }
@@ -73,6 +76,9 @@ struct Delete<'a> {
 }
 
 impl Decide for Delete<'_> {
+    fn asked_others(&self) -> bool {
+        self.stages.notes.asked_others()
+    }
     fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>> {
         Box::pin(async move {
             let stages = self.stages;
@@ -80,6 +86,7 @@ impl Decide for Delete<'_> {
             let Some(current) = current else { return Err(not_found(stages.target)) };
             let old = current.value(def);
             check_preconditions(stages.target, self.options, &old)?;
+            stages.mutate(&mut Value::Null, Some(&old)).await?;
             stages.admit(&stages.target.name, &Value::Null, Some(&old)).await?;
             Ok(plan(def, &old, self.options, self.now))
         })

@@ -1,4 +1,4 @@
-//! `get`: one object, or its scale.
+//! `get`: one object, also by the path of a part of it, or its scale.
 
 use super::scale;
 use crate::{
@@ -26,10 +26,12 @@ impl Registry {
         let kind = &target.kind;
         match target.subresource.as_str() {
             "" | "status" => {}
-            "scale" => return scale::get(target).map(|scale| Object::Made(Arc::new(scale))),
+            part if kind.def.part(part).is_some() => {}
+            "scale" => return scale::get(self, target).await.map(|scale| Object::Made(Arc::new(scale))),
             other => return self.get_by_action(target, other).await,
         }
-        kind.get(&target.namespace, &target.name).map(Object::Stored).ok_or_else(|| not_found(target))
+        let entry = self.one_in_version(kind, kind.get(&target.namespace, &target.name)).await?;
+        entry.map(Object::Stored).ok_or_else(|| not_found(target))
     }
 
     async fn get_by_action(self: &Arc<Self>, target: &Target, subresource: &str) -> ApiResult<Object> {

@@ -40,7 +40,9 @@ impl Registry {
         let token = options.continue_token.as_deref().map(decode_token).transpose()?;
         let (snapshot, revision) = self.snapshot_for(target, options, token.as_ref()).await?;
         let start = token.map_or_else(String::new, |t| format!("{}{}", selected.prefix(), t.start));
-        Ok(page(&snapshot, revision, &selected, &start, options))
+        let mut list = page(&snapshot, revision, &selected, &start, options);
+        list.items = self.in_version(&target.kind, list.items).await?;
+        Ok(list)
     }
 
     async fn snapshot_for(

@@ -30,7 +30,7 @@ impl Registry {
         options: &WriteOptions,
         change: Modification<'_>,
     ) -> ApiResult<Written> {
-        let stages = Stages { registry: self, target, options, operation: Operation::Update };
+        let stages = Stages::new(self, target, options, Operation::Update);
         let key = stages.key(&target.name);
         let mut modify = Modify { stages: &stages, change };
         match self.commit(&target.kind, &key, options.dry_run, &mut modify).await? {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 impl Registry {
-    /// Patches an object, its status or its scale; an apply may create the object.
+    /// Patches an object, a part of it or its scale; an apply may create the object.
     ///
     /// # Errors
     /// 400, 403, 404, 409, 415 and 422 as upstream.
@@ -34,7 +34,7 @@ impl Registry {
         patch: Patch,
         options: &WriteOptions,
     ) -> ApiResult<Written> {
-        let stages = Stages { registry: self, target, options, operation: Operation::Update };
+        let stages = Stages::new(self, target, options, Operation::Update);
         if patch.kind == PatchType::Strategic && target.kind.def.custom {
             return Err(ApiError::new(
                 Reason::UnsupportedMediaType,
@@ -44,6 +44,7 @@ impl Registry {
         }
         match target.subresource.as_str() {
             "" | "status" => {}
+            part if target.kind.def.part(part).is_some() => {}
             "scale" => return scale::patch(&stages, &patch).await,
             other => {
                 let resource = format!("{}/{other}", target.kind.def.resource);
@@ -172,7 +173,7 @@ impl Applied {
                 let why = "uid mismatch: the provided object specified uid for an object that does not exist";
                 return Err(ApiError::conflict(&resource, &stages.target.name, why));
             }
-            let created = Stages { operation: Operation::Create, ..*stages };
+            let created = stages.as_create();
             let mut object = stages.apply(None, applied.clone())?;
             stages.decode_types(&mut object)?;
             match created.store_new(object, warnings.clone()).await {

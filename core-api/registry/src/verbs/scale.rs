@@ -12,6 +12,7 @@ use crate::{
     entry::lookup,
     kind::{KindDef, Scale},
     metadata,
+    registry::Registry,
     request::{Body, Object, Patch, PatchType, Target, Written},
 };
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, gvk::GroupKind, selector};
@@ -19,10 +20,11 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The present scale.
-pub(super) fn get(target: &Target) -> ApiResult<Value> {
+pub(super) async fn get(registry: &Registry, target: &Target) -> ApiResult<Value> {
     let def = &target.kind.def;
     let scale = declared(def)?;
-    let entry = target.kind.get(&target.namespace, &target.name).ok_or_else(|| not_found(target))?;
+    let entry = target.kind.get(&target.namespace, &target.name);
+    let entry = registry.one_in_version(&target.kind, entry).await?.ok_or_else(|| not_found(target))?;
     Ok(scale_of(&entry.value(def), scale))
 }
 
@@ -30,7 +32,7 @@ fn declared(def: &KindDef) -> ApiResult<&Scale> {
     def.scale.as_ref().ok_or_else(ApiError::no_such_resource)
 }
 
-fn scale_of(object: &Value, scale: &Scale) -> Value {
+pub(crate) fn scale_of(object: &Value, scale: &Scale) -> Value {
     let replicas = |path: &str| lookup(object, path).and_then(Value::as_i64).unwrap_or(0);
     let mut meta = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -47,10 +49,15 @@ fn scale_of(object: &Value, scale: &Scale) -> Value {
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status})
 }
 
-/// The selector as text: as it is, or printed from a LabelSelector.
+/// The selector as text: as it is, or printed from a LabelSelector or a map of labels.
 fn selector_text(value: &Value) -> Option<String> {
     if let Some(text) = value.as_str() {
         return Some(text.to_owned());
+    }
+    let labels = value.as_object().filter(|map| !map.is_empty() && map.values().all(Value::is_string));
+    if let Some(labels) = labels {
+        let whole = json!({"matchLabels": labels});
+        return selector::LabelSelector::compile_json(Some(&whole)).ok().map(|s| s.to_string());
     }
     selector::LabelSelector::compile_json(Some(value)).ok().map(|s| s.to_string())
 }
@@ -98,18 +105,23 @@ fn checked(stages: &Stages<'_>, scale: &Value) -> ApiResult<Value> {
     let mut errors = FieldErrors::default();
     let path = FieldPath::root("spec");
     let path = path.child("replicas");
-    match &scale["spec"]["replicas"] {
-        Value::Null => {}
-        value => match value.as_i64() {
-            Some(0..=2_147_483_647) => {}
-            Some(_) => errors.invalid(&path, value, "must be greater than or equal to 0"),
-            None => return Err(ApiError::bad_request("spec.replicas must be an integer")),
-        },
+    let replicas = replicas_of(scale)?;
+    if !matches!(replicas.as_i64(), Some(0..=2_147_483_647)) {
+        errors.invalid(&path, &replicas, "must be greater than or equal to 0");
     }
     if errors.is_empty() {
         Ok(scale.clone())
     } else {
         Err(ApiError::invalid(&kind, &stages.target.name, &errors))
+    }
+}
+
+/// The replicas that a Scale asks for, none when it does not say.
+pub(crate) fn replicas_of(scale: &Value) -> ApiResult<Value> {
+    match &scale["spec"]["replicas"] {
+        Value::Null => Ok(json!(0)),
+        value if value.is_i64() || value.is_u64() => Ok(value.clone()),
+        _ => Err(ApiError::bad_request("spec.replicas must be an integer")),
     }
 }
 
@@ -144,7 +156,7 @@ impl Change for SetReplicas {
 }
 
 /// Sets the value at a dotted path; missing objects on the way are made.
-fn set(object: &mut Value, path: &str, value: Value) {
+pub(crate) fn set(object: &mut Value, path: &str, value: Value) {
     let mut at = object;
     for step in path.trim_start_matches('.').split('.') {
         at = metadata::map(at).entry(step).or_insert(Value::Null);

@@ -1,8 +1,9 @@
-//! `update`: PUT of an object, its status or its scale.
+//! `update`: PUT of an object, a part of it or its scale.
 
 use super::{get::not_found, scale, write::Stages};
 use crate::{
     admission::Operation,
+    charge::Beside,
     commit::{Decide, Done, Verdict},
     entry::Entry,
     metadata,
@@ -11,11 +12,12 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, gvk::GroupKind};
+use proa_store::Key;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 impl Registry {
-    /// Replaces an object, its status or its scale.
+    /// Replaces an object, a part of it or its scale.
     ///
     /// # Errors
     /// 400, 403, 404, 409 and 422 as upstream.
@@ -25,9 +27,10 @@ impl Registry {
         body: Body,
         options: &WriteOptions,
     ) -> ApiResult<Written> {
-        let stages = Stages { registry: self, target, options, operation: Operation::Update };
+        let stages = Stages::new(self, target, options, Operation::Update);
         match target.subresource.as_str() {
             "" | "status" => {}
+            part if target.kind.def.part(part).is_some() => {}
             "scale" => return scale::update(&stages, body).await,
             _ => return self.call_action(target, body, options, "update").await,
         }
@@ -43,7 +46,7 @@ impl Registry {
         {
             metadata::wipe(&mut object);
             stages.manage_new(&mut object);
-            return stages.store_new(object, warnings).await;
+            return stages.as_create().store_new(object, warnings).await;
         }
         let mut update = Update { stages: &stages, change: Put(object) };
         update.run(warnings).await
@@ -90,9 +93,12 @@ impl Change for Put {
 }
 
 impl Stages<'_> {
-    /// A write through `/status` changes only the status; any other never does.
+    /// A write through `/status` or the path of another part changes only that; any other never changes the status.
     pub(super) fn isolate(&self, new: &mut Value, old: &Value) {
         let def = self.def();
+        if let Some(part) = def.part(&self.target.subresource) {
+            return (part.keep)(new, old);
+        }
         if !def.status {
             return;
         }
@@ -140,6 +146,7 @@ impl<C: Change> Update<'_, C> {
         let stages = self.stages;
         let key = stages.key(&stages.target.name);
         let done = stages.registry.commit(&stages.target.kind, &key, stages.options.dry_run, self).await;
+        warnings.extend(stages.notes.warnings());
         let done = done.map_err(|error| error.with_warnings(warnings.clone()))?;
         let def = stages.def();
         match done {
@@ -168,9 +175,10 @@ impl<C: Change> Update<'_, C> {
         stages.mutate(&mut new, Some(&old)).await?;
         stages.isolate_again(&mut new, &old);
         let mut errors = FieldErrors::default();
+        let part = def.part(&stages.target.subresource);
         if stages.target.subresource == "status" {
             (def.strategy.prepare_status)(&mut new, &old);
-        } else {
+        } else if part.is_none() {
             (def.strategy.prepare_update)(&mut new, &old);
             stages.claim(&mut new, Some(&old), &mut errors);
         }
@@ -182,7 +190,8 @@ impl<C: Change> Update<'_, C> {
             (def.strategy.validate_status)(&new, &old, &mut errors);
         } else {
             stages.validate(&new, Some(&old), &mut errors);
-            (def.strategy.validate_update)(&new, &old, &mut errors);
+            let change = part.map_or(def.strategy.validate_update, |part| part.validate);
+            change(&new, &old, &mut errors);
         }
         stages.refuse(&new, &errors)?;
         stages.admit(&stages.target.name, &new, Some(&old)).await?;
@@ -202,6 +211,20 @@ pub(super) fn is_finished(object: &Value, blocks: fn(&Value) -> bool) -> bool {
 }
 
 impl<C: Change> Decide for Update<'_, C> {
+    fn asked_others(&self) -> bool {
+        self.stages.notes.asked_others()
+    }
+    fn line(&self) -> Option<Key> {
+        self.stages.line()
+    }
+    fn charge<'a>(
+        &'a mut self,
+        object: &'a Value,
+        current: Option<&'a Arc<Entry>>,
+    ) -> BoxFuture<'a, ApiResult<Vec<Beside>>> {
+        let old = current.map(|entry| entry.value(self.stages.def()));
+        Box::pin(async move { self.stages.charge(&self.stages.target.name, object, old.as_ref()).await })
+    }
     fn decide<'a>(&'a mut self, current: Option<&'a Arc<Entry>>) -> BoxFuture<'a, ApiResult<Verdict>> {
         Box::pin(async move {
             match current {
@@ -253,7 +276,22 @@ impl Stages<'_> {
 
     /// Admission must not reach what this path cannot change.
     fn isolate_again(&self, new: &mut Value, old: &Value) {
-        if self.def().status && self.target.subresource != "status" {
+        if let Some(part) = self.def().part(&self.target.subresource) {
+            return (part.keep)(new, old);
+        }
+        if self.target.subresource == "status" {
+            let (status, mut metadata) = (new.get_mut("status").map(Value::take), new["metadata"].take());
+            *new = old.clone();
+            set_member(new, "status", status);
+            if self.def().custom {
+                let mut merged = old["metadata"].clone();
+                for field in ["resourceVersion", "uid", "managedFields"] {
+                    set_member(&mut merged, field, metadata.get_mut(field).map(Value::take));
+                }
+                metadata = merged;
+            }
+            set_member(new, "metadata", Some(metadata));
+        } else if self.def().status {
             set_member(new, "status", old.get("status").cloned());
         }
     }

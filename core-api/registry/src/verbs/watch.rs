@@ -76,7 +76,7 @@ impl Registry {
             unserved: false,
             ended: false,
         };
-        Ok(stream::unfold(watcher, Watcher::next).boxed())
+        Ok(self.watch_in_version(&target.kind, stream::unfold(watcher, Watcher::next).boxed()))
     }
 }
 

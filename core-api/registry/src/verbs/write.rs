@@ -5,7 +5,8 @@
 //! `pkg/registry/generic/registry/store.go`.
 
 use crate::{
-    admission::{AdmissionRequest, Operation},
+    admission::{AdmissionRequest, Notes, Operation, Options, Rounds},
+    charge::Beside,
     entry::{Entry, storage_key},
     kind::{Generation, KindDef},
     metadata,
@@ -31,9 +32,24 @@ pub(super) struct Stages<'a> {
     pub(super) target: &'a Target,
     pub(super) options: &'a WriteOptions,
     pub(super) operation: Operation,
+    /// The options as they came.
+    pub(super) asked: Options<'a>,
+    pub(super) notes: Arc<Notes>,
 }
 
 impl<'a> Stages<'a> {
+    pub(super) fn new(
+        registry: &'a Arc<Registry>,
+        target: &'a Target,
+        options: &'a WriteOptions,
+        operation: Operation,
+    ) -> Self {
+        Self { registry, target, options, operation, asked: Options::Write(options), notes: Arc::default() }
+    }
+    /// The same request as a create.
+    pub(super) fn as_create(&self) -> Self {
+        Self { operation: Operation::Create, notes: self.notes.clone(), ..*self }
+    }
     pub(super) fn def(&self) -> &'a KindDef {
         &self.target.kind.def
     }
@@ -79,24 +95,7 @@ impl<'a> Stages<'a> {
 
     /// Types and unknown fields; strictness is the caller's.
     pub(super) fn decode_types(&self, object: &mut Value) -> ApiResult<Vec<StrictIssue>> {
-        let def = self.def();
-        if !def.custom {
-            let issues = decode::decode(&def.schema, object)?;
-            default::default_values(&def.schema, object);
-            (def.strategy.default)(object);
-            return Ok(issues);
-        }
-        let handled = |e: decode::DecodeError| e.handled_as(&def.gvk.kind, &def.gvk.version);
-        let meta = &self.registry.config.object_meta;
-        let mut issues = decode::decode_part(meta, &mut object["metadata"], "ObjectMeta").map_err(handled)?;
-        issues = issues.into_iter().map(|issue| in_metadata(&issue)).collect();
-        canonical::canonical(meta, &mut object["metadata"]);
-        issues.extend(prune::prune(&def.schema, object, prune::Root::Resource));
-        let mut errors = FieldErrors::default();
-        issues.extend(prune::coerce_embedded(&def.schema, object, meta, &mut errors));
-        self.refuse(object, &errors)?;
-        default::default_values(&def.schema, object);
-        Ok(issues)
+        decode_types(self.registry, self.def(), object)
     }
 
     /// The namespace exists and is not being deleted; guards the write against that changing.
@@ -126,7 +125,12 @@ impl<'a> Stages<'a> {
         Ok(vec![Guard { key, expect: Expect::At(entry.revision) }])
     }
 
-    fn admission<'b>(&'b self, name: &'b str, old: Option<&'b Value>) -> AdmissionRequest<'b> {
+    fn admission<'b>(
+        &'b self,
+        name: &'b str,
+        old: Option<&'b Value>,
+        rounds: &'b Rounds,
+    ) -> AdmissionRequest<'b> {
         AdmissionRequest {
             registry: self.registry,
             kind: self.def(),
@@ -137,30 +141,68 @@ impl<'a> Stages<'a> {
             user: &self.target.user,
             dry_run: self.options.dry_run,
             old,
+            options: self.asked,
+            notes: &self.notes,
+            rounds,
         }
     }
 
-    /// Mutating admission.
+    /// Mutating admission; `object` is null on delete.
     pub(super) async fn mutate(&self, object: &mut Value, old: Option<&Value>) -> ApiResult<()> {
-        let name = metadata::text(object, "name").to_owned();
-        let request = self.admission(&name, old);
-        for plugin in self.registry.mutators() {
-            if plugin.handles(&request) {
-                plugin.admit(&request, object).await?;
+        let name = match self.target.name.as_str() {
+            "" => metadata::text(object, "name").to_owned(),
+            name => name.to_owned(),
+        };
+        let rounds = Rounds::default();
+        loop {
+            let request = self.admission(&name, old, &rounds);
+            for plugin in self.registry.mutators() {
+                if plugin.handles(&request) {
+                    plugin.admit(&request, object).await?;
+                }
+            }
+            if !rounds.next() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Validating admission; `object` is null on delete.
     pub(super) async fn admit(&self, name: &str, object: &Value, old: Option<&Value>) -> ApiResult<()> {
-        let request = self.admission(name, old);
+        let rounds = Rounds::default();
+        let request = self.admission(name, old, &rounds);
         for plugin in self.registry.validators() {
             if plugin.handles(&request) {
                 plugin.validate(&request, object).await?;
             }
         }
         Ok(())
+    }
+
+    /// The line of those who charge the same objects.
+    pub(super) fn line(&self) -> Option<Key> {
+        let rounds = Rounds::default();
+        let request = self.admission(&self.target.name, None, &rounds);
+        let mut charging = self.registry.charges().iter().filter(|plugin| plugin.handles(&request));
+        charging.find_map(|plugin| plugin.line(&request))
+    }
+
+    /// What changes with the object.
+    pub(super) async fn charge(
+        &self,
+        name: &str,
+        object: &Value,
+        old: Option<&Value>,
+    ) -> ApiResult<Vec<Beside>> {
+        let rounds = Rounds::default();
+        let request = self.admission(name, old, &rounds);
+        let mut all = Vec::new();
+        for plugin in self.registry.charges() {
+            if plugin.handles(&request) {
+                all.extend(plugin.charge(&request, object).await?);
+            }
+        }
+        Ok(all)
     }
 
     /// Picks and checks unique values.
@@ -197,11 +239,7 @@ impl<'a> Stages<'a> {
         if errors.is_empty() {
             return Ok(());
         }
-        let name = match metadata::text(object, "name") {
-            "" => metadata::text(object, "generateName"),
-            name => name,
-        };
-        Err(ApiError::invalid(&self.def().group_kind(), name, errors))
+        Err(invalid(self.def(), object, errors))
     }
 
     /// Records who set what in a new object, in canonical form: what is left out has no owner.
@@ -283,8 +321,47 @@ impl<'a> Stages<'a> {
     }
 }
 
+/// 422 that names the object.
+fn invalid(def: &KindDef, object: &Value, errors: &FieldErrors) -> ApiError {
+    let name = match metadata::text(object, "name") {
+        "" => metadata::text(object, "generateName"),
+        name => name,
+    };
+    ApiError::invalid(&def.group_kind(), name, errors)
+}
+
+/// Brings an object into the types of its kind: what the kind does not know is dropped and told, defaults are set.
+pub(crate) fn decode_types(
+    registry: &Registry,
+    def: &KindDef,
+    object: &mut Value,
+) -> ApiResult<Vec<StrictIssue>> {
+    if !def.custom {
+        let issues = decode::decode(&def.schema, object)?;
+        default::default_values(&def.schema, object);
+        (def.strategy.default)(object);
+        return Ok(issues);
+    }
+    let handled = |e: decode::DecodeError| e.handled_as(&def.gvk.kind, &def.gvk.version);
+    let meta = &registry.config.object_meta;
+    let mut issues = decode::decode_part(meta, &mut object["metadata"], "ObjectMeta").map_err(handled)?;
+    issues = issues.into_iter().map(|issue| in_metadata(&issue)).collect();
+    canonical::canonical(meta, &mut object["metadata"]);
+    issues.extend(prune::prune(&def.schema, object, prune::Root::Resource));
+    let mut errors = FieldErrors::default();
+    issues.extend(prune::coerce_embedded(&def.schema, object, meta, &mut errors));
+    if !errors.is_empty() {
+        return Err(invalid(def, object, &errors));
+    }
+    default::default_values(&def.schema, object);
+    Ok(issues)
+}
+
 /// Managed fields never own what a write through this path cannot change.
 fn reset_fields(def: &KindDef, subresource: &str) -> Reset<'static> {
+    if let Some(part) = def.part(subresource) {
+        return part.owned;
+    }
     match subresource {
         "status" if def.custom => Reset::Exclude(&[&["spec"], &["metadata"]]),
         "status" => Reset::Exclude(&[&["spec"]]),

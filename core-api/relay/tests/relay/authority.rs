@@ -65,6 +65,13 @@ impl Authority {
         config.alpn_protocols = vec![protocol.to_vec()];
         config
     }
+    /// A server's side, for everyone.
+    pub(crate) fn serving(&self, host: &str) -> ServerConfig {
+        let (chain, key) = self.identity("webhook", &[], &[host]);
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        builder.with_no_client_auth().with_single_cert(chain, key).unwrap()
+    }
     /// A server's side, for clients with a certificate of the same authority only.
     pub(crate) fn server(&self) -> ServerConfig {
         let (chain, key) = self.identity("agent", &[], &["127.0.0.1"]);

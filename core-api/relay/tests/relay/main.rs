@@ -8,7 +8,9 @@
 
 mod agent;
 mod authority;
+mod hook;
 mod logs;
 mod proxies;
 mod streams;
+mod webhooks;
 mod world;

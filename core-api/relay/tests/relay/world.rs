@@ -66,6 +66,14 @@ impl World {
         world
     }
 
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+    /// The TLS of a server whose certificate is for `host`.
+    pub(crate) fn serving(&self, host: &str) -> rustls::ServerConfig {
+        self.authority.serving(host)
+    }
+
     async fn fill(&self) {
         self.create("namespaces", json!({"metadata": {"name": "d"}})).await;
         self.create("namespaces/d/serviceaccounts", json!({"metadata": {"name": "default"}})).await;

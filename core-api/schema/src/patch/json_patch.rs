@@ -42,6 +42,11 @@ impl JsonPatch {
         Ok(Self { operations, unknown })
     }
 
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
     /// What strict decoding finds, as upstream words it: `json patch unknown field "[0].foo"`.
     pub fn strict_errors(&self) -> &[String] {
         &self.unknown

@@ -71,7 +71,12 @@ impl Call<'_> {
     async fn connect(mut self, connector: &dyn Connect) -> ApiResult<Response> {
         let request = self.take_request();
         let switch = request.switch;
+        let target = self.target();
         let connected = ConnectRequest { request, info: self.info, user: self.user };
+        if let Some(options) = connector.options(&connected) {
+            let warnings = self.server.config.registry.admit_connect(&target, options).await?;
+            self.trace.warnings.extend(warnings);
+        }
         let response = connector.connect(connected).await?;
         match response.body {
             Body::Upgrade(_) if switch != Switch::Offered => {
@@ -157,6 +162,7 @@ fn subresource_route(def: &KindDef, info: &RequestInfo) -> Route {
     let verbs: &[&str] = match (info.subresource.as_str(), known) {
         ("status", _) if def.status => &["get", "update", "patch"],
         ("scale", _) if def.scale.is_some() => &["get", "update", "patch"],
+        (part, _) if def.part(part).is_some() => &["get", "update", "patch"],
         (_, Some(subresource)) => subresource.verbs,
         (_, None) => return Route::NoSuchPath,
     };
@@ -168,10 +174,11 @@ fn labels(def: &KindDef, info: &RequestInfo) -> Labels {
         "" => "".into(),
         "status" => "status".into(),
         "scale" => "scale".into(),
-        other => match def.subresources.iter().find(|s| s.name == other) {
-            Some(known) => known.name.into(),
-            None => "".into(),
-        },
+        other => {
+            let parts = def.parts.iter().map(|part| part.name);
+            let mut known = parts.chain(def.subresources.iter().map(|subresource| subresource.name));
+            known.find(|name| *name == other).unwrap_or_default().into()
+        }
     };
     Labels {
         group: def.gvk.group.clone(),

@@ -4,7 +4,7 @@ use super::{dry_run, refuse};
 use crate::query::Query;
 use http::{HeaderMap, header};
 use proa_meta::{ApiResult, FieldErrors, FieldPath};
-use proa_registry::request::{FieldValidation, PatchType, WriteOptions};
+use proa_registry::request::{FieldValidation, Given, PatchType, WriteOptions};
 use serde_json::json;
 
 /// Longest field manager, in bytes.
@@ -51,6 +51,10 @@ fn common(query: &Query<'_>, headers: &HeaderMap, errors: &mut FieldErrors) -> W
         field_manager: if manager.is_empty() { manager_of_agent(headers) } else { manager.to_owned() },
         field_validation: field_validation(query.get("fieldValidation").unwrap_or_default(), errors),
         force: false,
+        given: Given {
+            field_manager: !manager.is_empty(),
+            field_validation: query.text("fieldValidation").is_some(),
+        },
     }
 }
 

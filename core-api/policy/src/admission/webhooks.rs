@@ -1,0 +1,148 @@
+//! Admission webhooks: asks the servers that MutatingWebhookConfigurations and ValidatingWebhookConfigurations name.
+//!
+//! Reads top-down: `source` has the configurations of the published state compiled, `matching` (with `rules` and
+//! `conditions`) says who is asked about a request, `review` writes the question, `response` says what an answer means,
+//! `rounds` who is asked again after the object has changed; `call` puts them together around the one effect, the call.
+//! Invariants: a request that no webhook is interested in costs a few comparisons; configurations are as new as the
+//! published state; no lock is held while a webhook is waited for; webhooks are never asked about configurations of
+//! admission, nor about reviews of access and tokens. Audit annotations of answers are dropped: there is no audit log.
+//! Upstream: apiserver `pkg/admission/plugin/webhook`.
+
+mod call;
+mod conditions;
+mod matching;
+mod response;
+mod review;
+mod rounds;
+mod rules;
+mod source;
+
+use call::Failed;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use proa_meta::{ApiError, ApiResult, Gvr};
+use proa_registry::{AdmissionRequest, Mutate, Validate, webhook::CallWebhook};
+use rounds::Memory;
+use serde_json::Value;
+use source::{Hook, Source};
+use std::sync::Arc;
+
+const GROUP: &str = "admissionregistration.k8s.io";
+const MUTATING: Gvr = Gvr::new(GROUP, "v1", "mutatingwebhookconfigurations");
+const VALIDATING: Gvr = Gvr::new(GROUP, "v1", "validatingwebhookconfigurations");
+
+/// The plugin that asks mutating webhooks, one after the other.
+pub struct MutatingAdmissionWebhook {
+    source: Source,
+    client: Arc<dyn CallWebhook>,
+}
+
+/// The plugin that asks validating webhooks, all at once.
+pub struct ValidatingAdmissionWebhook {
+    source: Source,
+    client: Arc<dyn CallWebhook>,
+}
+
+impl MutatingAdmissionWebhook {
+    /// Asks by way of `client`.
+    pub fn new(client: Arc<dyn CallWebhook>) -> Self {
+        Self { source: Source::new(MUTATING), client }
+    }
+
+    async fn mutate(&self, request: &AdmissionRequest<'_>, object: &mut Value) -> ApiResult<()> {
+        let rounds = request.rounds;
+        let mut memory: Memory = rounds.take(self.name()).unwrap_or_default();
+        if rounds.is_second() {
+            memory.start_second(object);
+        }
+        for hook in &self.source.hooks(request.registry).0 {
+            let Some(asked) = matching::asked(hook, request, object).await? else { continue };
+            if rounds.is_second() && !memory.asks_again(&hook.uid) {
+                continue;
+            }
+            let answered = call::mutating(self.client.as_ref(), hook, &asked, request, object).await;
+            if let Some(true) = by_policy(hook, answered)? {
+                memory.has_changed();
+                rounds.want_second();
+            }
+            if hook.asked_again {
+                memory.was_asked(&hook.uid);
+            }
+        }
+        memory.end_round(object);
+        rounds.keep(self.name(), memory);
+        Ok(())
+    }
+}
+
+impl ValidatingAdmissionWebhook {
+    /// Asks by way of `client`.
+    pub fn new(client: Arc<dyn CallWebhook>) -> Self {
+        Self { source: Source::new(VALIDATING), client }
+    }
+
+    async fn check(&self, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<()> {
+        let hooks = self.source.hooks(request.registry);
+        let mut questions = Vec::new();
+        for hook in &hooks.0 {
+            if let Some(asked) = matching::asked(hook, request, object).await? {
+                questions.push((hook, asked));
+            }
+        }
+        let calls = questions.iter().map(|(hook, asked)| async move {
+            by_policy(hook, call::validating(self.client.as_ref(), hook, asked, request, object).await)
+        });
+        join_all(calls).await.into_iter().find_map(Result::err).map_or(Ok(()), Err)
+    }
+}
+
+/// What a failed call means under the webhook's failure policy. None: it is as if it had not been asked.
+fn by_policy<T>(hook: &Hook, answered: Result<T, Failed>) -> ApiResult<Option<T>> {
+    match answered {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Failed::Refused(why)) => Err(why),
+        Err(Failed::Call(why)) => {
+            let why = format!("failed calling webhook {:?}: {why}", hook.name);
+            tracing::warn!(configuration = hook.configuration, open = hook.ignores_failure, "{why}");
+            if hook.ignores_failure { Ok(None) } else { Err(ApiError::internal(why)) }
+        }
+    }
+}
+
+impl Mutate for MutatingAdmissionWebhook {
+    fn name(&self) -> &'static str {
+        "MutatingAdmissionWebhook"
+    }
+
+    fn handles(&self, request: &AdmissionRequest<'_>) -> bool {
+        self.source.is_interested(request)
+    }
+
+    fn admit<'a>(
+        &'a self,
+        request: &'a AdmissionRequest<'a>,
+        object: &'a mut Value,
+    ) -> BoxFuture<'a, ApiResult<()>> {
+        self.mutate(request, object).boxed()
+    }
+}
+
+impl Validate for ValidatingAdmissionWebhook {
+    fn name(&self) -> &'static str {
+        "ValidatingAdmissionWebhook"
+    }
+
+    fn handles(&self, request: &AdmissionRequest<'_>) -> bool {
+        self.source.is_interested(request)
+    }
+
+    fn validate<'a>(
+        &'a self,
+        request: &'a AdmissionRequest<'a>,
+        object: &'a Value,
+    ) -> BoxFuture<'a, ApiResult<()>> {
+        self.check(request, object).boxed()
+    }
+}

@@ -1,0 +1,148 @@
+//! Whether a webhook is asked about a request, and in which version of it. Reads nothing but memory.
+//!
+//! Upstream: apiserver `pkg/admission/plugin/webhook/generic/webhook.go`, `predicates/{namespace,object}/matcher.go`.
+
+use super::{
+    conditions, review,
+    rules::{Rule, Subject},
+    source::Hook,
+};
+use crate::{
+    admission::{forbidden, is_core},
+    objects,
+};
+use proa_meta::{ApiError, ApiResult, selector::Selector};
+use proa_registry::{AdmissionRequest, Kind, KindDef, Operation};
+use serde_json::Value;
+use std::{collections::HashMap, sync::Arc};
+
+/// Kinds that no webhook is asked about: who could not be let in again.
+const EXEMPT: [(&str, &[&str]); 3] = [
+    (
+        "admissionregistration.k8s.io",
+        &[
+            "mutatingwebhookconfigurations",
+            "validatingwebhookconfigurations",
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+        ],
+    ),
+    ("authentication.k8s.io", &["selfsubjectreviews", "tokenreviews"]),
+    (
+        "authorization.k8s.io",
+        &[
+            "localsubjectaccessreviews",
+            "selfsubjectaccessreviews",
+            "selfsubjectrulesreviews",
+            "subjectaccessreviews",
+        ],
+    ),
+];
+
+/// Whether webhooks are never asked about such requests.
+pub(super) fn is_exempt(request: &AdmissionRequest<'_>) -> bool {
+    let (group, resource) = (request.kind.gvk.group.as_ref(), request.kind.resource.as_ref());
+    EXEMPT.iter().any(|(exempt, resources)| *exempt == group && resources.contains(&resource))
+}
+
+/// The version in which a webhook is asked: that of the request, or an equivalent one.
+pub(super) struct Asked(Option<Arc<Kind>>);
+
+impl Asked {
+    /// The kind in that version.
+    pub(super) fn kind<'a>(&'a self, request: &AdmissionRequest<'a>) -> &'a KindDef {
+        self.0.as_ref().map_or(request.kind, |kind| &kind.def)
+    }
+}
+
+fn subject<'a>(request: &AdmissionRequest<'a>, kind: &'a KindDef) -> Subject<'a> {
+    Subject {
+        operation: request.operation,
+        group: &kind.gvk.group,
+        version: &kind.gvk.version,
+        resource: &kind.resource,
+        subresource: request.subresource,
+        namespaced: kind.is_namespaced(),
+    }
+}
+
+/// The version in which the webhook's rules are about the request. Rules that name the request's own come first, then
+/// rules in their order; none: it is not asked.
+pub(super) fn rule(hook: &Hook, request: &AdmissionRequest<'_>) -> Option<Asked> {
+    let is_about = |rule: &Rule, kind: &KindDef| rule.matches(&subject(request, kind));
+    if hook.rules.iter().any(|rule| is_about(rule, request.kind)) {
+        return Some(Asked(None));
+    }
+    if !hook.equivalent {
+        return None;
+    }
+    let catalogue = request.registry.catalogue();
+    let others: Vec<_> = catalogue
+        .kinds()
+        .filter(|other| other.def.storage == request.kind.storage && other.def.gvk != request.kind.gvk)
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let matching = hook.rules.iter().find_map(|rule| others.iter().find(|other| is_about(rule, &other.def)));
+    matching.map(|kind| Asked(Some(Arc::clone(kind))))
+}
+
+/// Whether the webhook is asked about the request with this object (null on delete).
+///
+/// # Errors
+/// The namespace does not exist, or a condition cannot be evaluated and the webhook's failures count.
+pub(super) async fn asked(
+    hook: &Hook,
+    request: &AdmissionRequest<'_>,
+    object: &Value,
+) -> ApiResult<Option<Asked>> {
+    let Some(asked) = rule(hook, request) else { return Ok(None) };
+    if !in_namespace(hook, request, object)? || !is_selected(&hook.objects, request, object) {
+        return Ok(None);
+    }
+    if hook.conditions.is_empty() {
+        return Ok(Some(asked));
+    }
+    let shown = review::object(&asked, request, object).await?;
+    let old = review::object(&asked, request, request.old.unwrap_or(&Value::Null)).await?;
+    let attributes = review::attributes(&asked, request);
+    match conditions::all_hold(&hook.conditions, &shown, &old, &attributes) {
+        Ok(true) => Ok(Some(asked)),
+        Ok(false) => Ok(None),
+        Err(_) if hook.ignores_failure => Ok(None),
+        Err(why) => Err(forbidden(request, &why)),
+    }
+}
+
+fn matches(selector: &Selector, object: &Value) -> bool {
+    selector.matches_json(object["metadata"]["labels"].as_object())
+}
+
+/// Either the new or the old object is selected.
+fn is_selected(selector: &Selector, request: &AdmissionRequest<'_>, object: &Value) -> bool {
+    let selected = |object: &Value| !object.is_null() && matches(selector, &request.show(object));
+    selector.is_everything() || selected(object) || request.old.is_some_and(selected)
+}
+
+/// Whether the namespace of the request is selected: of a namespace itself its own labels count, of other objects
+/// without a namespace nothing does.
+fn in_namespace(hook: &Hook, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<bool> {
+    let selector = &hook.namespaces;
+    let is_namespace = request.kind.gvk.group.is_empty() && request.kind.resource == "namespaces";
+    if selector.is_everything() || (request.namespace.is_empty() && !is_namespace) {
+        return Ok(true);
+    }
+    if is_core(request, "namespaces") && matches!(request.operation, Operation::Create | Operation::Update) {
+        return Ok(matches(selector, object));
+    }
+    let name = if is_namespace { request.name } else { request.namespace };
+    let namespaces = objects::kind(request.registry, &objects::NAMESPACES)?;
+    let namespace = namespaces.get("", name);
+    let namespace =
+        namespace.ok_or_else(|| ApiError::not_found(&objects::NAMESPACES.group_resource(), name))?;
+    let labels: HashMap<&str, &str> = namespace.labels().collect();
+    Ok(selector.matches(|key| labels.get(key).copied()))
+}

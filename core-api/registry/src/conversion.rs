@@ -1,0 +1,214 @@
+//! Conversion of custom objects between the versions of a definition whose versions differ.
+//!
+//! Objects are stored in the definition's storage version, and say which one that was. Whoever reads or writes them in
+//! another version has them converted on the way by the definition's webhook, outside of every lock. Definitions
+//! without a webhook only rename the version. Upstream: apiextensions `pkg/apiserver/conversion`.
+
+mod review;
+
+use crate::{
+    entry::{Entry, encode},
+    kind::KindDef,
+    metadata,
+    registry::{Kind, Registry},
+    request::{WatchEvent, WatchStream},
+    verbs::decode_types,
+    webhook::WebhookClient,
+};
+use futures::StreamExt;
+use proa_meta::{ApiError, ApiResult, Reason, gvk::Name};
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+/// How long a webhook may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The versions of a custom kind that has several.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// In which one objects are stored.
+    pub stored: Name,
+    /// In which one objects are stored that do not say it: they are older than the others.
+    pub first: Name,
+    /// Who converts; none: versions differ in nothing but their name.
+    pub webhook: Option<ConversionWebhook>,
+}
+
+/// The webhook of a definition.
+#[derive(Clone, Debug)]
+pub struct ConversionWebhook {
+    /// Where it is.
+    pub client: WebhookClient,
+    /// Versions of ConversionReview that it understands, best first.
+    pub review_versions: Vec<String>,
+}
+
+impl KindDef {
+    fn webhook(&self) -> Option<(&Versions, &ConversionWebhook)> {
+        let versions = self.versions.as_deref()?;
+        Some((versions, versions.webhook.as_ref()?))
+    }
+    /// Whether someone outside of this process is asked about objects in this version.
+    pub(crate) fn is_converted_outside(&self) -> bool {
+        self.webhook().is_some()
+    }
+    /// What stored objects say about their version; none when they need not.
+    pub(crate) fn stored_as(&self) -> Option<String> {
+        let versions = self.versions.as_deref()?;
+        Some(proa_meta::gvk::api_version(&self.gvk.group, &versions.stored))
+    }
+}
+
+impl Registry {
+    /// Stored objects in the version of the kind, by one question to the webhook for all that differ.
+    pub(crate) async fn in_version(
+        &self,
+        kind: &Kind,
+        mut entries: Vec<Arc<Entry>>,
+    ) -> ApiResult<Vec<Arc<Entry>>> {
+        let def = &kind.def;
+        let Some((versions, webhook)) = def.webhook() else { return Ok(entries) };
+        let wanted = def.gvk.api_version();
+        let first = proa_meta::gvk::api_version(&def.gvk.group, &versions.first);
+        let (mut places, mut objects) = (Vec::new(), Vec::new());
+        for (place, entry) in entries.iter().enumerate() {
+            let stored = entry.stored_as().unwrap_or(&first);
+            if stored != wanted {
+                let mut object = entry.value(def);
+                metadata::map(&mut object).insert("apiVersion".to_owned(), json!(stored));
+                places.push(place);
+                objects.push(object);
+            }
+        }
+        let converted = self.ask(def, webhook, &wanted, objects).await?;
+        for (place, mut object) in places.into_iter().zip(converted) {
+            decode_types(self, def, &mut object)?;
+            entries[place] = Arc::new(entries[place].with_value(&object, &kind.state.selectable()));
+        }
+        Ok(entries)
+    }
+
+    /// One stored object in the version of the kind.
+    pub(crate) async fn one_in_version(
+        &self,
+        kind: &Kind,
+        entry: Option<Arc<Entry>>,
+    ) -> ApiResult<Option<Arc<Entry>>> {
+        match entry {
+            Some(entry) if kind.def.webhook().is_some() => {
+                self.in_version(kind, vec![entry]).await.map(|mut entries| entries.pop())
+            }
+            entry => Ok(entry),
+        }
+    }
+
+    /// The object in the version in which it is stored; none when that is the one it has.
+    pub(crate) async fn stored_form(&self, kind: &Kind, object: &Value) -> ApiResult<Option<Value>> {
+        let def = &kind.def;
+        let Some((versions, _)) = def.webhook() else { return Ok(None) };
+        if versions.stored == def.gvk.version {
+            return Ok(None);
+        }
+        let catalogue = self.catalogue();
+        let stored = catalogue.find(&def.gvk.group, &versions.stored, &def.resource);
+        let mut converted = object.clone();
+        self.convert(def, stored.map_or(def, |kind| &kind.def), &mut converted).await?;
+        Ok(Some(converted))
+    }
+
+    /// Converts an object from one version of a kind to another of the same storage.
+    ///
+    /// # Errors
+    /// The definition's webhook fails.
+    pub async fn convert(&self, from: &KindDef, to: &KindDef, object: &mut Value) -> ApiResult<()> {
+        if object.is_null() || from.gvk == to.gvk {
+            return Ok(());
+        }
+        if let Some((_, webhook)) = to.webhook() {
+            let converted = self.ask(to, webhook, &to.gvk.api_version(), vec![object.take()]).await?;
+            *object = converted.into_iter().next().unwrap_or_default();
+            return decode_types(self, to, object).map(drop);
+        }
+        if let Some(convert) = from.convert {
+            (convert.to_storage)(object);
+        }
+        if let Some(convert) = to.convert {
+            (convert.from_storage)(object);
+        }
+        let members = metadata::map(object);
+        members.insert("apiVersion".to_owned(), json!(to.gvk.api_version()));
+        members.insert("kind".to_owned(), json!(to.gvk.kind));
+        Ok(())
+    }
+
+    /// Events in the version of the kind. A watch whose objects cannot be converted ends with the error.
+    pub(crate) fn watch_in_version(self: &Arc<Self>, kind: &Kind, events: WatchStream) -> WatchStream {
+        if kind.def.webhook().is_none() {
+            return events;
+        }
+        let (registry, gvr) = (Arc::downgrade(self), kind.def.gvr());
+        let converted = events.then(move |batch| {
+            let (registry, gvr) = (Weak::clone(&registry), gvr.clone());
+            async move {
+                let Some(registry) = registry.upgrade() else { return batch };
+                // As the definition is by now.
+                let Some(kind) = registry.kind(&gvr) else { return batch };
+                registry.batch_in_version(&kind, batch).await
+            }
+        });
+        converted.boxed()
+    }
+
+    async fn batch_in_version(&self, kind: &Kind, mut batch: Vec<WatchEvent>) -> Vec<WatchEvent> {
+        let entries = batch.iter().filter_map(|event| match event {
+            WatchEvent::Object { entry, .. } => Some(entry.clone()),
+            _ => None,
+        });
+        match self.in_version(kind, entries.collect()).await {
+            Err(error) => vec![WatchEvent::Error(error)],
+            Ok(converted) => {
+                let mut converted = converted.into_iter();
+                for event in &mut batch {
+                    if let WatchEvent::Object { entry, .. } = event
+                        && let Some(other) = converted.next()
+                    {
+                        *entry = other;
+                    }
+                }
+                batch
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        def: &KindDef,
+        webhook: &ConversionWebhook,
+        wanted: &str,
+        objects: Vec<Value>,
+    ) -> ApiResult<Vec<Value>> {
+        let Some(first) = objects.first() else { return Ok(objects) };
+        let what = format!("{}, Kind={}", first["apiVersion"].as_str().unwrap_or_default(), def.gvk.kind);
+        let failed =
+            |why: String| ApiError::new(Reason::Unknown, format!("conversion webhook for {what} {why}"));
+        let version = webhook.review_versions.iter().find(|v| matches!(v.as_str(), "v1" | "v1beta1"));
+        let version =
+            version.ok_or_else(|| failed("failed: no supported conversion review versions".to_owned()))?;
+        let uid = uuid::Uuid::new_v4().to_string();
+        let question = review::question(version, &uid, wanted, &objects).to_string();
+        let answer = self.webhooks().call(&webhook.client, question.into(), TIMEOUT).await;
+        let answer = answer.map_err(|why| failed(format!("failed: {why}")))?;
+        review::answer(&answer, version, &uid, wanted, &objects).map_err(failed)
+    }
+}
+
+impl Entry {
+    /// The same object of the same write in another form.
+    pub(crate) fn with_value(&self, object: &Value, selectable: &[crate::kind::Selectable]) -> Self {
+        let (tail, decoded) = encode(object, selectable);
+        Self::new(self.key.clone(), self.revision, tail, Arc::new(decoded))
+    }
+}

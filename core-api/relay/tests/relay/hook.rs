@@ -1,0 +1,130 @@
+//! A webhook that a test plays, over TLS: it notes every question, and answers by the path at which it is asked.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+
+/// A webhook at work; ends with the value.
+pub(crate) struct Hook {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+/// A question as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) target: String,
+    pub(crate) host: String,
+    pub(crate) review: Value,
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Hook {
+    pub(crate) async fn start(tls: rustls::ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let (seen, connections) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicUsize>::default());
+        let (noted, counted) = (seen.clone(), connections.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (acceptor, seen, counted) = (acceptor.clone(), noted.clone(), counted.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(socket).await else { return };
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let service = service_fn(move |request| serve(request, seen.clone()));
+                    let server = hyper::server::conn::http1::Builder::new();
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address, seen, connections, task }
+    }
+    /// Questions so far, without their notes.
+    pub(crate) fn seen(&self) -> Vec<Asked> {
+        self.seen.lock().unwrap().clone()
+    }
+    /// The requests of the questions so far, which are forgotten.
+    pub(crate) fn take(&self) -> Vec<Value> {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.into_iter().map(|asked| asked.review["request"].clone()).collect()
+    }
+    /// Connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(
+    request: Request<Incoming>,
+    seen: Arc<Mutex<Vec<Asked>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let review: Value = serde_json::from_slice(&body).unwrap();
+    let host = parts.headers["host"].to_str().unwrap().to_owned();
+    let target = parts.uri.to_string();
+    seen.lock().unwrap().push(Asked { target, host, review: review.clone() });
+    if parts.uri.path() == "/hang" {
+        pending::<()>().await;
+    }
+    if parts.uri.path() == "/broken" {
+        let response = Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR);
+        return Ok(response.body(Full::from("oh no")).unwrap());
+    }
+    let mut response = answer(parts.uri.path(), &review["request"]);
+    response["uid"] = review["request"]["uid"].clone();
+    let answer = json!({"kind": review["kind"], "apiVersion": review["apiVersion"], "response": response});
+    Ok(Response::new(Full::from(answer.to_string())))
+}
+
+fn answer(path: &str, request: &Value) -> Value {
+    let mut steps = path.trim_start_matches('/').split('/');
+    match (steps.next().unwrap_or_default(), steps.next(), steps.next()) {
+        ("deny", None, _) => {
+            json!({"allowed": false, "status": {"code": 403, "reason": "Forbidden", "message": "not here"}})
+        }
+        ("warn", Some(text), _) => json!({"allowed": true, "warnings": [text]}),
+        // Adds a key to the data of a config map that has another one.
+        ("add", Some(key), Some(after)) if request["object"]["data"].get(after).is_some() => {
+            patch(&json!([{"op": "add", "path": format!("/data/{key}"), "value": "yes"}]))
+        }
+        ("init", ..) => patch(&json!([
+            {"op": "add", "path": "/spec/initContainers", "value": [{"name": "first", "image": "i", "unknown": 1}]}
+        ])),
+        ("nonsense", ..) => patch(&json!("x")),
+        ("replicas", Some(wanted), _) => {
+            let wanted: i64 = wanted.parse().unwrap();
+            patch(&json!([{"op": "add", "path": "/spec/replicas", "value": wanted}]))
+        }
+        _ => json!({"allowed": true}),
+    }
+}
+
+fn patch(operations: &Value) -> Value {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let patch = BASE64_STANDARD.encode(operations.to_string());
+    json!({"allowed": true, "patchType": "JSONPatch", "patch": patch})
+}
