@@ -94,7 +94,10 @@ async fn serve(
         let response = Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR);
         return Ok(response.body(Full::from("oh no")).unwrap());
     }
-    let mut response = answer(parts.uri.path(), &review["request"]);
+    let mut response = match review["kind"].as_str() {
+        Some("ConversionReview") => converted(&review["request"]),
+        _ => answer(parts.uri.path(), &review["request"]),
+    };
     response["uid"] = review["request"]["uid"].clone();
     let answer = json!({"kind": review["kind"], "apiVersion": review["apiVersion"], "response": response});
     Ok(Response::new(Full::from(answer.to_string())))
@@ -121,6 +124,32 @@ fn answer(path: &str, request: &Value) -> Value {
         }
         _ => json!({"allowed": true}),
     }
+}
+
+/// `hostPort: a:1` in v1 is `host: a`, `port: "1"` in v2. A host `broken` cannot be converted.
+fn converted(request: &Value) -> Value {
+    let wanted = request["desiredAPIVersion"].as_str().unwrap();
+    let mut objects = request["objects"].as_array().unwrap().clone();
+    for object in &mut objects {
+        object["apiVersion"] = json!(wanted);
+        let members = object.as_object_mut().unwrap();
+        let host = if wanted.ends_with("/v2") {
+            let joined = members.remove("hostPort").unwrap();
+            let (host, port) = joined.as_str().unwrap().split_once(':').unwrap();
+            members.insert("port".to_owned(), json!(port));
+            members.insert("host".to_owned(), json!(host));
+            host.to_owned()
+        } else {
+            let (host, port) = (members.remove("host").unwrap(), members.remove("port").unwrap());
+            let (host, port) = (host.as_str().unwrap(), port.as_str().unwrap());
+            members.insert("hostPort".to_owned(), json!(format!("{host}:{port}")));
+            host.to_owned()
+        };
+        if host == "broken" {
+            return json!({"result": {"status": "Failure", "message": "cannot convert it"}});
+        }
+    }
+    json!({"result": {"status": "Success"}, "convertedObjects": objects})
 }
 
 fn patch(operations: &Value) -> Value {

@@ -8,6 +8,7 @@
 
 mod agent;
 mod authority;
+mod conversions;
 mod hook;
 mod logs;
 mod proxies;

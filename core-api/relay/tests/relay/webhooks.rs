@@ -11,13 +11,13 @@ const D: &str = "/api/v1/namespaces/d";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1";
 
 /// A server with a webhook behind the Service `d/hook`.
-struct Guarded {
-    world: World,
-    hook: Hook,
+pub(crate) struct Guarded {
+    pub(crate) world: World,
+    pub(crate) hook: Hook,
 }
 
 impl Guarded {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let world = World::start().await;
         let hook = Hook::start(world.serving("hook.d.svc")).await;
         let port = hook.address.port();
@@ -32,7 +32,8 @@ impl Guarded {
         Self { world, hook }
     }
 
-    fn client(&self, path: &str) -> Value {
+    /// A `clientConfig` that leads to the webhook at a path.
+    pub(crate) fn client(&self, path: &str) -> Value {
         json!({
             "service": {"namespace": "d", "name": "hook", "port": 8443, "path": path},
             "caBundle": BASE64_STANDARD.encode(self.world.authority().pem()),
@@ -61,7 +62,7 @@ impl Guarded {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
-    async fn send(&self, method: &str, path: &str, object: &Value) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, object: &Value) -> Answer {
         let headers: &[_] = if method == "PATCH" { MERGE } else { JSON };
         self.world.send("admin", request(method, path, headers, &object.to_string())).await
     }
@@ -70,7 +71,7 @@ impl Guarded {
         self.send("POST", &format!("{D}/configmaps"), object).await
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.world.stop().await;
     }
 }
@@ -101,6 +102,8 @@ async fn a_denial_is_the_clients_answer_and_the_question_says_everything() {
     assert_eq!((&object["kind"], &object["metadata"]["name"]), (&json!("ConfigMap"), &json!("new")));
     assert!(asked["uid"].as_str().is_some_and(|uid| !uid.is_empty()));
     asked.as_object_mut().unwrap().remove("uid");
+    let extra = asked["userInfo"].as_object_mut().unwrap().remove("extra").expect("how the user was known");
+    assert!(extra.get("authentication.kubernetes.io/credential-id").is_some(), "{extra}");
     let kind = json!({"group": "", "version": "v1", "kind": "ConfigMap"});
     let resource = json!({"group": "", "version": "v1", "resource": "configmaps"});
     assert_eq!(

@@ -157,6 +157,24 @@ impl World {
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("admin", request("GET", path, &[], "")).await
     }
+    /// Waits until a path is served, which the server's definitions decide.
+    pub(crate) async fn until_served(&self, path: &str) {
+        self.until(path, |status| status == StatusCode::OK).await;
+    }
+    /// Waits until an object does not exist.
+    pub(crate) async fn until_gone(&self, path: &str) {
+        self.until(path, |status| status == StatusCode::NOT_FOUND).await;
+    }
+    async fn until(&self, path: &str, holds: fn(StatusCode) -> bool) {
+        let mut published = self.core.registry.published();
+        let mut catalogue = self.core.registry.catalogue_changed();
+        while !holds(self.get(path).await.status) {
+            tokio::select! {
+                changed = published.changed() => changed.unwrap(),
+                changed = catalogue.changed() => changed.unwrap(),
+            }
+        }
+    }
     /// Leaves HTTP as SPDY clients do.
     pub(crate) async fn upgrade(&self, path: &str) -> (HeaderMap, TokioIo<hyper::upgrade::Upgraded>) {
         let mut response = self.open("admin", request("POST", path, SPDY, "")).await;
