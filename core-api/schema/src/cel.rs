@@ -150,11 +150,11 @@ impl<'a> Names<'a> {
                 }
             }
             Expr::Call(call) => {
+                call.target.iter().for_each(|target| self.walk(target));
                 let name = call.func_name.as_str();
                 if name.starts_with(|c: char| c.is_ascii_alphabetic()) && !FUNCTIONS.contains(&name) {
                     self.undeclared(name);
                 }
-                call.target.iter().for_each(|target| self.walk(target));
                 call.args.iter().for_each(|argument| self.walk(argument));
             }
             Expr::Select(select) => self.walk(&select.operand),
