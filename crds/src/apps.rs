@@ -4,7 +4,8 @@ pub(crate) mod controller_revision;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod replica_set;
-mod rollout;
+pub(crate) mod rollout;
+pub(crate) mod stateful_set;
 
 use crate::{cursor::Cursor, facts, pod_spec::template, selector};
 use proa_meta::{FieldErrors, Gvk};
@@ -20,7 +21,7 @@ fn namespaced(kind: &'static str, resource: &'static str) -> KindDef {
     KindDef::namespaced(gvk, resource, schema)
 }
 
-fn scale() -> Scale {
+pub(crate) fn scale() -> Scale {
     Scale {
         spec_replicas: ".spec.replicas".into(),
         status_replicas: ".status.replicas".into(),
@@ -51,14 +52,19 @@ fn selector_and_template(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 /// Numbers of a status that are not negative.
-fn counts(status: &Cursor<'_, '_>, fields: &[&str], errors: &mut FieldErrors) {
+pub(crate) fn counts(status: &Cursor<'_, '_>, fields: &[&str], errors: &mut FieldErrors) {
     for field in fields {
         status.get(field).non_negative(errors);
     }
 }
 
-/// Some of the replicas are not more than all of them.
-fn parts_of_replicas(status: &Cursor<'_, '_>, parts: &[&str], errors: &mut FieldErrors) {
+/// Some of the replicas are not more than all of them, and the available ones not more than the ready ones.
+pub(crate) fn parts_of_replicas(status: &Cursor<'_, '_>, parts: &[&str], errors: &mut FieldErrors) {
+    parts_of_all(status, parts, "readyReplicas", errors);
+}
+
+/// As above; upstream's texts name the ready ones in two ways.
+fn parts_of_all(status: &Cursor<'_, '_>, parts: &[&str], ready: &str, errors: &mut FieldErrors) {
     let number = |field: &str| status.int_of(field);
     for part in parts.iter().filter(|part| number(part) > number("replicas")) {
         let shown = number(part).into();
@@ -67,7 +73,7 @@ fn parts_of_replicas(status: &Cursor<'_, '_>, parts: &[&str], errors: &mut Field
     if number("availableReplicas") > number("readyReplicas") {
         let shown = number("availableReplicas").into();
         let at = status.get("availableReplicas");
-        at.with(&shown).invalid(errors, "cannot be greater than readyReplicas");
+        at.with(&shown).invalid(errors, &format!("cannot be greater than {ready}"));
     }
 }
 

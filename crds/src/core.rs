@@ -8,6 +8,7 @@ pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod pod_template;
+pub(crate) mod replication_controller;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;

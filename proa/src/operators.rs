@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
 use kube::Client;
 use proa_kit::RunConfig;
+use proa_operator_replicaset::replication;
 use serde_json::Value;
 
 /// One operator.
@@ -36,8 +37,11 @@ operators! {
     "garbage-collector" => proa_operator_garbage_collector,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
+    "replicationcontroller" => replication,
     "daemonset" => proa_operator_daemonset,
+    "statefulset" => proa_operator_statefulset,
     "job" => proa_operator_job,
+    "cronjob" => proa_operator_cronjob,
     "service" => proa_operator_service,
     "scheduler" => proa_operator_scheduler,
     "node-lifecycle" => proa_operator_node_lifecycle,

@@ -1,10 +1,12 @@
 //! The vocabulary of the Kubernetes API, shared by the core and by operators.
 //!
 //! Owns: group-version-kind/resource names, `Status` errors and their reasons, field paths and field errors with
-//! upstream's texts, label and field selectors, quantities, names, times, user identity, the framing of SPDY/3.1.
+//! upstream's texts, label and field selectors, quantities, names, times, schedules, user identity, the
+//! framing of SPDY/3.1.
 //! Deliberately absent: I/O, any concrete kind, HTTP libraries, object storage. This is the only core crate that
 //! operators may use.
 
+pub mod cron;
 pub mod field;
 pub mod gvk;
 pub mod identity;

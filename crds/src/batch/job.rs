@@ -6,7 +6,10 @@ mod policies;
 mod spec;
 mod status;
 
+pub(super) use spec::validate_spec;
+
 use crate::{
+    cursor::Cursor,
     facts,
     fill::{absent, fields, is_empty, items, present, remove, set, sub, zero},
     pod_spec::{defaults, template},
@@ -53,8 +56,6 @@ pub(crate) fn kind() -> KindDef {
 
 fn default(object: &mut Value) {
     let spec = sub(object, "spec");
-    // Its feature, like those in `pod_spec::alpha`, is off.
-    remove(spec, "scheduling");
     if spec["completions"].is_null() && spec["parallelism"].is_null() {
         set(spec, "completions", 1);
     }
@@ -66,13 +67,20 @@ fn default(object: &mut Value) {
     absent(spec, "manualSelector", false);
     let replacement = if spec["podFailurePolicy"].is_null() { "TerminatingOrFailed" } else { "Failed" };
     absent(spec, "podReplacementPolicy", replacement);
+    default_policies(spec);
+    defaults::template(spec);
+    default_labels(object);
+}
+
+/// What a job's spec gets wherever it is.
+pub(super) fn default_policies(spec: &mut Value) {
+    // Its feature, like those in `pod_spec::alpha`, is off.
+    remove(spec, "scheduling");
     if let Some(policy) = present(spec, "podFailurePolicy") {
         for rule in items(policy, "rules") {
             items(rule, "onPodConditions").for_each(|pattern| zero(pattern, "status", "True"));
         }
     }
-    defaults::template(spec);
-    default_labels(object);
 }
 
 /// A job without labels has those of its pods.
@@ -105,15 +113,19 @@ fn prepare_create(object: &mut Value) {
 }
 
 fn warnings(object: &Value) -> Vec<String> {
-    const HIGH: i64 = 100_000;
-    let spec = &object["spec"];
-    let number = |field: &str| spec[field].as_i64().unwrap_or(0);
     let mut found = template::name_warning(object, "Pod names and hostnames");
-    if spec["completionMode"] == "Indexed" && number("completions") > HIGH && number("parallelism") > 10_000 {
-        found.push("spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail".to_owned());
-    }
+    found.extend(size_warning(&Cursor::root(object).get("spec")));
     found.extend(template::template_warnings(object));
     found
+}
+
+/// A warning of a spec with very many indexes.
+pub(super) fn size_warning(spec: &Cursor<'_, '_>) -> Option<String> {
+    const MANY: i64 = 100_000;
+    let is_large = spec.int_of("completions") > MANY && spec.int_of("parallelism") > 10_000;
+    (is_large && spec.text_of("completionMode") == "Indexed").then(|| {
+        format!("{}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail", spec.path())
+    })
 }
 
 fn row(object: &Value, now: Timestamp) -> Vec<Value> {

@@ -7,7 +7,8 @@ use crate::{cursor::Cursor, selector};
 use proa_meta::{FieldErrors, names};
 use serde_json::Value;
 
-const MISMATCH: &str = "`selector` does not match template `labels`";
+/// The selector does not fit the template.
+pub(crate) const MISMATCH: &str = "`selector` does not match template `labels`";
 
 /// Validates a pod template.
 pub(crate) fn template(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {

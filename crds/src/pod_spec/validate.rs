@@ -25,6 +25,7 @@ pub(crate) use container::image_of_pod;
 pub(crate) use handlers::port;
 pub(crate) use resource_list::{limits as resource_limits, quantity as resource_quantity};
 pub(crate) use scheduling::{taint_effect, tolerations};
+pub(crate) use volumes::claim_spec;
 pub(crate) use security::annotations as security_annotations;
 
 use super::each_container;

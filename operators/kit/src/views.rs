@@ -7,6 +7,7 @@
 
 pub mod config_map;
 pub mod controller_revision;
+pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
@@ -22,9 +23,11 @@ pub mod replica_set;
 pub mod replication_controller;
 pub mod service;
 pub mod service_account;
+pub mod stateful_set;
 
 pub use config_map::ConfigMapView;
 pub use controller_revision::ControllerRevisionView;
+pub use cron_job::CronJobView;
 pub use daemon_set::DaemonSetView;
 pub use deployment::DeploymentView;
 pub use endpoint_slice::EndpointSliceView;
@@ -39,6 +42,7 @@ pub use replica_set::ReplicaSetView;
 pub use replication_controller::ReplicationControllerView;
 pub use service::ServiceView;
 pub use service_account::ServiceAccountView;
+pub use stateful_set::StatefulSetView;
 
 use crate::kind::{Key, Kind, ObjectRef};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};

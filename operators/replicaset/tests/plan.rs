@@ -10,7 +10,7 @@
 use proa_kit::{
     Error, Operator, Results, Timestamp,
     testing::golden::{self, Case},
-    views::{PodView, ReplicaSetView},
+    views::{PodView, ReplicaSetView, ReplicationControllerView},
 };
 use proa_operator_replicaset::{ReplicaSetOperator, observe::Observed, plan::plan};
 use serde_json::{Value, json};
@@ -61,4 +61,30 @@ fn a_refused_creation_shows_as_a_condition_until_one_succeeds() {
     let failed = self::set(&status);
     let status = ReplicaSetOperator::default().plan(&failed, &observed, now).status.unwrap();
     assert!(status.get("conditions").is_none(), "{status}");
+}
+
+#[test]
+fn a_replication_controller_is_run_by_the_same_code() {
+    let rc = json!({
+        "metadata": {"name": "web", "namespace": "ns", "uid": "rc-1", "generation": 1},
+        "spec": {"replicas": 2, "selector": {"app": "web"},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {}}},
+    });
+    let pod = json!({
+        "metadata": {"name": "a", "namespace": "ns", "uid": "a", "labels": {"app": "web"},
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "ownerReferences": [{"uid": "rc-1", "controller": true}]},
+        "status": {"phase": "Running"},
+    });
+    let rc: ReplicationControllerView = serde_json::from_str(&rc.to_string()).unwrap();
+    let pod: PodView = serde_json::from_str(&pod.to_string()).unwrap();
+    let observed = Observed { pods: vec![pod.into()], ..Observed::default() };
+    let plan = serde_json::to_value(plan(&rc, &observed, Timestamp::UNIX_EPOCH)).unwrap();
+    let creations = &plan["actions"][0]["batch"]["actions"];
+    assert_eq!(creations.as_array().map(Vec::len), Some(2));
+    let metadata = &creations[0]["create"]["object"]["metadata"];
+    assert_eq!(metadata["ownerReferences"][0]["kind"], "ReplicationController");
+    assert_eq!(metadata["ownerReferences"][0]["apiVersion"], "v1");
+    // The kind's status has no count of pods that are going.
+    assert_eq!(plan["status"], json!({"replicas": 0, "observedGeneration": 1}));
 }

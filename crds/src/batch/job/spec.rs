@@ -17,12 +17,7 @@ pub(super) fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let (metadata, spec) = (root.get("metadata"), root.get("spec"));
     generated_selector(&metadata, &spec, errors);
-    numbers(&spec, errors);
-    modes(&spec, errors);
-    policies::policies(&spec, errors);
-    let at = spec.get("template");
-    template::template(&at, errors);
-    restart_policy(&spec, errors);
+    validate_spec(&spec, errors);
     let own = spec.get("selector");
     match own.is_set() {
         true => selector::validate(&own, errors),
@@ -30,6 +25,15 @@ pub(super) fn validate(object: &Value, errors: &mut FieldErrors) {
     }
     template::selected(&spec, errors);
     host_names(&metadata, &spec, errors);
+}
+
+/// Validates a job's spec without its selector.
+pub(crate) fn validate_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    numbers(spec, errors);
+    modes(spec, errors);
+    policies::policies(spec, errors);
+    template::template(&spec.get("template"), errors);
+    restart_policy(spec, errors);
 }
 
 fn generated_selector(metadata: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {

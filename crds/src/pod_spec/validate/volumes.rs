@@ -217,7 +217,8 @@ fn ephemeral(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     claim_spec(&template.get("spec"), errors);
 }
 
-fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+/// The spec of a PersistentVolumeClaim, without data sources.
+pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
     let modes = spec.get("accessModes");
     if modes.is_empty() {

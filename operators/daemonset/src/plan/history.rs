@@ -3,11 +3,11 @@
 use crate::{build::HASH, observe::Observed};
 use proa_kit::{
     Action, ObjectRef, Typed, View,
-    owner::{self, Claim, claim, controller_reference},
-    template::Template,
+    owner::{self, Claim, claim},
+    revision::{NewRevision, remembers},
     views::{ControllerRevisionView, DaemonSetView, PodView},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{collections::HashSet, sync::Arc};
 
 /// Revisions to keep when the daemon set does not say.
@@ -112,23 +112,16 @@ impl History<'_> {
             return Err(Collision);
         }
         self.hash = set.spec.template.hash(set.status.collision_count);
-        let labels: proa_kit::Pairs =
-            set.spec.template.labels().iter().chain([(HASH, &*self.hash)]).collect();
-        let mut template = set.spec.template.value().clone();
-        template["$patch"] = json!("replace");
-        let mut object = json!({
-            "metadata": {
-                "name": revision_name(set),
-                "labels": labels,
-                "ownerReferences": [controller_reference(owner)],
-            },
-            "data": {"spec": {"template": template}},
-            "revision": number,
-        });
-        if !set.metadata.annotations.is_empty() {
-            object["metadata"]["annotations"] = json!(set.metadata.annotations);
-        }
-        self.writes.push(Action::create(ControllerRevisionView::KIND, &set.metadata.namespace, object));
+        let revision = NewRevision {
+            owner,
+            meta: &set.metadata,
+            template: &set.spec.template,
+            name: &revision_name(set),
+            label: HASH,
+            hash: &self.hash,
+            number,
+        };
+        self.writes.push(revision.create());
         Ok(())
     }
     /// Deletes the oldest revisions beyond the limit that no pod is of.
@@ -150,13 +143,6 @@ fn hash_of(revision: &ControllerRevisionView) -> &str {
 /// Name of the current template's revision.
 pub fn revision_name(set: &DaemonSetView) -> String {
     format!("{}-{}", set.metadata.name, set.spec.template.hash(set.status.collision_count))
-}
-
-fn remembers(revision: &ControllerRevisionView, template: &Template) -> bool {
-    let Some(own) = revision.data.pointer("/spec/template").and_then(Value::as_object) else { return false };
-    let mut own = own.clone();
-    own.remove("$patch");
-    Template::from(Value::Object(own)).is_equal_ignoring_label(template, "")
 }
 
 /// Keys of revisions of interest, for `observe`.

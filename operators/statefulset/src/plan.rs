@@ -1,0 +1,234 @@
+//! The decision: which numbers get a pod, which pods go, and in what order.
+
+pub mod history;
+mod rolling;
+
+use crate::{build, observe::Observed, status};
+use history::{Collision, History, Revision};
+use proa_kit::{
+    Action, Announce, ObjectRef, Plan, Timestamp, Typed,
+    owner::{self, Claim, claim},
+    views::{PodView, StatefulSetView, stateful_set::StatefulSetStatus},
+};
+use std::sync::Arc;
+
+/// What a set with claims gets instead of pods.
+const NO_CLAIMS: &str = "persistent volume claims are not supported, so no pods are created while spec.volumeClaimTemplates is set";
+
+/// A plan in the making.
+struct Draft<'a> {
+    set: &'a StatefulSetView,
+    owner: Arc<ObjectRef>,
+    history: History<'a>,
+    now: Timestamp,
+    /// Pods by their place among the wanted numbers.
+    replicas: Vec<Option<&'a PodView>>,
+    /// Pods of other numbers, the last first.
+    condemned: Vec<&'a PodView>,
+    status: StatefulSetStatus,
+    actions: Vec<Action>,
+}
+
+/// Whether a step lets the next one happen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Goes,
+    Waits,
+}
+
+/// The plan for one stateful set.
+pub fn plan(set: &StatefulSetView, observed: &Observed, now: Timestamp) -> Plan {
+    let owner = Arc::new(set.reference());
+    let mut plan = Plan::default();
+    let pods = claimed(set, observed, &owner, &mut plan);
+    let mut history = match history::history(set, observed) {
+        Ok(history) => history,
+        Err(Collision) => {
+            plan.status = Some(status::collided(set));
+            return plan;
+        }
+    };
+    plan.actions.append(&mut history.writes);
+    let forgotten = history.forget(set, &pods);
+    let status = status::status(set, &history, &pods, now);
+    let (replicas, condemned) = places(set, &pods);
+    let mut draft = Draft { set, owner, history, now, replicas, condemned, status, actions: Vec::new() };
+    if !set.metadata.is_deleting() {
+        draft.decide();
+    }
+    let Draft { status, actions, .. } = draft;
+    plan.actions.extend(actions);
+    plan.actions.extend(forgotten);
+    status::report(set, status, &mut plan);
+    if set.spec.min_ready_seconds > 0 {
+        for pod in &pods {
+            plan.look_again(pod.available_in(set.spec.min_ready_seconds, now));
+        }
+    }
+    plan
+}
+
+/// The set's pods, those it adopts among them. Pods of other names are let go.
+fn claimed<'a>(
+    set: &StatefulSetView,
+    observed: &'a Observed,
+    owner: &Arc<ObjectRef>,
+    plan: &mut Plan,
+) -> Vec<&'a PodView> {
+    let mut pods = Vec::new();
+    for pod in &observed.pods {
+        let is_member = build::ordinal(set, pod).is_some();
+        match claim(&set.metadata, &set.spec.selector, &pod.metadata) {
+            Claim::Owned if is_member => pods.push(&**pod),
+            Claim::Adopt if is_member && observed.may_adopt => {
+                plan.push(owner::adopt(owner, &pod.reference()));
+                pods.push(&**pod);
+            }
+            Claim::Owned if set.metadata.is_deleting() => {}
+            Claim::Owned | Claim::Release => plan.push(owner::release(owner, &pod.reference(), &[])),
+            Claim::Adopt | Claim::Foreign => {}
+        }
+    }
+    pods
+}
+
+/// Pods by their place among the wanted numbers, and the pods of other numbers, the last first.
+fn places<'a>(set: &StatefulSetView, pods: &[&'a PodView]) -> (Vec<Option<&'a PodView>>, Vec<&'a PodView>) {
+    let mut replicas = vec![None; usize::try_from(set.spec.replicas()).unwrap_or(0)];
+    let mut condemned = Vec::new();
+    for pod in pods {
+        let Some(ordinal) = build::ordinal(set, pod) else { continue };
+        let place = ordinal.checked_sub(set.spec.start()).and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| replicas.get_mut(place)) {
+            Some(slot) => *slot = Some(*pod),
+            None => condemned.push((ordinal, *pod)),
+        }
+    }
+    condemned.sort_by_key(|(ordinal, _)| std::cmp::Reverse(*ordinal));
+    (replicas, condemned.into_iter().map(|(_, pod)| pod).collect())
+}
+
+impl<'a> Draft<'a> {
+    fn decide(&mut self) {
+        let goes_on = if self.is_ordered() {
+            self.one_by_one() == Flow::Goes && self.shrink_one_by_one() == Flow::Goes
+        } else {
+            self.all_at_once();
+            true
+        };
+        if goes_on && &*self.set.spec.update_strategy.kind != "OnDelete" {
+            self.roll();
+        }
+    }
+    fn is_ordered(&self) -> bool {
+        &*self.set.spec.pod_management_policy != "Parallel"
+    }
+    /// Every number in turn: the first that is not as it should be ends the pass.
+    fn one_by_one(&mut self) -> Flow {
+        for place in 0..self.replicas.len() {
+            let Some(pod) = self.replicas[place] else {
+                let creation = self.create(place);
+                self.actions.push(creation);
+                return Flow::Waits;
+            };
+            if pod.is_terminal() {
+                self.remove(pod);
+                return Flow::Waits;
+            }
+            if pod.metadata.is_deleting() || !is_running(pod) || !self.is_available(pod) {
+                return Flow::Waits;
+            }
+            self.identify(pod);
+        }
+        Flow::Goes
+    }
+    /// The last of the condemned goes when all others are well; one that is not well goes when it is the first such.
+    fn shrink_one_by_one(&mut self) -> Flow {
+        let Some(last) = self.condemned.first().copied() else { return Flow::Goes };
+        let unavailable = self.condemned.iter().rev().find(|pod| self.is_unavailable(pod));
+        let is_first = unavailable.is_some_and(|pod| pod.metadata.uid == last.metadata.uid);
+        let is_well = is_running(last) && self.is_available(last);
+        if !last.metadata.is_deleting() && (is_well || is_first) {
+            self.remove(last);
+        }
+        Flow::Waits
+    }
+    fn all_at_once(&mut self) {
+        let mut writes = Vec::new();
+        for place in 0..self.replicas.len() {
+            match self.replicas[place] {
+                None => writes.push(self.create(place)),
+                Some(pod) if pod.is_terminal() && !pod.metadata.is_deleting() => {
+                    writes.push(self.delete(pod))
+                }
+                Some(pod) if !pod.is_terminal() => self.identify(pod),
+                Some(_) => {}
+            }
+        }
+        if !writes.is_empty() {
+            self.actions.push(Action::slow_start(writes));
+        }
+        let going = self.condemned.iter().filter(|pod| !pod.metadata.is_deleting());
+        let deletions: Vec<Action> = going.map(|pod| self.delete(pod)).collect();
+        if !deletions.is_empty() {
+            self.actions.push(Action::slow_start(deletions));
+        }
+    }
+    fn identify(&mut self, pod: &PodView) {
+        if !build::is_identified(pod)
+            && let Some(ordinal) = build::ordinal(self.set, pod)
+        {
+            self.actions.push(build::identify(pod, ordinal));
+        }
+    }
+    fn is_available(&self, pod: &PodView) -> bool {
+        pod.is_available(self.set.spec.min_ready_seconds, self.now)
+    }
+    fn is_unavailable(&self, pod: &PodView) -> bool {
+        !self.is_available(pod) || pod.metadata.is_deleting()
+    }
+    /// Pods before the partition are created as they were before the update.
+    fn revision(&self, place: usize) -> &Revision {
+        let strategy = &self.set.spec.update_strategy;
+        let kept = match &strategy.rolling_update {
+            Some(limits) => limits.partition.unwrap_or(0),
+            None if &*strategy.kind == "RollingUpdate" => self.set.status.current_replicas,
+            None => 0,
+        };
+        let is_kept = usize::try_from(kept).is_ok_and(|kept| place < kept);
+        if is_kept { &self.history.current } else { &self.history.update }
+    }
+    fn create(&self, place: usize) -> Action {
+        let number = i32::try_from(place).unwrap_or(i32::MAX);
+        let ordinal = self.set.spec.start().saturating_add(number);
+        let name = build::pod_name(self.set, ordinal);
+        if !self.set.spec.volume_claim_templates.is_empty() {
+            let set = &self.set.metadata.name;
+            let note = format!("create Pod {name} in StatefulSet {set} failed error: {NO_CLAIMS}");
+            return Action::warning(&self.owner, "FailedCreate", note);
+        }
+        let Revision { name: revision, template } = self.revision(place);
+        let pod = build::pod(self.set, &self.owner, template, revision, ordinal);
+        let create = Action::create(PodView::KIND, &self.set.metadata.namespace, pod);
+        create.announced(self.announce("create", "Create", &name))
+    }
+    fn remove(&mut self, pod: &PodView) {
+        if !pod.metadata.is_deleting() {
+            let deletion = self.delete(pod);
+            self.actions.push(deletion);
+        }
+    }
+    fn delete(&self, pod: &PodView) -> Action {
+        Action::delete(pod.reference()).announced(self.announce("delete", "Delete", &pod.metadata.name))
+    }
+    fn announce(&self, verb: &str, reason: &str, pod: &str) -> Announce {
+        let what = format!("{verb} Pod {pod} in StatefulSet {}", self.set.metadata.name);
+        Announce::about(&self.owner)
+            .success(&format!("Successful{reason}"), &format!("{what} successful"))
+            .failure(&format!("Failed{reason}"), &format!("{what} failed error: {{error}}"))
+    }
+}
+
+fn is_running(pod: &PodView) -> bool {
+    &*pod.status.phase == "Running" && pod.is_ready()
+}
