@@ -1,7 +1,8 @@
 //! Every kind against cases that people can read: `tests/kinds/*.yaml`.
 //!
 //! A case is an object as a client sends it, and what comes of it: errors, warnings, parts of the completed object,
-//! the table row. With `old` it is an update of that object, with `status: true` one through `/status`.
+//! the table row. With `old` it is an update of that object, with `status: true` one through `/status`, with `part` one
+//! through the path of that part.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -22,6 +23,8 @@ struct Case {
     old: Option<Value>,
     #[serde(default)]
     status: bool,
+    #[serde(default)]
+    part: Option<String>,
     #[serde(default)]
     errors: Vec<String>,
     #[serde(default)]
@@ -91,20 +94,22 @@ fn create(def: &KindDef, object: &Value, errors: &mut FieldErrors) -> Value {
     object
 }
 
-fn update(
-    def: &KindDef,
-    object: &Value,
-    old: &Value,
-    through_status: bool,
-    errors: &mut FieldErrors,
-) -> Value {
+fn update(def: &KindDef, object: &Value, old: &Value, case: &Case, errors: &mut FieldErrors) -> Value {
     let mut object = decoded(def, object);
     for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp"] {
         if let Some(value) = old["metadata"].get(field) {
             object["metadata"][field] = value.clone();
         }
     }
-    if through_status {
+    if let Some(part) = &case.part {
+        let part = def.part(part).unwrap();
+        (part.keep)(&mut object, old);
+        canonical::canonical(&def.schema, &mut object);
+        (def.strategy.validate)(&object, errors);
+        (part.validate)(&object, old, errors);
+        return object;
+    }
+    if case.status {
         let status = object["status"].take();
         object = old.clone();
         object["status"] = status;
@@ -172,7 +177,7 @@ fn found(case: &Case) -> Found {
     let mut errors = FieldErrors::default();
     let object = match &case.old {
         None => create(&def, &case.object, &mut errors),
-        Some(old) => update(&def, &case.object, &stored(&def, old), case.status, &mut errors),
+        Some(old) => update(&def, &case.object, &stored(&def, old), case, &mut errors),
     };
     let errors = errors.iter().map(ToString::to_string).collect();
     let warnings = (def.strategy.warnings)(&object);
@@ -278,6 +283,10 @@ fn hooks_survive_vacant_objects() {
             (def.strategy.validate_update)(&object, &new, &mut errors);
             (def.strategy.validate_status)(&object, &new, &mut errors);
             (def.strategy.warnings)(&object);
+            for part in &def.parts {
+                (part.keep)(&mut new, &object);
+                (part.validate)(&new, &object, &mut errors);
+            }
         }
     }
 }
@@ -367,6 +376,12 @@ fn hooks_survive_any_object() {
             (def.strategy.validate_update)(&new, &old, &mut errors);
             (def.strategy.validate_status)(&new, &old, &mut errors);
             (def.strategy.warnings)(&new);
+            for part in &def.parts {
+                let mut new = new.clone();
+                (part.validate)(&new, &old, &mut errors);
+                (part.keep)(&mut new, &old);
+                (part.validate)(&new, &old, &mut errors);
+            }
             (def.strategy.blocks_deletion)(&new);
             (def.strategy.mark_deleted)(&mut new);
             if let Row::Function(row) = &def.table.row {

@@ -159,9 +159,10 @@ fn subresources(def: &KindDef) -> Vec<Subresource<'_>> {
             }
         })
         .collect();
-    if def.status {
+    let status = def.status.then_some("status");
+    for name in status.into_iter().chain(def.parts.iter().map(|part| part.name)) {
         found.push(Subresource {
-            name: "status",
+            name,
             group: &own.group,
             version: &own.version,
             kind: &own.kind,

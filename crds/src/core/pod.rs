@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/pod/strategy.go`, `ValidatePod{Create,Update,StatusUpdate}`.
 
+mod parts;
 mod status;
 mod table;
 
@@ -54,6 +55,7 @@ pub(crate) fn kind() -> KindDef {
             returns_deleted: true,
             ..Strategy::default()
         });
+    let kind = parts::ALL.into_iter().fold(kind, KindDef::with_part);
     let kind = SUBRESOURCES.iter().fold(kind, |kind, part| kind.with_subresource(part.definition()));
     kind.with_subresource(proxy("PodProxyOptions"))
 }

@@ -1,7 +1,7 @@
 //! Validation of pod specs, for Pods and for every owner of a pod template.
 //!
-//! Texts, paths and their order are upstream's, odd spellings included. Deliberately absent: names of Windows users,
-//! cluster trust bundle names beyond their form.
+//! Texts, paths and their order are upstream's, odd spellings included. Deliberately absent: names of Windows
+//! users.
 //! Upstream: `pkg/apis/core/validation/validation.go` (`ValidatePodSpec` and below), with the feature gates of 1.37.
 
 mod container;
@@ -11,6 +11,7 @@ mod handlers;
 mod host;
 mod legacy_volumes;
 mod mounts;
+pub(crate) mod persistent_volume;
 mod pod_resources;
 mod projected;
 mod resource_list;
@@ -23,10 +24,13 @@ mod windows;
 
 pub(crate) use container::image_of_pod;
 pub(crate) use handlers::port;
-pub(crate) use resource_list::{limits as resource_limits, quantity as resource_quantity};
+pub(crate) use resource_list::{
+    container_name as container_resource_name, limits as resource_limits, name_of as resource_name,
+    quantity as resource_quantity,
+};
 pub(crate) use scheduling::{taint_effect, tolerations};
-pub(crate) use volumes::claim_spec;
 pub(crate) use security::annotations as security_annotations;
+pub(crate) use volumes::claim_spec;
 
 use super::each_container;
 use crate::{cursor::Cursor, network, selector};

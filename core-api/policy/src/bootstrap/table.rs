@@ -177,7 +177,7 @@ mod tests {
         let items = items().unwrap();
         let count = |kind: &str| items.iter().filter(|item| item.kind == kind).count();
         let counts = ["ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding"].map(count);
-        assert_eq!(counts, [31, 7, 12, 7]);
+        assert_eq!(counts, [32, 7, 13, 7]);
         let admin = items.iter().find(|item| item.name == "admin").unwrap();
         assert_eq!(
             admin.object["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"],

@@ -86,8 +86,9 @@ fn item_operations(def: &KindDef, subresource: &'static str, type_name: &str) ->
 
 fn subresource_operations(def: &KindDef) -> Vec<(&'static str, Vec<Operation>)> {
     let mut found = Vec::new();
-    if def.status {
-        found.push(("status", item_operations(def, "status", &name_of(def))));
+    let status = def.status.then_some("status");
+    for name in status.into_iter().chain(def.parts.iter().map(|part| part.name)) {
+        found.push((name, item_operations(def, name, &name_of(def))));
     }
     if def.scale.is_some() {
         let mut operations = item_operations(def, "scale", SCALE);

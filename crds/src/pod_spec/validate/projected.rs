@@ -1,7 +1,11 @@
 //! Downward API files and projected volumes.
 
 use super::{env, files};
-use crate::{cursor::Cursor, selector};
+use crate::{
+    certificates::{cluster_trust_bundle, signer_name},
+    cursor::Cursor,
+    selector,
+};
 use proa_meta::{FieldErrors, names};
 use std::collections::BTreeSet;
 
@@ -128,6 +132,11 @@ fn trust_bundle<'v>(
             if name.is_empty() {
                 name.required(errors, "must be a valid object name");
             }
+            // All but the last part of a name stands for the signer, if there is more than one.
+            let signer = name.text().rsplit_once(':').map_or("", |(signer, _)| signer).replace(':', "/");
+            for why in cluster_trust_bundle::name_problems(&signer, name.text(), false) {
+                name.invalid(errors, &format!("not a valid clustertrustbundlename: {why}"));
+            }
             if let Some(labels) = part.present("labelSelector") {
                 labels.invalid(errors, "labelSelector must be unset if name is specified");
             }
@@ -136,6 +145,7 @@ fn trust_bundle<'v>(
             if signer.is_empty() {
                 signer.required(errors, "must be a valid signer name");
             }
+            signer_name(&signer, errors);
             selector::validate(&part.get("labelSelector"), errors);
         }
         (None, None) => part.required(errors, "either name or signerName must be specified"),

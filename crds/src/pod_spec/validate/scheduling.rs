@@ -32,16 +32,21 @@ fn weight(term: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 
 fn node_affinity(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if let Some(required) = at.present(REQUIRED) {
-        let terms = required.get("nodeSelectorTerms");
-        if terms.is_empty() {
-            terms.required(errors, "must have at least one node selector term");
-        }
-        terms.items().for_each(|term| node_term(&term, true, errors));
+        node_selector(&required, errors);
     }
     for preferred in at.get(PREFERRED).items() {
         weight(&preferred, errors);
         node_term(&preferred.get("preference"), false, errors);
     }
+}
+
+/// Terms of which a node must meet one.
+pub(super) fn node_selector(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let terms = at.get("nodeSelectorTerms");
+    if terms.is_empty() {
+        terms.required(errors, "must have at least one node selector term");
+    }
+    terms.items().for_each(|term| node_term(&term, true, errors));
 }
 
 fn node_term(term: &Cursor<'_, '_>, check_values: bool, errors: &mut FieldErrors) {

@@ -151,7 +151,7 @@ fn empty_dir(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-fn host_path(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(super) fn host_path(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const TYPES: [&str; 8] =
         ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
     let path = at.get("path");
@@ -175,7 +175,7 @@ fn keyed_files(at: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) {
     at.get("items").items().for_each(|item| files::key_to_path(&item, errors));
 }
 
-fn nfs(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(super) fn nfs(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     legacy_volumes::require(at, &["server", "path"], errors);
     let path = at.get("path");
     if !path.text().starts_with('/') {
@@ -217,14 +217,9 @@ fn ephemeral(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     claim_spec(&template.get("spec"), errors);
 }
 
-/// The spec of a PersistentVolumeClaim, without data sources.
-pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+/// Known modes, and the one that excludes others by itself.
+pub(super) fn access_modes(modes: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-    let modes = spec.get("accessModes");
-    if modes.is_empty() {
-        modes.required(errors, "at least 1 access mode is required");
-    }
-    selector::validate(&spec.get("selector"), errors);
     for mode in modes.items() {
         modes.with(mode.value()).enumeration(errors, &MODES);
     }
@@ -232,6 +227,16 @@ pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if distinct.contains("ReadWriteOncePod") && distinct.iter().filter(|m| MODES.contains(m)).count() > 1 {
         modes.forbidden(errors, "may not use ReadWriteOncePod with other access modes");
     }
+}
+
+/// The spec of a PersistentVolumeClaim, without data sources.
+pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let modes = spec.get("accessModes");
+    if modes.is_empty() {
+        modes.required(errors, "at least 1 access mode is required");
+    }
+    selector::validate(&spec.get("selector"), errors);
+    access_modes(&modes, errors);
     let resources = spec.get("resources");
     let shown = resources.key("storage");
     match resources::amount(resources.get("requests").value(), "storage") {

@@ -1,0 +1,44 @@
+//! storage.k8s.io/v1 CSIStorageCapacity.
+//!
+//! Upstream: `pkg/registry/storage/csistoragecapacity/strategy.go`, `pkg/apis/storage/validation/validation.go`.
+
+use super::named;
+use crate::{
+    cursor::{Cursor, NEGATIVE},
+    selector, table,
+};
+use proa_meta::{FieldErrors, names, quantity::Quantity};
+use proa_registry::kind::{Column, KindDef, Strategy};
+use serde_json::Value;
+
+/// The kind.
+pub(crate) fn kind() -> KindDef {
+    let (gvk, schema) = named("CSIStorageCapacity");
+    let columns = [Column::name(), Column::text("StorageClassName"), Column::text("Capacity")];
+    KindDef::namespaced(gvk, "csistoragecapacities", schema)
+        .with_table(&columns, |object, _| {
+            let class = table::text_or(&object["storageClassName"], "");
+            vec![table::name(object), class, table::text_or(&object["capacity"], "<unset>")]
+        })
+        .with_strategy(Strategy {
+            validate,
+            validate_update: |new, old, errors| {
+                let (new, old) = (Cursor::root(new), Cursor::root(old));
+                for field in ["nodeTopology", "storageClassName"] {
+                    new.get(field).immutable(&old.get(field), errors);
+                }
+            },
+            unconditional_update: false,
+            ..Strategy::default()
+        })
+}
+
+fn validate(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    selector::validate(&root.get("nodeTopology"), errors);
+    root.get("storageClassName").named(errors, names::is_dns1123_subdomain);
+    let capacity = root.get("capacity");
+    if Quantity::from_json(capacity.value()).is_ok_and(|quantity| quantity < Quantity::ZERO) {
+        capacity.invalid(errors, NEGATIVE);
+    }
+}
