@@ -13,6 +13,7 @@ mod convert;
 mod errors;
 mod events;
 mod exec;
+mod image_mounts;
 mod images;
 mod sandbox;
 mod stats;
@@ -190,6 +191,14 @@ impl Runtime for Containerd {
 
     async fn image_filesystem(&self) -> Result<FilesystemUsage> {
         images::filesystem(self).await
+    }
+
+    async fn mount_image(&self, image: &str, pod_uid: &str, volume: &str, at: &Path) -> Result<()> {
+        image_mounts::attach(self, image, pod_uid, volume, at).await
+    }
+
+    async fn release_image_mounts(&self, pod_uid: &str) -> Result<()> {
+        image_mounts::release(self, pod_uid).await
     }
 
     fn events(&self) -> BoxStream<'static, Result<Event>> {

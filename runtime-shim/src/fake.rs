@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use program::Program;
 use state::State;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Answers a command that is run in a container.
@@ -347,6 +347,18 @@ impl Runtime for Fake {
         self.enter("remove_image", reference)?;
         self.shared.state.lock().remove_image(reference);
         Ok(())
+    }
+
+    /// A file with the image's id is all there is of it.
+    async fn mount_image(&self, image: &str, _pod_uid: &str, volume: &str, at: &Path) -> Result<()> {
+        self.enter("mount_image", volume)?;
+        let failed =
+            |error: std::io::Error| Error::Failed { operation: "mount_image", message: error.to_string() };
+        std::fs::write(at.join("id"), image).map_err(failed)
+    }
+
+    async fn release_image_mounts(&self, pod_uid: &str) -> Result<()> {
+        self.enter("release_image_mounts", pod_uid)
     }
 
     async fn image_filesystem(&self) -> Result<FilesystemUsage> {

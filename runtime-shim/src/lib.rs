@@ -31,7 +31,7 @@ pub use state::{
 };
 
 use futures::stream::BoxStream;
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::Path, time::Duration};
 
 /// Credentials of a registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,6 +144,17 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn remove_image(&self, reference: &str) -> impl Future<Output = Result<()>> + Send;
     /// The file system of images.
     fn image_filesystem(&self) -> impl Future<Output = Result<FilesystemUsage>> + Send;
+
+    /// Mounts the files of an image, given by its id, read-only at a directory, for a volume of a pod.
+    fn mount_image(
+        &self,
+        image: &str,
+        pod_uid: &str,
+        volume: &str,
+        at: &Path,
+    ) -> impl Future<Output = Result<()>> + Send;
+    /// Lets go of the images that volumes of a pod showed. They must be unmounted; none at all is no error.
+    fn release_image_mounts(&self, pod_uid: &str) -> impl Future<Output = Result<()>> + Send;
 
     /// What happens to containers, as hints: some may be missing. An end is told once it can be read, or a second after
     /// it in any case. The stream ends when the connection is lost; subscribe again, then list.

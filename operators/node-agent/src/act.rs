@@ -12,18 +12,23 @@ use crate::{
     AgentConfig,
     build::{self, NodeFacts},
     hooks::Hooks,
-    images::{ImageError, Images},
-    plan::{Step, containers},
+    images::{ImageError, Images, Wanted},
+    plan::{Step, containers, resize::Limits},
     probes::{Probes, Target},
     sources::Sources,
-    volumes::{Mounted, Volumes},
+    volumes::{self, Mounted, VolumeError, Volumes},
 };
 use cgroups::Cgroups;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ImageVolumeSource, Pod};
 use proa_kit::{Clock, Error as ApiError, ObjectRef, Writer, action::Action};
 use proa_runtime_shim::{ContainerStatus, DnsConfig, Error, Image, Runtime, Sandbox};
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tell::Teller;
 
 /// Everything that steps are carried out with; one for all pods.
@@ -55,6 +60,8 @@ pub(crate) struct Subject {
     pub(crate) mounted: Arc<Mounted>,
     /// The image of the container that is started.
     pub(crate) image: Option<Image>,
+    /// What the pod's cgroup shall have.
+    pub(crate) limits: Limits,
     /// CPU shares of all burstable pods of the node together.
     pub(crate) burstable_shares: i64,
     /// Told the id of what was created, before it can end.
@@ -72,7 +79,7 @@ pub(crate) enum Outcome {
     /// A container was started, or not.
     Started { container: String, result: Result<String, StartError> },
     /// Limits were changed, or not.
-    Resized { container: String, result: Result<(), String> },
+    Resized(Result<(), String>),
     /// A post-start hook ended.
     PostStarted { container: String, id: String, result: Result<(), String> },
     /// A pre-stop hook ended.
@@ -105,9 +112,8 @@ impl<R: Runtime> Node<R> {
                 let result = self.start(&subject, &container, attempt).await;
                 Outcome::Started { container, result }
             }
-            Step::Resize { container, id } => {
-                let result = self.resize(&subject, &container, &id).await;
-                Outcome::Resized { container, result }
+            Step::Resize { limits, containers } => {
+                Outcome::Resized(self.resize(&subject, limits, &containers).await)
             }
             Step::PostStart { container, id } => self.post_start(&subject, container, id).await,
             Step::PreStop { container, id, deadline } => {
@@ -128,7 +134,7 @@ impl<R: Runtime> Node<R> {
     }
     async fn prepare(&self, subject: &Subject) -> Result<Mounted, String> {
         let (pod, teller) = (&subject.pod, &subject.teller);
-        let made = self.make_cgroup(subject);
+        let made = self.make_cgroup(subject, subject.limits);
         if let Err(error) = &made {
             teller.warn_pod(
                 "FailedCreatePodContainer",
@@ -136,17 +142,46 @@ impl<R: Runtime> Node<R> {
             );
         }
         made?;
-        let mounted = self.volumes.mount(pod, &self.addresses(subject)).await;
+        let mut mounted = self.volumes.mount(pod, &self.addresses(subject)).await;
+        for (name, source) in volumes::images::of(pod) {
+            match self.image_volume(subject, name, source).await {
+                Ok(path) => drop(mounted.paths.insert(name.to_owned(), path)),
+                Err(why) => mounted.unmet.push(VolumeError::new(name, &why)),
+            }
+        }
         for unmet in &mounted.unmet {
             teller.warn_pod(unmet.reason, &unmet.message);
         }
         Ok(mounted)
     }
-    fn make_cgroup(&self, subject: &Subject) -> Result<(), String> {
+    /// Mounts an image where a volume is, unless it is there.
+    async fn image_volume(
+        &self,
+        subject: &Subject,
+        volume: &str,
+        source: &ImageVolumeSource,
+    ) -> Result<PathBuf, String> {
+        let uid = build::uid(&subject.pod);
+        let at = volumes::images::directory(&self.config.root, uid, volume);
+        if volumes::images::make(&at).await.map_err(|error| error.to_string())? {
+            return Ok(at);
+        }
+        let image = self.images.ensure(&subject.pod, Wanted::Volume(source), &subject.teller).await;
+        let image = image.map_err(|error| format!("{}: {}", error.reason, error.message))?;
+        let mounted = self.runtime.mount_image(&image.id, uid, volume, &at).await;
+        mounted.map(|()| at).map_err(|error| error.to_string())
+    }
+    /// Unmounts the images that are volumes of a pod, and lets the runtime remove them.
+    pub(crate) async fn release_images(&self, uid: &str) -> Result<(), String> {
+        if !volumes::images::unmount(&self.config.root, uid).await.map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+        self.runtime.release_image_mounts(uid).await.map_err(|error| error.to_string())
+    }
+    fn make_cgroup(&self, subject: &Subject, limits: Limits) -> Result<(), String> {
         let cgroup = build::resources::cgroup(&subject.pod, &self.config.cgroup_parent);
-        let limits = build::resources::of_pod(&subject.pod);
-        let made =
-            self.cgroups.weigh(subject.burstable_shares).and_then(|()| self.cgroups.make(&cgroup, &limits));
+        let made = self.cgroups.weigh(subject.burstable_shares);
+        let made = made.and_then(|()| self.cgroups.make(&cgroup, &limits.linux()));
         made.map_err(|error| error.to_string())
     }
     async fn sandbox(&self, subject: &Subject, attempt: u32) -> Result<(), String> {
@@ -175,7 +210,7 @@ impl<R: Runtime> Node<R> {
             let result = Err(ImageError { reason: "ErrImagePull", message });
             return Outcome::Imaged { container, result };
         };
-        let result = self.images.ensure(&subject.pod, spec, &subject.teller).await;
+        let result = self.images.ensure(&subject.pod, Wanted::Container(spec), &subject.teller).await;
         if let Err(error) = &result {
             subject.teller.warn(spec, "Failed", &format!("Error: {}", error.reason));
         }
@@ -215,6 +250,7 @@ impl<R: Runtime> Node<R> {
     async fn release(&self, subject: &Subject) -> Result<(), String> {
         let uid = build::uid(&subject.pod);
         self.probes.forget(uid);
+        self.release_images(uid).await?;
         self.volumes.unmount(uid).await.map_err(|error| error.to_string())?;
         let removed = self.cgroups.remove(uid).and_then(|()| self.cgroups.weigh(subject.burstable_shares));
         removed.map_err(|error| error.to_string())

@@ -35,6 +35,9 @@ enum CollectError {
     /// The runtime.
     #[error("remove containers")]
     Runtime(#[from] Error),
+    /// Images that are volumes.
+    #[error("unmount images: {0}")]
+    Images(String),
     /// Volumes.
     #[error("unmount volumes")]
     Volumes(#[source] io::Error),
@@ -156,6 +159,7 @@ impl<R: Runtime> Collector<R> {
             }
             runtime.remove_container(&container.id).await?;
         }
+        self.node.release_images(uid).await.map_err(CollectError::Images)?;
         volumes.unmount(uid).await.map_err(CollectError::Volumes)?;
         cgroups.remove(uid).map_err(CollectError::Cgroup)?;
         match left.logs.get(uid) {

@@ -1,4 +1,4 @@
-//! Images of containers: found here or pulled, as their policy says.
+//! Images of containers and of image volumes: found here or pulled, as their policy says.
 //!
 //! Invariants: one pull per image at a time, whoever asks; credentials are tried in the order of the pod's secrets and
 //! last without any; a failure is the pod's to retry (`plan` backs off). Deliberately absent: credential provider
@@ -9,7 +9,7 @@ mod credentials;
 
 use crate::{act::tell::Teller, build, plan::containers::Spec, sources::Sources};
 use credentials::Credentials;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ImageVolumeSource, Pod};
 use parking_lot::Mutex;
 use proa_runtime_shim::{Error, Image, RegistryAuth, Runtime};
 use std::{
@@ -36,40 +36,82 @@ pub(crate) struct ImageError {
     pub(crate) message: String,
 }
 
+/// What an image is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// A container.
+    Container(Spec<'a>),
+    /// A volume.
+    Volume(&'a ImageVolumeSource),
+}
+
+impl Wanted<'_> {
+    /// Image as asked for.
+    fn image(&self) -> &str {
+        match self {
+            Self::Container(container) => container.image(),
+            Self::Volume(source) => source.reference.as_deref().unwrap_or_default(),
+        }
+    }
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Container(_) => "Container image",
+            Self::Volume(_) => "Volume image",
+        }
+    }
+    fn pull_policy(&self) -> &str {
+        match self {
+            Self::Container(container) => container.pull_policy(),
+            Self::Volume(source) => source.pull_policy.as_deref().unwrap_or("IfNotPresent"),
+        }
+    }
+    fn tell(self, teller: &Teller, reason: &str, note: &str) {
+        match self {
+            Self::Container(container) => teller.tell(container, reason, note),
+            Self::Volume(_) => teller.tell_pod(reason, note),
+        }
+    }
+    fn warn(self, teller: &Teller, reason: &str, note: &str) {
+        match self {
+            Self::Container(container) => teller.warn(container, reason, note),
+            Self::Volume(_) => teller.warn_pod(reason, note),
+        }
+    }
+}
+
 impl<R: Runtime> Images<R> {
     /// `changed` is woken when an image came.
     pub(crate) fn new(runtime: R, sources: Sources, changed: Arc<Notify>) -> Self {
         Self { runtime, sources, changed, lanes: Mutex::default() }
     }
-    /// The image of a container, pulled if need be; events tell the pod's owner.
+    /// An image, pulled if need be; events tell the pod's owner.
     pub(crate) async fn ensure(
         &self,
         pod: &Pod,
-        container: Spec<'_>,
+        wanted: Wanted<'_>,
         teller: &Teller,
     ) -> Result<Image, ImageError> {
-        let reference = tagged(container.image()).map_err(|why| {
-            let message = format!("Failed to apply default image tag \"{}\": {why}", container.image());
-            teller.warn(container, "InspectFailed", &message);
+        let reference = tagged(wanted.image()).map_err(|why| {
+            let message = format!("Failed to apply default image tag \"{}\": {why}", wanted.image());
+            wanted.warn(teller, "InspectFailed", &message);
             ImageError { reason: "InvalidImageName", message }
         })?;
         let lane = self.lane(&reference);
         let _turn = lane.lock().await;
-        let here = self.inspect(&reference, container, teller).await?;
-        match (container.pull_policy(), here) {
-            ("Always", _) | ("IfNotPresent", None) => self.pull(pod, container, &reference, teller).await,
+        let here = self.inspect(&reference, wanted, teller).await?;
+        match (wanted.pull_policy(), here) {
+            ("Always", _) | ("IfNotPresent", None) => self.pull(pod, wanted, &reference, teller).await,
             (_, Some(image)) => {
-                let name = container.image();
-                let note = format!(
-                    "Container image \"{name}\" already present on machine and can be accessed by the pod"
-                );
-                teller.tell(container, "Pulled", &note);
+                let (noun, name) = (wanted.noun(), wanted.image());
+                let note =
+                    format!("{noun} \"{name}\" already present on machine and can be accessed by the pod");
+                wanted.tell(teller, "Pulled", &note);
                 Ok(image)
             }
             (_, None) => {
-                let name = container.image();
-                let message = format!("Container image \"{name}\" is not present with pull policy of Never");
-                teller.warn(container, "ErrImageNeverPull", &message);
+                let (noun, name) = (wanted.noun(), wanted.image());
+                let message = format!("{noun} \"{name}\" is not present with pull policy of Never");
+                wanted.warn(teller, "ErrImageNeverPull", &message);
                 Err(ImageError { reason: "ErrImageNeverPull", message })
             }
         }
@@ -77,14 +119,14 @@ impl<R: Runtime> Images<R> {
     async fn inspect(
         &self,
         reference: &str,
-        container: Spec<'_>,
+        wanted: Wanted<'_>,
         teller: &Teller,
     ) -> Result<Option<Image>, ImageError> {
         self.runtime.image(reference).await.map_err(|error| match error {
-            Error::InvalidImageName { .. } => invalid(container, teller, &error),
+            Error::InvalidImageName { .. } => invalid(wanted, teller, &error),
             error => {
-                let message = format!("Failed to inspect image \"{}\": {error}", container.image());
-                teller.warn(container, "InspectFailed", &message);
+                let message = format!("Failed to inspect image \"{}\": {error}", wanted.image());
+                wanted.warn(teller, "InspectFailed", &message);
                 ImageError { reason: "ImageInspectError", message }
             }
         })
@@ -92,12 +134,12 @@ impl<R: Runtime> Images<R> {
     async fn pull(
         &self,
         pod: &Pod,
-        container: Spec<'_>,
+        wanted: Wanted<'_>,
         reference: &str,
         teller: &Teller,
     ) -> Result<Image, ImageError> {
-        let name = container.image();
-        teller.tell(container, "Pulling", &format!("Pulling image \"{name}\""));
+        let name = wanted.image();
+        wanted.tell(teller, "Pulling", &format!("Pulling image \"{name}\""));
         let since = Instant::now();
         let credentials = Credentials::of(pod, build::namespace(pod), &self.sources, teller).await;
         match self.pull_with(reference, credentials.matching(reference)).await {
@@ -108,17 +150,17 @@ impl<R: Runtime> Images<R> {
                     "Successfully pulled image \"{name}\" in {took} ({took} including waiting). Image size: {} bytes.",
                     image.size
                 );
-                teller.tell(container, "Pulled", &note);
+                wanted.tell(teller, "Pulled", &note);
                 Ok(image)
             }
-            Err(error @ Error::InvalidImageName { .. }) => Err(invalid(container, teller, &error)),
+            Err(error @ Error::InvalidImageName { .. }) => Err(invalid(wanted, teller, &error)),
             Err(error) => {
                 let message = match error {
                     // The event says what was tried; the runtime's own words are enough.
                     Error::Pull { why, .. } => why,
                     other => other.to_string(),
                 };
-                teller.warn(container, "Failed", &format!("Failed to pull image \"{name}\": {message}"));
+                wanted.warn(teller, "Failed", &format!("Failed to pull image \"{name}\": {message}"));
                 Err(ImageError { reason: "ErrImagePull", message })
             }
         }
@@ -152,9 +194,9 @@ impl<R: Runtime> Images<R> {
     }
 }
 
-fn invalid(container: Spec<'_>, teller: &Teller, error: &Error) -> ImageError {
-    let message = format!("Failed to apply default image tag \"{}\": {error}", container.image());
-    teller.warn(container, "InspectFailed", &message);
+fn invalid(wanted: Wanted<'_>, teller: &Teller, error: &Error) -> ImageError {
+    let message = format!("Failed to apply default image tag \"{}\": {error}", wanted.image());
+    wanted.warn(teller, "InspectFailed", &message);
     ImageError { reason: "InvalidImageName", message }
 }
 

@@ -10,7 +10,11 @@ mod lookup;
 use crate::{
     build,
     observe::Observed,
-    plan::{memory::Verdict, resources},
+    plan::{
+        allocation,
+        memory::{NoRoom, Verdict},
+        resources,
+    },
 };
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::{Mutex, RwLock};
@@ -100,6 +104,8 @@ pub(crate) struct Shown {
 #[derive(Debug)]
 struct Entry {
     pod: Arc<Pod>,
+    /// The pod with the resources that the node gave it.
+    allocated: Arc<Pod>,
     is_gone: bool,
     /// It counts against the node's resources.
     is_accepted: bool,
@@ -115,6 +121,8 @@ struct Entry {
 pub(crate) struct Latest {
     /// The latest spec.
     pub(crate) pod: Arc<Pod>,
+    /// The same with the resources that the node gave it.
+    pub(crate) allocated: Arc<Pod>,
     /// The API no longer has it.
     pub(crate) is_gone: bool,
     /// A decision against it.
@@ -148,7 +156,12 @@ impl Index {
     pub(crate) fn latest(&self, uid: &str) -> Option<Latest> {
         let state = self.0.read();
         let entry = state.pods.get(uid)?;
-        Some(Latest { pod: entry.pod.clone(), is_gone: entry.is_gone, verdict: entry.verdict.clone() })
+        Some(Latest {
+            pod: entry.pod.clone(),
+            allocated: entry.allocated.clone(),
+            is_gone: entry.is_gone,
+            verdict: entry.verdict.clone(),
+        })
     }
     /// A worker's mail.
     pub(crate) fn mail(&self, uid: &str) -> Option<Arc<Mail>> {
@@ -216,11 +229,28 @@ impl Index {
             }
         }
     }
-    /// Asks something about the pods that count beside this one.
-    pub(crate) fn beside<T>(&self, uid: &str, ask: impl FnOnce(&[Arc<Pod>]) -> T) -> T {
-        let others: Vec<Arc<Pod>> =
-            self.0.read().counted().filter(|pod| build::uid(pod) != uid).cloned().collect();
-        ask(&others)
+    /// Gives a pod the resources that `pod` asks for, unless `decide`, which sees the pods that count beside it, says
+    /// why not.
+    pub(crate) fn allocate(
+        &self,
+        uid: &str,
+        pod: &Arc<Pod>,
+        decide: impl FnOnce(&[Arc<Pod>]) -> Option<NoRoom>,
+    ) -> Option<NoRoom> {
+        let mut state = self.0.write();
+        let others: Vec<Arc<Pod>> = state.counted().filter(|pod| build::uid(pod) != uid).cloned().collect();
+        let no_room = decide(&others);
+        if no_room.is_none() {
+            for (own, entry) in &mut state.pods {
+                if own == uid {
+                    entry.allocated = pod.clone();
+                } else {
+                    // There may be room for others now.
+                    entry.mail.send(|_| {});
+                }
+            }
+        }
+        no_room
     }
     /// Decides once whether the node takes a pod; `decide` sees it and the pods that count already.
     pub(crate) fn admit(
@@ -283,6 +313,7 @@ impl Index {
 impl State {
     fn lose(&mut self, pod: &Arc<Pod>) {
         if let Some(entry) = self.pods.get_mut(build::uid(pod)) {
+            entry.allocated = allocation::carried(pod, &entry.allocated);
             entry.pod = pod.clone();
             entry.is_gone = true;
             entry.mail.send(|_| {});
@@ -292,6 +323,7 @@ impl State {
         let uid = build::uid(&pod).to_owned();
         self.names.insert(Key::new(build::namespace(&pod), build::name(&pod)), uid.clone());
         if let Some(entry) = self.pods.get_mut(&uid) {
+            entry.allocated = allocation::carried(&pod, &entry.allocated);
             entry.pod = pod;
             entry.mail.send(|_| {});
             return None;
@@ -299,6 +331,7 @@ impl State {
         // One that has a start time was taken before, by an agent that is no more.
         let is_accepted = pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
         let entry = Entry {
+            allocated: allocation::restored(&pod),
             pod,
             is_gone: false,
             is_accepted,
@@ -310,13 +343,13 @@ impl State {
         self.pods.insert(uid.clone(), entry);
         Some(uid)
     }
-    /// Pods that take room on the node.
+    /// Pods that take room on the node, with the resources that it gave them.
     fn counted(&self) -> impl Iterator<Item = &Arc<Pod>> {
         let counts = |entry: &&Entry| {
             let phase = entry.pod.status.as_ref().and_then(|status| status.phase.as_deref());
             entry.is_accepted && !*entry.is_stopped.borrow() && !matches!(phase, Some("Succeeded" | "Failed"))
         };
-        self.pods.values().filter(counts).map(|entry| &entry.pod)
+        self.pods.values().filter(counts).map(|entry| &entry.allocated)
     }
 }
 

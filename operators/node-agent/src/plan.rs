@@ -7,6 +7,7 @@
 //! Upstream: pkg/kubelet/kuberuntime/kuberuntime_manager.go (computePodActions), pkg/kubelet/pod_workers.go.
 
 pub(crate) mod admission;
+pub(crate) mod allocation;
 pub(crate) mod containers;
 pub(crate) mod end;
 mod init;
@@ -31,7 +32,7 @@ use std::collections::BTreeMap;
 /// Everything a decision rests on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
-    /// The latest spec (N1), with the status as the API has it.
+    /// The latest spec (N1) with the resources that the node gave it, and the status as the API has it.
     pub(crate) pod: &'a Pod,
     /// The API no longer has it.
     pub(crate) is_gone: bool,
@@ -98,12 +99,13 @@ pub(crate) enum Step {
         /// Which one of that name.
         attempt: u32,
     },
-    /// Change the limits of a running container.
+    /// Change the limits of the pod's cgroup, then those of running containers.
     Resize {
-        /// Container.
-        container: String,
-        /// Its id.
-        id: String,
+        /// Of the cgroup.
+        limits: resize::Limits,
+        /// Containers.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        containers: Vec<resize::Target>,
     },
     /// Run a post-start hook.
     PostStart {
@@ -157,7 +159,7 @@ impl Step {
             Self::Sandbox { .. } => Job::Sandbox,
             Self::Image { container } => Job::Image(container.clone()),
             Self::Start { container, .. } => Job::Start(container.clone()),
-            Self::Resize { container, .. } => Job::Resize(container.clone()),
+            Self::Resize { .. } => Job::Resize,
             Self::PostStart { id, .. } => Job::PostStart(id.clone()),
             Self::PreStop { id, .. } => Job::PreStop(id.clone()),
             Self::Stop { id, .. } => Job::Stop(id.clone()),

@@ -1,10 +1,10 @@
-//! ConfigMaps, Secrets, Services and service account tokens, for the pods of this node.
+//! ConfigMaps, Secrets, Services, ClusterTrustBundles and service account tokens, for the pods of this node.
 //!
 //! Owns: one watch per object that a pod of the node refers to, shared by the pods and held while any of them is here;
-//! one watch of Services per namespace; tokens, renewed before they end. Invariants: a node may read only what its pods
+//! one watch of Services per namespace, one of ClusterTrustBundles while a pod uses any; tokens, renewed before they end. Invariants: a node may read only what its pods
 //! refer to, so everything is asked for by name; what was seen once is kept while the API cannot be reached; whoever
 //! uses an object is marked when it changes ([`Sources::changed`]), and the mark is a hint (N2).
-//! Deliberately absent: PersistentVolumeClaims, RuntimeClasses, ClusterTrustBundles: `supported` refuses their users.
+//! Deliberately absent: PersistentVolumeClaims, RuntimeClasses: `supported` refuses their users.
 //! Upstream: `pkg/kubelet/{configmap,secret}`, `pkg/kubelet/util/manager/watch_based_manager.go`, `pkg/kubelet/token`.
 
 mod marks;
@@ -13,7 +13,10 @@ mod tokens;
 mod watched;
 
 use crate::build::{namespace, uid};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::{
+    certificates::v1::ClusterTrustBundle,
+    core::v1::{ConfigMap, Pod, Secret, Service},
+};
 use kube::{Api, Client};
 use marks::Marks;
 use parking_lot::Mutex;
@@ -26,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokens::Tokens;
-use watched::{Slots, watch_namespace, watch_one};
+use watched::{Slots, watch_all, watch_one};
 
 /// How long to wait for the first answer about an object.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +65,7 @@ struct State {
     config_maps: Slots<ConfigMap>,
     secrets: Slots<Secret>,
     services: Slots<Service>,
+    trust_bundles: Slots<ClusterTrustBundle>,
 }
 
 impl fmt::Debug for Sources {
@@ -82,7 +86,7 @@ impl Sources {
     pub(crate) fn register(&self, pod: &Pod) {
         let wanted = References::of(pod);
         let mut state = self.0.state.lock();
-        let State { pods, config_maps, secrets, services } = &mut *state;
+        let State { pods, config_maps, secrets, services, trust_bundles } = &mut *state;
         let old = pods.insert(uid(pod).to_owned(), wanted.clone()).unwrap_or_default();
         if old == wanted {
             return;
@@ -90,6 +94,14 @@ impl Sources {
         self.share(config_maps, pod, &old.config_maps, &wanted.config_maps);
         self.share(secrets, pod, &old.secrets, &wanted.secrets);
         self.share_services(services, pod, &old.service_namespaces, &wanted.service_namespaces);
+        match (old.trust_bundles, wanted.trust_bundles) {
+            (false, true) => trust_bundles.take(("", ""), uid(pod), |users| {
+                let marks = self.0.marks.clone();
+                watch_all(Api::all(self.0.client.clone()), move || marks.add(users.lock().iter().cloned()))
+            }),
+            (true, false) => trust_bundles.leave(("", ""), uid(pod)),
+            _ => {}
+        }
     }
 
     fn share<K: watched::Object>(
@@ -120,7 +132,8 @@ impl Sources {
     ) {
         for namespace in new.difference(old) {
             slots.take((namespace, ""), uid(pod), |_| {
-                watch_namespace(Api::namespaced(self.0.client.clone(), namespace))
+                // Only containers that start later read them.
+                watch_all(Api::namespaced(self.0.client.clone(), namespace), || {})
             });
         }
         for namespace in old.difference(new) {
@@ -135,6 +148,7 @@ impl Sources {
         state.config_maps.leave_all(pod_uid);
         state.secrets.leave_all(pod_uid);
         state.services.leave_all(pod_uid);
+        state.trust_bundles.leave_all(pod_uid);
         drop(state);
         self.0.tokens.forget(pod_uid);
     }
@@ -195,6 +209,14 @@ impl Sources {
         // Without a watch the pod was released meanwhile; its containers are not started any more.
         let Some(mut seen) = seen else { return Err(SourceError::Timeout { kind: "service" }) };
         watched::settled(&mut seen, "service", PATIENCE).await
+    }
+
+    /// All ClusterTrustBundles.
+    pub(crate) async fn trust_bundles(&self) -> Result<Vec<Arc<ClusterTrustBundle>>, SourceError> {
+        let kind = "clustertrustbundle";
+        let seen = self.0.state.lock().trust_bundles.see(("", ""));
+        let Some(mut seen) = seen else { return Err(SourceError::Timeout { kind }) };
+        watched::settled(&mut seen, kind, PATIENCE).await
     }
 
     /// A token of the pod's service account, fresh enough to be handed out.

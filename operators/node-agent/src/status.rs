@@ -9,7 +9,10 @@ mod containers;
 pub(crate) mod patch;
 mod phase;
 
-use crate::plan::{self, Plan, Situation, is_alive};
+use crate::{
+    build::resources,
+    plan::{self, Plan, Situation, is_alive, resize},
+};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus},
@@ -43,6 +46,8 @@ pub(crate) fn status(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>) -> PodSta
         ephemeral_container_statuses: containers::of(s, plan, basis, containers::List::Ephemeral),
         ..PodStatus::default()
     };
+    status.allocated_resources = resources::whole(s.pod).and_then(|whole| whole.requests);
+    status.resources = resources::whole(&resize::given(s.pod, s.observed, s.memory));
     addresses(s, basis, plan.end.is_some(), &mut status);
     if plan.is_stopped {
         containers::settle(s, &mut status);

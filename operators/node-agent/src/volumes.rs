@@ -4,7 +4,7 @@
 //! namespace. Invariants: [`Volumes::mount`] may be repeated and changes nothing that is right; content of ConfigMaps,
 //! Secrets and the rest is swapped whole, so a reader never sees half of it; what the agent left behind is found again
 //! from the disk and the kernel's table of mounts (N4); no path that a container could have bent is followed out of its
-//! volume. Work on one pod is done one after the other. Deliberately absent: PersistentVolumeClaims, CSI, image volumes
+//! volume. Work on one pod is done one after the other. Deliberately absent: PersistentVolumeClaims, CSI
 //! and network file systems (`supported` refuses them), the size of `emptyDir` on disk (`eviction` watches it).
 //! Upstream: `pkg/volume/{emptydir,configmap,secret,projected,downwardapi,hostpath}`, `pkg/volume/util`.
 
@@ -14,12 +14,14 @@ mod empty_dir;
 mod files;
 mod gather;
 mod host_path;
+pub(crate) mod images;
 pub(crate) mod layout;
 mod mount_table;
 mod ownership;
 mod payload;
 mod subpath;
 mod teardown;
+mod trust;
 
 pub(crate) use files::ContainerFiles;
 
@@ -62,7 +64,8 @@ pub(crate) struct VolumeError {
 }
 
 impl VolumeError {
-    fn new(volume: &str, why: &str) -> Self {
+    /// The volume of that name.
+    pub(crate) fn new(volume: &str, why: &str) -> Self {
         let message = format!("MountVolume.SetUp failed for volume {volume:?} : {why}");
         Self { volume: volume.to_owned(), reason: FAILED_MOUNT, message }
     }
@@ -255,11 +258,12 @@ fn carry_out(work: &Work, ownership: &Ownership) -> io::Result<PathBuf> {
     }
 }
 
-/// The volumes that a container mounts or takes variables from. Upstream makes no others.
+/// The volumes that a container mounts or takes variables from, but images. Upstream makes no others.
 fn used_volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
     let used = layout::used_names(pod);
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    volumes.filter(move |volume| used.contains(&volume.name))
+    // Images are mounted by the runtime.
+    volumes.filter(move |volume| used.contains(&volume.name) && volume.image.is_none())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

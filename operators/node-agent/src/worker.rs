@@ -17,7 +17,7 @@ use crate::{
     index::{Index, Mail, News, Shown},
     observe::{self, Observed, Probed},
     plan::{
-        self, Plan, Situation, Step,
+        self, Plan, Situation, Step, allocation,
         containers::{self, Spec},
         memory::{self, Ending, Ground, Image, Job, Memory, Stopping},
         resize,
@@ -68,6 +68,9 @@ pub(crate) struct Worker<R> {
     shop: Arc<Shop<R>>,
     uid: String,
     mail: Arc<Mail>,
+    /// The pod as the API has it.
+    wanted: Arc<Pod>,
+    /// The same with the resources that the node gave it.
     pod: Arc<Pod>,
     is_gone: bool,
     teller: Teller,
@@ -80,8 +83,14 @@ pub(crate) struct Worker<R> {
     memory: Memory,
     mounted: Arc<crate::volumes::Mounted>,
     images: HashMap<String, proa_runtime_shim::Image>,
-    /// Resources of containers that are being started or changed, by name.
+    /// Resources of containers that are being started, by name.
     giving: HashMap<String, ResourceRequirements>,
+    /// What the pod's cgroup is given with its volumes.
+    preparing: Option<resize::Limits>,
+    /// What the change of resources under way gives.
+    resizing: Option<Resizing>,
+    /// Resources were being changed when the last plan was made.
+    was_resizing: bool,
     jobs: Jobs,
     /// What was told about waiting containers.
     told: BTreeMap<String, plan::Waiting>,
@@ -99,17 +108,21 @@ impl<R: Runtime> Worker<R> {
             shop,
             uid,
             mail,
-            pod: latest.pod,
+            wanted: latest.pod,
+            memory: Memory { given_pod: Some(own_resources(&latest.allocated)), ..Memory::default() },
+            pod: latest.allocated,
             is_gone: latest.is_gone,
             teller,
             observed: Observed::default(),
             is_stale: true,
             ended: BTreeMap::new(),
             unanswered: 0,
-            memory: Memory::default(),
             mounted: Arc::default(),
             images: HashMap::new(),
             giving: HashMap::new(),
+            preparing: None,
+            resizing: None,
+            was_resizing: false,
             jobs: Jobs::default(),
             told: BTreeMap::new(),
             is_replacing: false,
@@ -175,9 +188,10 @@ impl<R: Runtime> Worker<R> {
         let version = |pod: &Pod| -> u64 {
             pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
         };
-        if version(&pod) >= version(&self.pod) {
+        if version(&pod) >= version(&self.wanted) {
             self.drop_outdated(&pod);
-            self.pod = pod;
+            self.pod = allocation::carried(&pod, &self.pod);
+            self.wanted = pod;
         }
     }
     /// What was found out for the old spec does not hold for a new one.
@@ -240,6 +254,7 @@ impl<R: Runtime> Worker<R> {
         loop {
             let now = self.shop.node.clock.now();
             self.memory.jobs = self.jobs.running();
+            self.allocate();
             let probes = self.probes();
             let situation = Situation {
                 pod: &self.pod,
@@ -249,18 +264,17 @@ impl<R: Runtime> Worker<R> {
                 memory: &self.memory,
                 now,
             };
-            let is_resizing = resize::is_wanted(&situation);
-            let no_room = self.no_room(is_resizing);
-            if no_room != self.memory.no_room {
-                self.memory.no_room = no_room;
-                continue;
-            }
             let mut plan = plan::plan(&situation);
+            let is_resizing = plan.end.is_none() && resize::is_applying(&situation);
             if self.note(&plan, now) {
                 continue;
             }
             self.report(&probes, &mut plan, now);
             self.tell(&plan);
+            if self.was_resizing && !is_resizing && plan.end.is_none() {
+                self.teller.tell_pod("ResizeCompleted", &resize::message("completed", &self.pod, ""));
+            }
+            self.was_resizing = is_resizing;
             self.begin(&mut plan, now);
             return plan;
         }
@@ -285,10 +299,28 @@ impl<R: Runtime> Worker<R> {
         let verdicts = node.probes.observe(&self.pod, address, &running, self.memory.ending.is_some());
         verdicts.into_iter().map(|(id, verdict)| (id, verdict.into())).collect()
     }
-    /// Why the node has no room for changed resources, if there are any and so.
-    fn no_room(&self, is_resizing: bool) -> Option<memory::NoRoom> {
-        let room = &self.shop.room;
-        is_resizing.then(|| self.shop.index.beside(&self.uid, |others| room(&self.pod, others)))?
+    /// Gives the pod the resources that it asks for, if they are others than it has and there is room.
+    fn allocate(&mut self) {
+        let is_ending = self.is_gone || self.wanted.metadata.deletion_timestamp.is_some();
+        if is_ending || self.memory.verdict.is_some() || !allocation::differs(&self.wanted, &self.pod) {
+            self.memory.no_room = None;
+            return;
+        }
+        let (room, wanted) = (&self.shop.room, &self.wanted);
+        let no_room = self.shop.index.allocate(&self.uid, wanted, |others| room(wanted, others));
+        match &no_room {
+            None => {
+                self.pod = wanted.clone();
+                self.memory.resize_error = None;
+                self.teller.tell_pod("ResizeStarted", &resize::message("started", &self.pod, ""));
+            }
+            Some(why) if no_room != self.memory.no_room => {
+                let note = resize::message(&why.reason, wanted, &why.message);
+                self.teller.warn_pod(&format!("Resize{}", why.reason), &note);
+            }
+            Some(_) => {}
+        }
+        self.memory.no_room = no_room;
     }
     /// Notes what the plan decided for good; whether that changes the plan.
     fn note(&mut self, plan: &Plan, now: Timestamp) -> bool {
@@ -367,7 +399,10 @@ impl<R: Runtime> Worker<R> {
                     self.note_start(container, now);
                     self.note_resources(container);
                 }
-                Step::Resize { container, .. } => self.note_resources(container),
+                Step::Prepare => {
+                    self.preparing = Some(resize::limits(&self.pod, &self.observed, &self.memory));
+                }
+                Step::Resize { limits, containers } => self.note_resize(*limits, containers),
                 _ => {}
             }
             let subject = self.subject(&step);
@@ -389,6 +424,15 @@ impl<R: Runtime> Worker<R> {
         let resources = containers::find(&self.pod, container).and_then(Spec::resources).cloned();
         self.giving.insert(container.to_owned(), resources.unwrap_or_default());
     }
+    /// What the pod and its containers are being given. One is under way at a time, as the step is.
+    fn note_resize(&mut self, limits: resize::Limits, targets: &[resize::Target]) {
+        let of = |target: &resize::Target| {
+            let resources = containers::find(&self.pod, &target.container).and_then(Spec::resources).cloned();
+            (target.id.clone(), resources.unwrap_or_default())
+        };
+        let containers = targets.iter().map(of).collect();
+        self.resizing = Some(Resizing { limits, pod: own_resources(&self.pod), containers });
+    }
     fn subject(&self, step: &Step) -> Subject {
         let (index, uid) = (self.shop.index.clone(), self.uid.clone());
         let image = match step {
@@ -406,6 +450,7 @@ impl<R: Runtime> Worker<R> {
             containers: self.observed.containers.clone().into(),
             mounted: self.mounted.clone(),
             image,
+            limits: resize::limits(&self.pod, &self.observed, &self.memory),
             burstable_shares: shares,
             register: Arc::new(move |id| index.own(id, &uid)),
         }
@@ -464,6 +509,18 @@ impl<R: Runtime> Worker<R> {
         self.memory.images.insert(container.clone(), Image::Here(image.id.clone()));
         self.images.insert(container, image);
     }
+}
+
+/// What a change of resources gives.
+struct Resizing {
+    limits: resize::Limits,
+    pod: ResourceRequirements,
+    containers: Vec<(String, ResourceRequirements)>,
+}
+
+/// Resources of the pod as a whole.
+fn own_resources(pod: &Pod) -> ResourceRequirements {
+    containers::spec(pod).resources.clone().unwrap_or_default()
 }
 
 /// A pause that doubles.

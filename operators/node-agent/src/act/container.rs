@@ -4,7 +4,10 @@ use super::{Node, StartError, Subject};
 use crate::{
     build::{self, ContainerInputs, ContainerRef, Refused},
     env::{self, Surroundings},
-    plan::containers,
+    plan::{
+        containers,
+        resize::{Limits, Target},
+    },
     supported,
 };
 use proa_runtime_shim::{ContainerConfig, ContainerState, Image, Runtime, Sandbox, SandboxConfig};
@@ -91,12 +94,40 @@ impl<R: Runtime> Node<R> {
         };
         build::container(pod, container, &inputs, &self.config, &self.facts)
     }
-    /// Changes the limits of a running container to what its spec says now.
-    pub(super) async fn resize(&self, subject: &Subject, name: &str, id: &str) -> Result<(), String> {
-        let Some(container) = build::containers::find(&subject.pod, name) else { return Ok(()) };
-        let limits = build::resources::of_container(&subject.pod, &container, &self.facts);
-        self.make_cgroup(subject)?;
-        self.runtime.update_container(id, &limits).await.map_err(|error| error.to_string())
+    /// Changes the limits of the pod's cgroup, then those of containers to what their specs say now.
+    pub(super) async fn resize(
+        &self,
+        subject: &Subject,
+        limits: Limits,
+        targets: &[Target],
+    ) -> Result<(), String> {
+        self.verify_memory(targets).await?;
+        self.make_cgroup(subject, limits)?;
+        for target in targets {
+            let Some(container) = build::containers::find(&subject.pod, &target.container) else { continue };
+            let limits = build::resources::of_container(&subject.pod, &container, &self.facts);
+            let updated = self.runtime.update_container(&target.id, &limits).await;
+            updated.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+    /// Containers that shall have less memory fit into it: where the kernel does not refuse, it kills.
+    async fn verify_memory(&self, targets: &[Target]) -> Result<(), String> {
+        if targets.iter().all(|target| target.shrinks_to.is_none()) {
+            return Ok(());
+        }
+        let stats = self.runtime.container_stats().await.map_err(|error| error.to_string())?;
+        for Target { container, id, shrinks_to } in targets {
+            let Some(limit) = shrinks_to else { continue };
+            let used = stats.iter().find(|stats| stats.id == *id).map_or(0, |stats| stats.working_set_bytes);
+            if i64::try_from(used).is_ok_and(|used| used >= *limit) {
+                return Err(format!(
+                    "cannot decrease memory limits: attempting to set container {container:?} memory limit \
+                     ({limit}) below current usage ({used})"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

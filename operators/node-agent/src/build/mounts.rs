@@ -59,6 +59,7 @@ fn is_content_ours(pod: &Pod, volume: &str) -> bool {
             || volume.secret.is_some()
             || volume.projected.is_some()
             || volume.downward_api.is_some()
+            || volume.image.is_some()
     };
     volumes.iter().any(|found| found.name == volume && is_ours(found))
 }

@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 use proa_meta::quantity::Quantity;
 use proa_runtime_shim::LinuxResources;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PERIOD: i64 = 100_000;
 const MIN_QUOTA: i64 = 1_000;
@@ -124,6 +124,24 @@ pub(crate) fn total_limit(pod: &Pod, name: &str) -> Option<Quantity> {
     let bounded = !limit(own, name).is_zero()
         || main_containers(pod).all(|container| !limit(container.resources.as_ref(), name).is_zero());
     bounded.then(|| total(pod, name, limit)).filter(|sum| !sum.is_zero())
+}
+
+/// What a pod asks for and may use in all, as status shows it; none when it says nothing of either.
+pub(crate) fn whole(pod: &Pod) -> Option<ResourceRequirements> {
+    let list = |list: fn(&ResourceRequirements) -> &Option<BTreeMap<String, Text>>, part: Part| {
+        let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+        let parts = main_containers(pod).filter_map(|container| container.resources.as_ref()).chain(own);
+        let names: BTreeSet<&String> =
+            parts.filter_map(|part| list(part).as_ref()).flat_map(BTreeMap::keys).collect();
+        let amounts = names.into_iter().map(|name| (name.clone(), Text(total(pod, name, part).to_string())));
+        Some(amounts.collect::<BTreeMap<_, _>>()).filter(|list| !list.is_empty())
+    };
+    let (requests, limits) = (list(|own| &own.requests, request), list(|own| &own.limits, limit));
+    (requests.is_some() || limits.is_some()).then_some(ResourceRequirements {
+        requests,
+        limits,
+        claims: None,
+    })
 }
 
 type Part = fn(Option<&ResourceRequirements>, &str) -> Quantity;

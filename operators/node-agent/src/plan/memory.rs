@@ -2,7 +2,7 @@
 //!
 //! Invariant: losing it (the agent restarted) costs at most a repeated attempt; nothing that runs depends on it (N3).
 
-use super::restart::Backoff;
+use super::{resize::Limits, restart::Backoff};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,8 +29,14 @@ pub(crate) struct Memory {
     pub(crate) post_starts: BTreeMap<String, Hook>,
     /// Resources that running containers were given, by id.
     pub(crate) given: BTreeMap<String, ResourceRequirements>,
+    /// Resources that the pod as a whole was given.
+    pub(crate) given_pod: Option<ResourceRequirements>,
+    /// What its cgroup has.
+    pub(crate) cgroup: Option<Limits>,
     /// Why the node has no room for a change of resources.
     pub(crate) no_room: Option<NoRoom>,
+    /// Why the last change of resources could not be applied.
+    pub(crate) resize_error: Option<String>,
     /// Containers that are to stop, by id.
     pub(crate) stopping: BTreeMap<String, Stopping>,
     /// Work under way.
@@ -153,8 +159,8 @@ pub(crate) enum Job {
     Image(String),
     /// A container is created and started.
     Start(String),
-    /// A container's limits are changed.
-    Resize(String),
+    /// Limits of the pod and its containers are changed.
+    Resize,
     /// A post-start hook runs.
     PostStart(String),
     /// A pre-stop hook runs.

@@ -37,6 +37,8 @@ fn ground(s: &Situation<'_>, plan: &mut Plan) -> bool {
     match &s.memory.ground {
         Ground::Ready => return true,
         Ground::Failed(failure) if s.now < failure.retry => plan.wake_at(failure.retry),
+        // Both write the pod's cgroup.
+        _ if s.memory.is_busy(&Job::Resize) => {}
         Ground::Unknown | Ground::Failed(_) | Ground::Released | Ground::ReleaseFailed(_) => {
             plan.steps.push(Step::Prepare);
         }
@@ -115,9 +117,9 @@ fn containers(s: &Situation<'_>, plan: &mut Plan, is_ground_ready: bool) {
             }
         }
     }
-    resize::plan(s, plan);
+    let must_wait = resize::plan(s, plan);
     starts.retain(|container| !plan.kills.iter().any(|kill| kill.container == container.name()));
-    start::plan(s, plan, &starts, is_ground_ready);
+    start::plan(s, plan, &starts, is_ground_ready && !must_wait);
 }
 
 /// Runs post-start hooks, and stops the containers whose hook failed.

@@ -17,6 +17,8 @@ pub(super) struct References {
     pub(super) config_maps: BTreeSet<String>,
     pub(super) secrets: BTreeSet<String>,
     pub(super) service_namespaces: BTreeSet<String>,
+    /// It asks for trust anchors; by labels, so all bundles matter.
+    pub(super) trust_bundles: bool,
 }
 
 impl References {
@@ -53,6 +55,7 @@ impl References {
         for source in projected {
             self.config_maps.extend(source.config_map.iter().map(|source| source.name.clone()));
             self.secrets.extend(source.secret.iter().map(|source| source.name.clone()));
+            self.trust_bundles |= source.cluster_trust_bundle.is_some();
         }
     }
 }
@@ -73,7 +76,8 @@ mod tests {
             "volumes": [
                 {"name": "a", "secret": {"secretName": "s3"}},
                 {"name": "b", "configMap": {"name": "m3"}},
-                {"name": "c", "projected": {"sources": [{"secret": {"name": "s4"}}, {"configMap": {"name": "m4"}}]}},
+                {"name": "c", "projected": {"sources": [{"secret": {"name": "s4"}}, {"configMap": {"name": "m4"}},
+                    {"clusterTrustBundle": {"name": "b", "path": "p"}}]}},
             ],
         }}))
         .unwrap();
@@ -82,5 +86,6 @@ mod tests {
         assert_eq!(texts(&found.secrets), "pull s1 s2 s3 s4");
         assert_eq!(texts(&found.config_maps), "m1 m2 m3 m4");
         assert_eq!(texts(&found.service_namespaces), "default shop");
+        assert!(found.trust_bundles);
     }
 }

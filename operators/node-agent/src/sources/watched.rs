@@ -26,27 +26,20 @@ use tokio::{sync::watch, task::JoinHandle};
 use tracing::{Instrument as _, debug_span, warn};
 
 /// What can be watched.
-pub(crate) trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + DeserializeOwned
-    + Debug
-    + Send
-    + Sync
-    + 'static
+pub(crate) trait Watched:
+    Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
 {
 }
 
-impl<K> Object for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static
+impl<K> Watched for K where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
 {
 }
+
+/// What can be watched in a namespace.
+pub(crate) trait Object: Watched + Resource<Scope = NamespaceResourceScope> {}
+
+impl<K> Object for K where K: Watched + Resource<Scope = NamespaceResourceScope> {}
 
 /// What is known of a watched thing: a single object, none, or all of a namespace.
 #[derive(Clone, Debug)]
@@ -122,7 +115,7 @@ impl<K> Slot<K> {
 }
 
 /// Watches one object; its users are marked when it changes.
-pub(super) fn watch_one<K: Object>(api: Api<K>, name: &str, users: Users, marks: Marks) -> Watching<K> {
+pub(super) fn watch_one<K: Watched>(api: Api<K>, name: &str, users: Users, marks: Marks) -> Watching<K> {
     let (known, seen) = watch::channel(Known::Nothing);
     let span = debug_span!("watch_object", kind = %K::kind(&()), name);
     let changes = kube::runtime::watcher::watch_object(api, name).default_backoff();
@@ -138,17 +131,18 @@ pub(super) fn watch_one<K: Object>(api: Api<K>, name: &str, users: Users, marks:
     Watching { seen, task: tokio::spawn(task.instrument(span)) }
 }
 
-/// Watches all objects of a namespace; nobody is marked: only containers that start later read them.
-pub(super) fn watch_namespace<K: Object>(api: Api<K>) -> Watching<K> {
+/// Watches all objects that `api` has. `told` is told of each change.
+pub(super) fn watch_all<K: Watched>(api: Api<K>, told: impl Fn() + Send + 'static) -> Watching<K> {
     let (known, seen) = watch::channel(Known::Nothing);
-    let span = debug_span!("watch_namespace", kind = %K::kind(&()));
+    let span = debug_span!("watch_all", kind = %K::kind(&()));
     let changes = watcher::watcher(api, watcher::Config::default()).default_backoff();
-    Watching { seen, task: tokio::spawn(follow(changes, known).instrument(span)) }
+    Watching { seen, task: tokio::spawn(follow(changes, known, told).instrument(span)) }
 }
 
-async fn follow<K: Object>(
+async fn follow<K: Watched>(
     changes: impl Stream<Item = watcher::Result<Event<K>>>,
     known: watch::Sender<Known<K>>,
+    told: impl Fn(),
 ) {
     let mut changes = pin!(changes);
     let mut objects: BTreeMap<String, Arc<K>> = BTreeMap::new();
@@ -172,6 +166,9 @@ async fn follow<K: Object>(
             }
             Err(error) => publish(&known, Err(error)),
         }
+        if listed.is_empty() {
+            told();
+        }
     }
 }
 
@@ -179,7 +176,7 @@ fn values<K>(objects: &BTreeMap<String, Arc<K>>) -> Vec<Arc<K>> {
     objects.values().cloned().collect()
 }
 
-fn slim<K: Object>(mut object: K) -> K {
+fn slim<K: Watched>(mut object: K) -> K {
     object.meta_mut().managed_fields = None;
     object
 }

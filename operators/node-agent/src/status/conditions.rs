@@ -5,7 +5,7 @@ use crate::plan::{
     Plan, Situation,
     containers::{self, Role, Spec},
     memory::Ground,
-    resize::{self, Progress},
+    resize,
 };
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, PodCondition, PodStatus},
@@ -52,14 +52,8 @@ pub(super) fn of(s: &Situation<'_>, plan: &Plan, old: &PodStatus, new: &PodStatu
             Said { is_true: true, reason: "TerminationByKubelet", message: message.unwrap_or_default() };
         all.push(condition(s, old, DISRUPTION, said));
     }
-    match resize::progress(s) {
-        _ if plan.end.is_some() => {}
-        Progress::Settled => {}
-        Progress::Pending { reason, message } => {
-            let said = Said { is_true: true, reason, message: message.to_owned() };
-            all.push(condition(s, old, RESIZE[0], said));
-        }
-        Progress::Applying => all.push(condition(s, old, RESIZE[1], Said::yes())),
+    if plan.end.is_none() {
+        resizing(s, old, &mut all);
     }
     let ready_containers = containers_ready(s, new);
     let ready = if ready_containers.is_true { gates(s, &all) } else { containers_ready(s, new) };
@@ -69,6 +63,21 @@ pub(super) fn of(s: &Situation<'_>, plan: &Plan, old: &PodStatus, new: &PodStatu
         all.push(condition(s, old, kind, said));
     }
     all
+}
+
+/// How a change of resources stands.
+fn resizing(s: &Situation<'_>, old: &PodStatus, all: &mut Vec<PodCondition>) {
+    if let Some(why) = &s.memory.no_room {
+        let said = Said { is_true: true, reason: &why.reason, message: why.message.clone() };
+        all.push(condition(s, old, RESIZE[0], said));
+    }
+    if resize::is_applying(s) {
+        let said = match &s.memory.resize_error {
+            Some(message) => Said { is_true: true, reason: "Error", message: message.clone() },
+            None => Said::yes(),
+        };
+        all.push(condition(s, old, RESIZE[1], said));
+    }
 }
 
 fn condition(s: &Situation<'_>, old: &PodStatus, kind: &str, said: Said<'_>) -> PodCondition {

@@ -120,8 +120,8 @@ fn present(
         state: Some(state(s, basis, found, old)),
         last_state: Some(ContainerState::default()),
         volume_mounts: volume_mounts(spec),
-        resources: given.clone(),
-        allocated_resources: given.and_then(|given| given.requests),
+        resources: given,
+        allocated_resources: spec.resources().and_then(|own| own.requests.clone()),
         ..ContainerStatus::default()
     };
     let Some(old) = old else { return status };

@@ -23,9 +23,6 @@ fn of_volume(volume: &Volume, at: &str) -> Option<String> {
 }
 
 fn of_part(part: &VolumeProjection, at: &str) -> Option<String> {
-    if part.cluster_trust_bundle.is_some() {
-        return Some(format!("{at}.clusterTrustBundle: the API does not serve ClusterTrustBundles"));
-    }
     let asked = part.pod_certificate.is_some();
     asked.then(|| format!("{at}.podCertificate: the API does not serve PodCertificateRequests"))
 }
@@ -40,7 +37,6 @@ fn foreign(volume: &Volume) -> Option<(&'static str, &'static str)> {
         (volume.persistent_volume_claim.is_some(), "persistentVolumeClaim", NO_CLAIMS),
         (volume.ephemeral.is_some(), "ephemeral", NO_CLAIMS),
         (volume.csi.is_some(), "csi", "this node has no CSI drivers"),
-        (volume.image.is_some(), "image", "the container runtime cannot mount images"),
         (volume.nfs.is_some(), "nfs", NO_NETWORK),
         (volume.iscsi.is_some(), "iscsi", NO_NETWORK),
         (volume.fc.is_some(), "fc", NO_NETWORK),

@@ -6,6 +6,7 @@ use super::{
     Mounted,
     ownership::Ownership,
     payload::{Defaults, File, Payload, Selection},
+    trust,
 };
 use crate::{
     build::{NodeFacts, namespace},
@@ -13,8 +14,9 @@ use crate::{
     sources::Sources,
 };
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, ConfigMapVolumeSource, DownwardAPIVolumeFile, Pod, ProjectedVolumeSource,
-    SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
+    ClusterTrustBundleProjection, ConfigMapProjection, ConfigMapVolumeSource, DownwardAPIVolumeFile, Pod,
+    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection, Volume,
+    VolumeProjection,
 };
 use std::net::IpAddr;
 
@@ -141,6 +143,9 @@ impl From<'_> {
         if let Some(source) = &part.downward_api {
             return self.fields(source.items.as_deref().unwrap_or_default(), defaults);
         }
+        if let Some(source) = &part.cluster_trust_bundle {
+            return self.trust_bundle(source, defaults).await;
+        }
         match &part.service_account_token {
             Some(source) => self.token(source, defaults).await,
             None => Err("this node cannot make this part of a projected volume".to_owned()),
@@ -156,11 +161,25 @@ impl From<'_> {
         let seconds = source.expiration_seconds.unwrap_or(TOKEN_SECONDS);
         let token =
             self.sources.token(self.pod, audience, seconds).await.map_err(|error| error.to_string())?;
+        Ok(self.private(&source.path, token.into_bytes(), source.user, defaults))
+    }
+
+    async fn trust_bundle(
+        self,
+        source: &ClusterTrustBundleProjection,
+        defaults: Defaults,
+    ) -> Result<Payload, String> {
+        let bundles = self.sources.trust_bundles().await.map_err(|error| error.to_string())?;
+        let anchors = trust::anchors(source, &bundles)?;
+        Ok(self.private(&source.path, anchors, source.user, defaults))
+    }
+
+    /// A file that is for one user, or for the group that it is given to with the rest of the volume.
+    fn private(self, path: &str, data: Vec<u8>, user: Option<i64>, defaults: Defaults) -> Payload {
         let ownership = Ownership::of(self.pod);
-        // A token is for one user, or for the group that it is given to with the rest of the volume.
         let is_private = ownership.fs_user.is_some() || ownership.fs_group.is_some();
         let mode = is_private.then_some(0o600);
-        let File { data, mode, owner } = defaults.file(token.into_bytes(), mode, source.user);
-        Ok(Payload::from([(source.path.clone(), File { data, mode, owner: owner.or(ownership.fs_user) })]))
+        let File { data, mode, owner } = defaults.file(data, mode, user);
+        Payload::from([(path.to_owned(), File { data, mode, owner: owner.or(ownership.fs_user) })])
     }
 }

@@ -14,6 +14,15 @@ pub(super) fn remove(pod: &Path, subpaths: &Path) -> io::Result<()> {
 
 /// Unmounts everything below a directory, and removes it.
 pub(super) fn unmount_and_remove(directory: &Path) -> io::Result<()> {
+    unmount_below(directory)?;
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Unmounts everything below a directory.
+pub(super) fn unmount_below(directory: &Path) -> io::Result<()> {
     // Something may have been mounted several times over, or by a container meanwhile.
     for point in mount_table::below(directory)?.iter().rev() {
         mount_table::unmount(point)?;
@@ -21,10 +30,7 @@ pub(super) fn unmount_and_remove(directory: &Path) -> io::Result<()> {
     if let Some(busy) = mount_table::below(directory)?.first() {
         return Err(io::Error::other(format!("{} is still mounted", busy.display())));
     }
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Pods that have a directory or a mount below `pods`.

@@ -11,6 +11,7 @@ use crate::{
     plan::{
         containers,
         memory::{Failure, Ground, Hook, Image, Job},
+        resize,
     },
     volumes::{FAILED_MOUNT, Mounted},
 };
@@ -53,7 +54,7 @@ impl<R: Runtime> Worker<R> {
             }
             Outcome::Imaged { container, result } => self.imaged(container, result, now),
             Outcome::Started { container, result } => self.started(container, result, now),
-            Outcome::Resized { container, result } => self.resized(container, result, now),
+            Outcome::Resized(result) => self.resized(result, now),
             Outcome::PostStarted { container, id, result } => self.post_started(container, id, result, now),
             Outcome::PreStopped { id } => {
                 if let Some(stopping) = self.memory.stopping.get_mut(&id) {
@@ -90,6 +91,7 @@ impl<R: Runtime> Worker<R> {
         };
         let unmet = match result {
             Ok(mounted) => {
+                self.memory.cgroup = self.preparing.take().or(self.memory.cgroup);
                 let unmet: Vec<String> = mounted.unmet.iter().map(|unmet| unmet.message.clone()).collect();
                 self.mounted = Arc::new(mounted);
                 unmet
@@ -143,12 +145,20 @@ impl<R: Runtime> Worker<R> {
         let times = self.memory.failures.get(&container).map_or(0, |failure| failure.times);
         self.memory.failures.insert(container, failure(reason, message, times, MAKE, now));
     }
-    fn resized(&mut self, container: String, result: Result<(), String>, now: Timestamp) {
-        let id = self.observed.latest(&container).map(|status| status.container.id.clone());
-        if let (Ok(()), Some(id), Some(given)) = (&result, id, self.giving.remove(&container)) {
-            self.memory.given.insert(id, given);
+    fn resized(&mut self, result: Result<(), String>, now: Timestamp) {
+        let error = result.as_ref().err().cloned();
+        if let Some(message) = error.as_ref().filter(|_| error != self.memory.resize_error) {
+            self.teller.warn_pod("ResizeError", &resize::message("error", &self.pod, message));
         }
-        self.settle(Job::Resize(container), result, now);
+        if error.is_none()
+            && let Some(given) = self.resizing.take()
+        {
+            self.memory.cgroup = Some(given.limits);
+            self.memory.given_pod = Some(given.pod);
+            self.memory.given.extend(given.containers);
+        }
+        self.memory.resize_error = error;
+        self.settle(Job::Resize, result, now);
     }
     fn post_started(&mut self, container: String, id: String, result: Result<(), String>, now: Timestamp) {
         match result {

@@ -1,5 +1,7 @@
 //! Workers against a real API server and the runtime in memory.
 
+mod changes;
+
 use crate::{
     AgentConfig, Pods, ServerConfig, act::cgroups::Cgroups, eviction::Pressure, index::Index,
     plan::memory::Verdict, status::patch, volumes::layout::Layout,
