@@ -49,6 +49,7 @@ scenarios! { "clientgo":
     tokens_and_roles => "TestTokensAndRoles",
     pods_are_bound_and_evicted => "TestPodsAreBoundAndEvicted",
     protobuf_requests => "TestProtobufRequests",
+    webhooks_are_called => "TestWebhooksAreCalled",
 }
 
 /// What Proa lacks, and what the client is told.
@@ -84,11 +85,6 @@ fn stateful_sets_run() {
 #[test]
 fn disruption_budgets_hold() {
     lacks("PodDisruptionBudget", "TestDisruptionBudgetsHold", NOT_SERVED);
-}
-
-#[test]
-fn webhooks_are_called() {
-    lacks("admission webhooks", "TestWebhooksAreCalled", NOT_SERVED);
 }
 
 #[test]

@@ -153,6 +153,15 @@ pub enum VersionMatch {
     NotOlderThan,
 }
 
+/// Options of get.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GetOptions {
+    /// `resourceVersion`: not older than that.
+    pub resource_version: Option<Revision>,
+    /// Nothing but metadata is shown, so the object need not be converted.
+    pub metadata_only: bool,
+}
+
 /// Options of list.
 #[derive(Clone, Debug, Default)]
 pub struct ListOptions {
@@ -166,6 +175,8 @@ pub struct ListOptions {
     pub limit: usize,
     /// `continue`.
     pub continue_token: Option<String>,
+    /// Nothing but metadata is shown, so objects need not be converted.
+    pub metadata_only: bool,
 }
 
 /// A page of a list: shared entries, no copies.
@@ -193,6 +204,8 @@ pub struct WatchOptions {
     pub send_initial_events: bool,
     /// Ends after this many seconds.
     pub timeout_seconds: Option<u64>,
+    /// Nothing but metadata is shown, so objects need not be converted.
+    pub metadata_only: bool,
 }
 
 /// One watch event.

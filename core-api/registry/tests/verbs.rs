@@ -11,8 +11,8 @@ use proa_registry::{
     kind::{Claim, Claims, Generation, Selectable, Strategy},
     registry::{Config, Plugins},
     request::{
-        Body, ChangeType, DeleteOptions, ListOptions, Object, Patch, PatchType, Selection, Target,
-        WatchEvent, WatchOptions, WriteOptions, Written,
+        Body, ChangeType, DeleteOptions, GetOptions, ListOptions, Object, Patch, PatchType, Selection,
+        Target, WatchEvent, WatchOptions, WriteOptions, Written,
     },
 };
 use proa_schema::{Field, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape};
@@ -210,7 +210,8 @@ async fn concurrent_patches_all_count() {
         task.await.expect("no panic").expect("patched");
     }
     let target = cluster.target("toys", "a");
-    let Object::Stored(entry) = cluster.registry.get(&target, None).await.expect("there") else {
+    let Object::Stored(entry) = cluster.registry.get(&target, GetOptions::default()).await.expect("there")
+    else {
         panic!("stored")
     };
     assert_eq!(entry.labels().count(), 41);
@@ -306,5 +307,5 @@ async fn finalizers_hold_a_deleted_object() {
         cluster.merge("a", json!({"metadata": {"finalizers": ["x/y", "z/z"]}})).await.expect_err("refused");
     assert_eq!(added.code(), 422);
     cluster.merge("a", json!({"metadata": {"finalizers": null}})).await.expect("released");
-    assert_eq!(cluster.registry.get(&target, None).await.err().map(|e| e.code()), Some(404));
+    assert_eq!(cluster.registry.get(&target, GetOptions::default()).await.err().map(|e| e.code()), Some(404));
 }

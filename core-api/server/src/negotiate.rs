@@ -31,6 +31,13 @@ pub(crate) enum Shape {
     },
 }
 
+impl Shape {
+    /// Whether nothing but metadata is shown.
+    pub(crate) fn is_metadata(self) -> bool {
+        matches!(self, Self::Partial | Self::PartialList)
+    }
+}
+
 /// The outcome of a negotiation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Form {

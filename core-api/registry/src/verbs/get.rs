@@ -3,7 +3,7 @@
 use super::scale;
 use crate::{
     registry::Registry,
-    request::{ActionRequest, Object, Target, WriteOptions},
+    request::{ActionRequest, GetOptions, Object, Target, WriteOptions},
 };
 use proa_meta::{ApiError, ApiResult, Reason};
 use proa_store::Revision;
@@ -15,12 +15,8 @@ impl Registry {
     ///
     /// # Errors
     /// 404 when there is none, 405 when the subresource cannot be read, 504 when the revision is not reached.
-    pub async fn get(
-        self: &Arc<Self>,
-        target: &Target,
-        resource_version: Option<Revision>,
-    ) -> ApiResult<Object> {
-        if let Some(revision) = resource_version {
+    pub async fn get(self: &Arc<Self>, target: &Target, options: GetOptions) -> ApiResult<Object> {
+        if let Some(revision) = options.resource_version {
             self.not_older_than(revision)?;
         }
         let kind = &target.kind;
@@ -30,7 +26,10 @@ impl Registry {
             "scale" => return scale::get(self, target).await.map(|scale| Object::Made(Arc::new(scale))),
             other => return self.get_by_action(target, other).await,
         }
-        let entry = self.one_in_version(kind, kind.get(&target.namespace, &target.name)).await?;
+        let mut entry = kind.get(&target.namespace, &target.name);
+        if !options.metadata_only {
+            entry = self.one_in_version(kind, entry).await?;
+        }
         entry.map(Object::Stored).ok_or_else(|| not_found(target))
     }
 

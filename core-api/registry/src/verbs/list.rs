@@ -41,7 +41,9 @@ impl Registry {
         let (snapshot, revision) = self.snapshot_for(target, options, token.as_ref()).await?;
         let start = token.map_or_else(String::new, |t| format!("{}{}", selected.prefix(), t.start));
         let mut list = page(&snapshot, revision, &selected, &start, options);
-        list.items = self.in_version(&target.kind, list.items).await?;
+        if !options.metadata_only {
+            list.items = self.in_version(&target.kind, list.items).await?;
+        }
         Ok(list)
     }
 

@@ -76,7 +76,8 @@ impl Registry {
             unserved: false,
             ended: false,
         };
-        Ok(self.watch_in_version(&target.kind, stream::unfold(watcher, Watcher::next).boxed()))
+        let events = stream::unfold(watcher, Watcher::next).boxed();
+        Ok(if options.metadata_only { events } else { self.watch_in_version(&target.kind, events) })
     }
 }
 

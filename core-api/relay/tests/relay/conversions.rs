@@ -1,6 +1,6 @@
 //! Custom objects in several versions, converted by a webhook over TLS.
 
-use crate::webhooks::Guarded;
+use crate::{webhooks::Guarded, world::request};
 use serde_json::{Value, json};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -39,7 +39,9 @@ async fn define(guarded: &Guarded) {
 fn names_and_hosts(list: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let items = list["items"].as_array().unwrap().iter();
-    items.map(|item| (text(&item["metadata"]["name"]), text(&item["host"]) + &text(&item["hostPort"]))).collect()
+    items
+        .map(|item| (text(&item["metadata"]["name"]), text(&item["host"]) + &text(&item["hostPort"])))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,16 +52,25 @@ async fn objects_are_read_and_written_in_any_version() {
     assert_eq!(made.status, 201, "{}", made.text);
     assert_eq!(guarded.hook.take().len(), 0, "stored as it is");
     let read = guarded.world.get(&format!("{V2}/a")).await.json();
-    assert_eq!((&read["apiVersion"], &read["host"], &read["port"]), (&json!("stable.example.com/v2"), &json!("one"), &json!("1")));
+    assert_eq!(
+        (&read["apiVersion"], &read["host"], &read["port"]),
+        (&json!("stable.example.com/v2"), &json!("one"), &json!("1"))
+    );
     assert_eq!(read.get("hostPort"), None);
     let asked = guarded.hook.take().pop().expect("asked");
-    assert_eq!((&asked["desiredAPIVersion"], &asked["objects"][0]["hostPort"]), (&json!("stable.example.com/v2"), &json!("one:1")));
+    assert_eq!(
+        (&asked["desiredAPIVersion"], &asked["objects"][0]["hostPort"]),
+        (&json!("stable.example.com/v2"), &json!("one:1"))
+    );
 
     // A write in the other version is stored in the first one.
     let changed = guarded.send("PATCH", &format!("{V2}/a"), &json!({"port": "2"})).await.json();
     assert_eq!((&changed["port"], &changed["apiVersion"]), (&json!("2"), &json!("stable.example.com/v2")));
     assert_eq!(guarded.world.get(&format!("{V1}/a")).await.json()["hostPort"], "one:2");
-    let made = guarded.send("POST", V2, &json!({"metadata": {"name": "b"}, "host": "two", "port": "1"})).await.json();
+    let made = guarded
+        .send("POST", V2, &json!({"metadata": {"name": "b"}, "host": "two", "port": "1"}))
+        .await
+        .json();
     assert_eq!((&made["host"], &made["metadata"]["generation"]), (&json!("two"), &json!(1)));
 
     // From now on the second version is stored; what is there says that it is not.
@@ -76,8 +87,11 @@ async fn objects_are_read_and_written_in_any_version() {
         assert_eq!(item["apiVersion"], "stable.example.com/v1");
     }
     let watched = guarded.world.get(&format!("{V1}?watch=true&timeoutSeconds=1&resourceVersion=0")).await;
-    let hosts: Vec<Value> =
-        watched.text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["object"]["hostPort"].clone()).collect();
+    let hosts: Vec<Value> = watched
+        .text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["object"]["hostPort"].clone())
+        .collect();
     assert_eq!(hosts, ["one:2", "two:1", "three:1"]);
     guarded.stop().await;
 }
@@ -91,6 +105,10 @@ async fn what_cannot_be_converted_is_an_error_in_upstreams_words() {
     assert_eq!(guarded.world.get(&format!("{V2}/a")).await.failure(), (500, why.to_owned()));
     assert_eq!(guarded.world.get(V2).await.failure(), (500, why.to_owned()));
     assert_eq!(guarded.world.get(&format!("{V1}/a")).await.status, 200);
+    // Metadata is the same in every version.
+    const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let listed = guarded.world.send("admin", request("GET", V2, &[("accept", PARTIAL)], "")).await.json();
+    assert_eq!(listed["items"][0]["metadata"]["name"], "a");
     // The definition goes with its objects all the same.
     let definition = format!("{DEFINITIONS}/hosts.stable.example.com");
     assert_eq!(guarded.send("DELETE", &definition, &json!({})).await.status, 200);

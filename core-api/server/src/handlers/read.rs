@@ -10,7 +10,7 @@ use crate::{
 use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use proa_meta::{ApiError, ApiResult, Reason};
-use proa_registry::request::{WatchEvent, WatchStream};
+use proa_registry::request::{GetOptions, WatchEvent, WatchStream};
 use std::{sync::Arc, time::Duration};
 
 impl Call<'_> {
@@ -22,14 +22,16 @@ impl Call<'_> {
             return Err(ApiError::bad_request(WHY));
         }
         let revision = resource_version(self.query)?.filter(|v| v.0 != 0);
-        let object = self.server.config.registry.get(&self.target(), revision).await?;
+        let options = GetOptions { resource_version: revision, metadata_only: form.shape.is_metadata() };
+        let object = self.server.config.registry.get(&self.target(), options).await?;
         encoder.object(StatusCode::OK, &object, &self.request.headers)
     }
 
     pub(super) async fn list(self) -> ApiResult<Response> {
         let form = negotiate::objects(&self.request.headers, self.request.uri.query())?;
         let encoder = self.encoder(form)?;
-        let options = list_options(self.query, &self.info, &self.kind.def)?;
+        let mut options = list_options(self.query, &self.info, &self.kind.def)?;
+        options.metadata_only = form.shape.is_metadata();
         let list = self.server.config.registry.list(&self.target(), &options).await?;
         encoder.list(list, &self.request.headers)
     }
@@ -40,13 +42,14 @@ impl Call<'_> {
         let encoder = self.encoder(form)?;
         let registry = &self.server.config.registry;
         let longest = self.server.config.limits.min_watch;
-        let options = watch_options(
+        let mut options = watch_options(
             self.query,
             &self.info,
             &self.kind.def,
             || registry.revision(),
             || once_to_twice(longest),
         )?;
+        options.metadata_only = form.shape.is_metadata();
         let events = match registry.watch(&self.target(), options).await {
             Err(error) if error.reason() == Reason::Expired => ended(error),
             answer => answer?,

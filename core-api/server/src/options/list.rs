@@ -59,6 +59,7 @@ pub(crate) fn list_options(query: &Query<'_>, info: &RequestInfo, def: &KindDef)
         version_match,
         limit: usize::try_from(listing.limit).unwrap_or(usize::MAX),
         continue_token: listing.continue_token,
+        metadata_only: false,
     })
 }
 
@@ -99,6 +100,7 @@ pub(crate) fn watch_options(
         bookmarks: listing.bookmarks,
         send_initial_events: listing.send_initial_events == Some(true),
         timeout_seconds: Some(timeout.unwrap_or_else(default_timeout)),
+        metadata_only: false,
     })
 }
 
