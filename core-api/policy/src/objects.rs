@@ -40,6 +40,10 @@ pub const ENDPOINT_SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointsli
 pub const PRIORITY_CLASSES: Gvr = Gvr::new("scheduling.k8s.io", "v1", "priorityclasses");
 /// RuntimeClasses.
 pub const RUNTIME_CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
+/// ResourceQuotas.
+pub const RESOURCE_QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
+/// LimitRanges.
+pub const LIMIT_RANGES: Gvr = Gvr::new("", "v1", "limitranges");
 /// PodDisruptionBudgets.
 pub const POD_DISRUPTION_BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
 

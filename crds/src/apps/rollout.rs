@@ -7,7 +7,7 @@ use proa_meta::{FieldErrors, names};
 use serde_json::Value;
 
 /// A number that is not negative, or a percentage.
-pub(super) fn int_or_percent(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(crate) fn int_or_percent(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     match at.value() {
         Value::String(text) => {
             at.invalid_each(errors, &names::is_valid_percent(text));
@@ -17,7 +17,7 @@ pub(super) fn int_or_percent(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 /// At most `100%`; numbers are not limited.
-pub(super) fn at_most_all(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(crate) fn at_most_all(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if percent(at.value()).is_some_and(|percent| percent > 100) {
         at.invalid(errors, "must not be greater than 100%");
     }

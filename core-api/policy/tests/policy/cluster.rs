@@ -29,16 +29,9 @@ pub(crate) struct Cluster {
 
 fn config() -> Config {
     let space = Space::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), bits: 12 };
-    let ports = || Space::Ports(30_000..=32_767);
     Config {
         object_meta: proa_crds::facts::schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
-        spaces: [
-            ("clusterIP", space),
-            ("nodePort/TCP", ports()),
-            ("nodePort/UDP", ports()),
-            ("nodePort/SCTP", ports()),
-        ]
-        .into(),
+        spaces: [("clusterIP", space), ("nodePort", Space::Ports(30_000..=32_767))].into(),
         now: Timestamp::now,
     }
 }

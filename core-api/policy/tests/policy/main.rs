@@ -6,5 +6,6 @@ mod bootstrap;
 mod cluster;
 mod nodes;
 mod pods;
+mod quotas;
 mod rbac;
 mod tokens;

@@ -104,7 +104,8 @@ pub(crate) fn quantity(entry: &Cursor<'_, '_>, name: &str, errors: &mut FieldErr
     }
 }
 
-fn name_of(entry: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) -> bool {
+/// A qualified name, or a plain one that is known; whether it is.
+pub(crate) fn name_of(entry: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) -> bool {
     let shown = name.into();
     let shown = entry.with(&shown);
     if !shown.named(errors, names::is_qualified_name) {
@@ -117,7 +118,8 @@ fn name_of(entry: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) -> bool
     known
 }
 
-fn container_name(entry: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) {
+/// A name that containers may ask for.
+pub(crate) fn container_name(entry: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) {
     name_of(entry, name, errors);
     let shown = name.into();
     let shown = entry.with(&shown);

@@ -1,0 +1,224 @@
+//! What a decision about a budget needs: the pods that it guards, and how many there should be of them.
+//!
+//! How many there should be is what the scales of their controllers add up to: of replica sets and deployments from the
+//! caches, of everything else that has a scale from the API.
+
+use proa_kit::{
+    Error, Index, Key, Kind, Reader, Timestamp,
+    conditions::Condition,
+    discovery,
+    rollout::IntOrPercent,
+    selector::LabelSelector,
+    views::{DeploymentView, Meta, Owner, PodView, ReplicaSetView},
+};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// A budget.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct BudgetView {
+    /// Metadata.
+    pub metadata: Meta,
+    /// Spec.
+    pub spec: BudgetSpec,
+    /// Status.
+    pub status: BudgetStatus,
+}
+
+proa_kit::view!(BudgetView, Kind::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"));
+
+/// Spec of a budget.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BudgetSpec {
+    /// How many pods must stay.
+    pub min_available: Option<IntOrPercent>,
+    /// How many may go.
+    pub max_unavailable: Option<IntOrPercent>,
+    /// Which pods; none without one.
+    pub selector: Option<LabelSelector>,
+}
+
+/// Status of a budget.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BudgetStatus {
+    /// Generation it is about.
+    pub observed_generation: i64,
+    /// Pods that evictions took, and when, as long as they have not gone.
+    pub disrupted_pods: BTreeMap<Box<str>, Timestamp>,
+    /// How many may go now.
+    pub disruptions_allowed: i32,
+    /// Healthy pods.
+    pub current_healthy: i32,
+    /// Pods that must be healthy.
+    pub desired_healthy: i32,
+    /// Pods that there should be.
+    pub expected_pods: i32,
+    /// Conditions.
+    pub conditions: Box<[Condition]>,
+}
+
+impl BudgetView {
+    /// Whether it guards a pod.
+    pub fn guards(&self, pod: &PodView) -> bool {
+        self.spec.selector.as_ref().is_some_and(|selector| selector.matches(&pod.metadata.labels))
+    }
+    /// Whether it counts by the scales of the pods' controllers.
+    pub(crate) fn counts_by_scale(&self) -> bool {
+        self.spec.max_unavailable.is_some() || matches!(self.spec.min_available, Some(IntOrPercent::Text(_)))
+    }
+}
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The pods that it guards.
+    pub pods: Vec<Arc<PodView>>,
+    /// What their controllers' scales add up to, where that matters; or why it is not known.
+    pub scale: Result<Scale, String>,
+}
+
+/// Scales of controllers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scale {
+    /// Their sum.
+    pub expected: i32,
+    /// Pods that no one controls.
+    pub unmanaged: Vec<String>,
+}
+
+/// Reads it.
+pub async fn observe(reader: &Reader, budget: &BudgetView) -> Result<Observed, Error> {
+    let mut pods = reader.cache::<PodView>().by(&Index::NAMESPACE, &budget.metadata.namespace);
+    pods.retain(|pod| budget.guards(pod));
+    pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    let scale = if budget.counts_by_scale() { scale(reader, &pods).await? } else { Ok(Scale::default()) };
+    Ok(Observed { pods, scale })
+}
+
+async fn scale(reader: &Reader, pods: &[Arc<PodView>]) -> Result<Result<Scale, String>, Error> {
+    let (mut scale, mut known) = (Scale::default(), HashMap::new());
+    for pod in pods {
+        let Some(owner) = pod.metadata.controller() else {
+            scale.unmanaged.push(pod.metadata.name.to_string());
+            continue;
+        };
+        if known.contains_key(&owner.uid) {
+            continue;
+        }
+        match of_controller(reader, &pod.metadata.namespace, owner).await? {
+            Ok(Some((uid, replicas))) => known.insert(uid, replicas),
+            Ok(None) => return Ok(Err(format!("found no controllers for pod {:?}", pod.metadata.name))),
+            Err(why) => return Ok(Err(why)),
+        };
+    }
+    scale.expected = known.values().fold(0, |sum: i32, replicas| sum.saturating_add(*replicas));
+    Ok(Ok(scale))
+}
+
+type Found = Option<(Box<str>, i32)>;
+
+/// Uid and scale of what controls pods: a deployment stands for its replica sets.
+async fn of_controller(
+    reader: &Reader,
+    namespace: &str,
+    owner: &Owner,
+) -> Result<Result<Found, String>, Error> {
+    if let Some(found) = of_replica_set(reader, namespace, owner) {
+        return Ok(Ok(Some(found)));
+    }
+    let Some(kind) = kind_of(reader, owner).await? else {
+        let (version, kind) = (&owner.api_version, &owner.kind);
+        return Ok(Err(format!("no matches for kind {kind:?} in version {version:?}")));
+    };
+    of_scale(reader, &kind, namespace, owner).await
+}
+
+fn of_replica_set(reader: &Reader, namespace: &str, owner: &Owner) -> Option<(Box<str>, i32)> {
+    if !owner.is("apps", "ReplicaSet") {
+        return None;
+    }
+    let set = reader.cache::<ReplicaSetView>().get(&Key::new(namespace, &owner.name))?;
+    if set.metadata.uid != owner.uid {
+        return None;
+    }
+    let Some(above) = set.metadata.controller().filter(|above| &*above.kind == "Deployment") else {
+        return Some((set.metadata.uid.clone(), set.spec.replicas()));
+    };
+    let deployment = reader.cache::<DeploymentView>().get(&Key::new(namespace, &above.name))?;
+    let is_above = above.is("apps", "Deployment") && deployment.metadata.uid == above.uid;
+    is_above.then(|| (deployment.metadata.uid.clone(), deployment.spec.replicas()))
+}
+
+async fn kind_of(reader: &Reader, owner: &Owner) -> Result<Option<Kind>, Error> {
+    const KNOWN: [Kind; 3] = [
+        Kind::namespaced("", "v1", "ReplicationController", "replicationcontrollers"),
+        Kind::namespaced("apps", "v1", "ReplicaSet", "replicasets"),
+        Kind::namespaced("apps", "v1", "StatefulSet", "statefulsets"),
+    ];
+    if let Some(kind) = KNOWN.into_iter().find(|kind| owner.is(&kind.group, &kind.kind)) {
+        return Ok(Some(kind));
+    }
+    let served = discovery::discover(reader).await?.kinds.into_iter().map(|served| served.kind);
+    let mut fitting = served.filter(|kind| kind.namespaced && owner.is(&kind.group, &kind.kind));
+    Ok(fitting.next())
+}
+
+#[derive(Deserialize)]
+struct ScaleView {
+    metadata: Meta,
+    #[serde(default)]
+    spec: ScaleSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ScaleSpec {
+    replicas: i32,
+}
+
+async fn of_scale(
+    reader: &Reader,
+    kind: &Kind,
+    namespace: &str,
+    owner: &Owner,
+) -> Result<Result<Found, String>, Error> {
+    let path = kind.path(namespace, &owner.name, "scale");
+    match reader.fetch::<ScaleView>(&path, "application/json").await {
+        Ok(scale) if scale.metadata.uid == owner.uid => {
+            Ok(Ok(Some((scale.metadata.uid, scale.spec.replicas))))
+        }
+        Ok(_) => Ok(Ok(None)),
+        Err(error) if error.is_not_found() => {
+            if has_scale(reader, kind).await? {
+                Ok(Ok(None))
+            } else {
+                Ok(Err(format!("{kind} does not implement the scale subresource")))
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether objects of a kind have a scale at all.
+async fn has_scale(reader: &Reader, kind: &Kind) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    struct Resources {
+        #[serde(default)]
+        resources: Vec<Resource>,
+    }
+    #[derive(Deserialize)]
+    struct Resource {
+        name: String,
+    }
+    let group = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
+    let path = format!("{group}/{}", kind.version);
+    let listed: Resources = reader.fetch(&path, "application/json").await?;
+    let name = format!("{}/scale", kind.plural);
+    Ok(listed.resources.iter().any(|resource| resource.name == name))
+}
