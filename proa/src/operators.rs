@@ -35,6 +35,8 @@ operators! {
     "service-account" => proa_operator_service_account,
     "namespace" => proa_operator_namespace,
     "garbage-collector" => proa_operator_garbage_collector,
+    "resource-quota" => proa_operator_resource_quota,
+    "disruption" => proa_operator_disruption,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
     "replicationcontroller" => replication,

@@ -23,12 +23,13 @@ const BUDGETS: [(&str, &[&str], usize); 5] = [
 ];
 
 /// Workspace crates that a crate may depend on. Operators may use these two and the runtime, and no core crate else.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("proa-meta", &[]),
     ("proa-schema", &["proa-meta"]),
     ("proa-store", &[]),
+    ("proa-quota", &["proa-meta"]),
     ("proa-registry", &["proa-meta", "proa-schema", "proa-store"]),
-    ("proa-policy", &["proa-meta", "proa-schema", "proa-store", "proa-registry"]),
+    ("proa-policy", &["proa-meta", "proa-schema", "proa-store", "proa-registry", "proa-quota"]),
     ("proa-server", &["proa-meta", "proa-schema", "proa-store", "proa-registry", "proa-policy"]),
     ("proa-edge", &["proa-meta", "proa-server"]),
     ("proa-relay", &["proa-meta", "proa-registry", "proa-server"]),
@@ -49,6 +50,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         ],
     ),
     ("proa-kit", &["proa-meta"]),
+    // What objects cost is decided by the same code where it is charged and where it is counted.
+    ("proa-operator-resource-quota", &["proa-meta", "proa-kit", "proa-quota"]),
     ("proa-runtime-shim", &["proa-meta"]),
     ("proa-node-agent", &["proa-meta", "proa-kit", "proa-runtime-shim"]),
 ];
