@@ -21,13 +21,16 @@ mod durability;
 mod faults;
 #[allow(dead_code, reason = "the tests of other clients use more of it")]
 mod kubectl;
+mod limits;
 mod node;
 mod nodes;
 mod operators;
 mod reading;
 mod refusals;
 mod rollouts;
+mod scheduled;
 mod server;
+mod stateful;
 mod streams;
 mod workloads;
 mod writing;

@@ -1,4 +1,4 @@
-//! Deployments, DaemonSets, Jobs and Services at work on a simulated node.
+//! Deployments, DaemonSets, Jobs, ReplicationControllers and Services at work on a simulated node.
 
 use crate::{
     kubectl::{Kubectl, example},
@@ -159,6 +159,41 @@ fn a_job_completes_and_a_failing_name_does_not_run() {
         .matches("(pod/work-[a-z0-9]{5}\n){4}");
     kubectl.run("delete job work").ok();
     kubectl.run("wait --for=delete pod -l job-name=work --timeout=60s").ok();
+}
+
+const CONTROLLER: &str = "apiVersion: v1
+kind: ReplicationController
+metadata: {name: old}
+spec:
+  replicas: 2
+  template:
+    metadata: {labels: {app: old}}
+    spec: {containers: [{name: c, image: 'registry.example/c:1'}]}
+";
+
+#[test]
+fn a_replication_controller_keeps_its_pods() {
+    let server = Server::with_node();
+    let kubectl = server.kubectl();
+    kubectl.pipe(CONTROLLER, "create -f -").ok().prints("replicationcontroller/old created");
+    kubectl.run("wait --for=jsonpath='{.status.readyReplicas}'=2 rc/old --timeout=60s").ok();
+    kubectl.run("get rc -o wide").ok().matches(r"^old +2 +2 +2 +\d+s +c +registry.example/c:1 +app=old$");
+    kubectl.run("get all -l app=old -o name").ok().shows(&["replicationcontroller/old", "pod/old-"]);
+    kubectl.run("scale rc old --replicas=3").ok().prints("replicationcontroller/old scaled");
+    kubectl.run("wait --for=jsonpath='{.status.readyReplicas}'=3 rc/old --timeout=60s").ok();
+    kubectl
+        .run("get rc old --subresource=scale -o jsonpath='{.status.selector} {.status.replicas}'")
+        .ok()
+        .prints("app=old 3");
+    kubectl.run("expose rc old --port=80 --name=front").ok().prints("service/front exposed");
+    // A pod that no longer fits is let go, and replaced.
+    let pod = kubectl.run("get pods -l app=old -o jsonpath='{.items[0].metadata.name}'").ok().stdout;
+    kubectl.run(&format!("label pod {pod} app=free --overwrite")).ok();
+    kubectl.run(&format!("wait --for=jsonpath='{{.metadata.labels.app}}'=free pod/{pod}")).ok();
+    kubectl.run("wait --for=jsonpath='{.status.readyReplicas}'=3 rc/old --timeout=60s").ok();
+    kubectl.run("delete rc old --cascade=orphan").ok();
+    kubectl.run("get pods -l app=old -o jsonpath='{.items[*].metadata.ownerReferences}'").ok().prints("");
+    kubectl.run("get pods -l app=old -o name").ok().matches(r"^(pod/old-[a-z0-9]{5}\n){3}$");
 }
 
 #[test]
