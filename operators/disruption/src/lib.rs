@@ -1,9 +1,9 @@
 //! The disruption operator: says how many of the pods that a PodDisruptionBudget guards may go now.
 //!
 //! Owns: the status of budgets (healthy, desired and expected pods, what evictions have taken), and the condition
-//! `DisruptionTarget` of pods that were to be disrupted and were not. Evictions take from a budget in the API server; what
-//! they took is given back here once the pod has gone, or after two minutes if it has not. Guarantees: a budget whose
-//! pods cannot be counted allows nothing.
+//! `DisruptionTarget` of pods that were to be disrupted and were not. Evictions take from a budget in the API server;
+//! what they took is given back here once the pod has gone, or after two minutes if it has not. Guarantees: a budget
+//! whose pods cannot be counted allows nothing.
 //! Upstream: pkg/controller/disruption/disruption.go.
 
 pub mod observe;

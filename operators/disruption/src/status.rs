@@ -20,8 +20,8 @@ pub(crate) struct Counts {
     pub(crate) disrupted: BTreeMap<Box<str>, Timestamp>,
 }
 
-/// The new status, if it differs from the old one. A budget that expects no pods allows nothing: its first pods may come
-/// before they are counted.
+/// The new status, if it differs from the old one. A budget that expects no pods allows nothing: its first pods may
+/// come before they are counted.
 pub(crate) fn changed(budget: &BudgetView, counts: &Counts, now: Timestamp) -> Option<Value> {
     let surplus = counts.healthy.saturating_sub(counts.desired);
     let allowed = if counts.expected <= 0 { 0 } else { surplus.max(0) };

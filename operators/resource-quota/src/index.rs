@@ -1,7 +1,7 @@
 //! The ledger: quotas, and the objects of their namespaces as far as they cost anything.
 //!
-//! Invariants: a book is counted only once it is complete. When a quota's `used` grows by another's hand (admission), it
-//! is remembered as a charge until the book of the kind it concerns has seen that revision: charge and object are
+//! Invariants: a book is counted only once it is complete. When a quota's `used` grows by another's hand (admission),
+//! it is remembered as a charge until the book of the kind it concerns has seen that revision: charge and object are
 //! stored under one revision, so the book has the object then. Until that, nothing of the kind is given back. Where
 //! charges come before their objects (upstream's API server) the wait ends after `PATIENCE`.
 

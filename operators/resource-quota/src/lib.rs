@@ -1,10 +1,10 @@
 //! The resource quota operator: keeps `status.used` of every ResourceQuota true.
 //!
-//! Owns: the status of quotas: the limits that are enforced, and what is used of them, counted from the objects that there
-//! are. Admission adds to it when objects are made; what is deleted or ends is given back here, as soon as its event
-//! comes. Guarantees: what was charged is never given back before the object that it was charged for has been seen
-//! (`index`), so that a limit holds although counting lags behind. Watches only the kinds that a quota names, and only in
-//! its namespace: a cluster without quotas pays nothing.
+//! Owns: the status of quotas: the limits that are enforced, and what is used of them, counted from the objects that
+//! there are. Admission adds to it when objects are made; what is deleted or ends is given back here, as soon as its
+//! event comes. Guarantees: what was charged is never given back before the object that it was charged for has been
+//! seen (`index`), so that a limit holds although counting lags behind. Watches only the kinds that a quota names, and
+//! only in its namespace: a cluster without quotas pays nothing.
 //! Upstream: pkg/controller/resourcequota/{resource_quota_controller,resource_quota_monitor}.go.
 
 pub mod index;

@@ -80,7 +80,8 @@ fn plans_match_the_golden_cases() {
 
 #[test]
 fn only_changes_that_cost_wake_a_quota() {
-    let quota = json!({"metadata": {"name": "q", "namespace": "shop"}, "spec": {"hard": {"pods": "5", "services": "1"}}});
+    let hard = json!({"pods": "5", "services": "1"});
+    let quota = json!({"metadata": {"name": "q", "namespace": "shop"}, "spec": {"hard": hard}});
     let mut world = World::new(&quota);
     let pods = need("pods");
     world.woken();

@@ -156,8 +156,9 @@ mod tests {
     fn containers_that_say_nothing_get_defaults_and_the_pod_says_so() {
         let range = range(json!([{"type": "Container", "default": {"cpu": "500m", "memory": "1Gi"},
             "defaultRequest": {"cpu": "100m"}}]));
+        let own = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}});
         let mut pod = json!({"metadata": {}, "spec": {
-            "containers": [{"name": "a"}, {"name": "b", "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}}],
+            "containers": [{"name": "a"}, {"name": "b", "resources": own}],
             "initContainers": [{"name": "i", "resources": {"limits": {"cpu": "1", "memory": "1"}}}]}});
         set_defaults(&mut pod, &range);
         assert_eq!(
@@ -203,9 +204,9 @@ mod tests {
             assert_eq!(
                 told(&pod(json!({}))),
                 format!(
-                    "[minimum cpu usage per {kind} is 100m.  No request is specified, maximum cpu usage per {kind} is 1.  \
-                     No limit is specified, cpu max limit to request ratio per {kind} is 2, but no request is specified \
-                     or request is 0]"
+                    "[minimum cpu usage per {kind} is 100m.  No request is specified, maximum cpu usage per {kind} is \
+                     1.  No limit is specified, cpu max limit to request ratio per {kind} is 2, but no request is \
+                     specified or request is 0]"
                 )
             );
         }

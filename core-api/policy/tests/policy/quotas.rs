@@ -79,7 +79,8 @@ async fn what_is_not_stored_is_not_charged() {
 async fn a_services_new_type_is_charged() {
     let cluster = Cluster::start().await;
     quota(&cluster, "q", json!({"services.nodeports": "1"}), json!({"services.nodeports": "0"})).await;
-    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]}});
+    let service = json!({"metadata": {"name": "s"},
+        "spec": {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]}});
     let mut service = cluster.create(&objects::SERVICES, "default", service).await.unwrap();
     service["spec"]["type"] = json!("NodePort");
     let target = cluster.target(&objects::SERVICES, "default", "s", &admin());
@@ -101,7 +102,10 @@ async fn limit_ranges_come_before_quotas() {
         {"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1"}}]}});
     cluster.create(&objects::LIMIT_RANGES, "default", range).await.unwrap();
     quota(&cluster, "q", json!({"limits.cpu": "2"}), json!({"limits.cpu": "0"})).await;
-    let pod = |resources: Value| json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}});
+    let pod = |resources: Value| {
+        let container = json!({"name": "c", "image": "i", "resources": resources});
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [container]}})
+    };
     let error =
         cluster.create(&objects::PODS, "default", pod(json!({"limits": {"cpu": "2"}}))).await.unwrap_err();
     assert_eq!(

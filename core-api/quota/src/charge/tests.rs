@@ -94,7 +94,7 @@ fn a_scope_selector_chooses_by_priority_class() {
 }
 
 proptest! {
-    /// Whatever is asked for in whatever order, what is used never exceeds the limit and is the sum of what was granted.
+    /// Whatever is asked for in whatever order, what is used is the sum of what was granted and within the limit.
     #[test]
     fn a_limit_is_never_exceeded(limit in 0i64..5000, asked in prop::collection::vec(0i64..1500, 0..20)) {
         let mut quota = limits("q", json!({"cpu": format!("{limit}m")}), json!({"cpu": "0"}));

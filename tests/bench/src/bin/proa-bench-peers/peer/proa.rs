@@ -6,7 +6,8 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 /// Every operator but the scheduler.
-const ALL_BUT_SCHEDULER: &str = "service-account,namespace,garbage-collector,deployment,replicaset,replicationcontroller,daemonset,statefulset,job,cronjob,service,node-lifecycle";
+const ALL_BUT_SCHEDULER: &str = "service-account,namespace,garbage-collector,resource-quota,disruption,deployment,\
+                                 replicaset,replicationcontroller,daemonset,statefulset,job,cronjob,service,node-lifecycle";
 
 pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -> Result<Peer> {
     let data = directory.path().join("data");
