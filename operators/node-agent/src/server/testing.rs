@@ -210,6 +210,12 @@ impl Runtime for StubRuntime {
     async fn image_filesystem(&self) -> Result<FilesystemUsage> {
         Ok(FilesystemUsage { mountpoint: "/".into(), used_bytes: 1, used_inodes: 1 })
     }
+    async fn mount_image(&self, _: &str, _: &str, _: &str, _: &std::path::Path) -> Result<()> {
+        unsupported("mount an image")
+    }
+    async fn release_image_mounts(&self, _: &str) -> Result<()> {
+        unsupported("release images")
+    }
     fn events(&self) -> BoxStream<'static, Result<Event>> {
         let events = self.events.subscribe();
         let next = |mut events: broadcast::Receiver<Event>| async {
