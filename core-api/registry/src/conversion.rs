@@ -1,8 +1,10 @@
-//! Conversion of custom objects between the versions of a definition whose versions differ.
+//! Custom objects in the form of the version that is served: converted between the versions of a definition whose
+//! versions differ, and with the defaults of a schema that is younger than they are.
 //!
 //! Objects are stored in the definition's storage version, and say which one that was. Whoever reads or writes them in
 //! another version has them converted on the way by the definition's webhook, outside of every lock. Definitions
-//! without a webhook only rename the version. Upstream: apiextensions `pkg/apiserver/conversion`.
+//! without a webhook only rename the version. What is stored stays as it was written.
+//! Upstream: apiextensions `pkg/apiserver/{conversion,customresource_handler.go}`.
 
 mod review;
 
@@ -12,13 +14,15 @@ use crate::{
     metadata,
     registry::{Kind, Registry},
     request::{WatchEvent, WatchStream},
-    verbs::decode_types,
+    verbs::{canonical_form, decode_types},
     webhook::WebhookClient,
 };
 use futures::StreamExt;
 use proa_meta::{ApiError, ApiResult, Reason, gvk::Name};
+use proa_schema::{default, prune};
 use serde_json::{Value, json};
 use std::{
+    borrow::Cow,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -46,6 +50,14 @@ pub struct ConversionWebhook {
     pub review_versions: Vec<String>,
 }
 
+impl Versions {
+    /// The `apiVersion` in which an object is stored.
+    fn version_of<'e>(&self, def: &KindDef, entry: &'e Entry) -> Cow<'e, str> {
+        let first = || proa_meta::gvk::api_version(&def.gvk.group, &self.first);
+        entry.stored_as().map_or_else(|| Cow::Owned(first()), Cow::Borrowed)
+    }
+}
+
 impl KindDef {
     fn webhook(&self) -> Option<(&Versions, &ConversionWebhook)> {
         let versions = self.versions.as_deref()?;
@@ -62,6 +74,30 @@ impl KindDef {
     }
 }
 
+/// The object as the kind's schema has it by now; none when it is that already. Upstream prunes and defaults whatever
+/// it reads from its store.
+fn fitted(kind: &Kind, entry: &Entry) -> Option<Arc<Entry>> {
+    let def = &kind.def;
+    let since = def.since.filter(|since| entry.may_misfit(*since))?;
+    // Other versions have other schemas.
+    if def
+        .versions
+        .as_deref()
+        .is_some_and(|versions| *versions.version_of(def, entry) != *def.gvk.api_version())
+    {
+        return None;
+    }
+    let stored = entry.value(def);
+    let mut object = stored.clone();
+    prune::prune(&def.schema, &mut object, prune::Root::Resource);
+    default::default_values(&def.schema, &mut object);
+    if object == stored {
+        entry.set_fitting(since);
+        return None;
+    }
+    Some(Arc::new(entry.with_value(&object, &kind.state.selectable())))
+}
+
 impl Registry {
     /// Stored objects in the version of the kind, by one question to the webhook for all that differ.
     pub(crate) async fn in_version(
@@ -70,13 +106,17 @@ impl Registry {
         mut entries: Vec<Arc<Entry>>,
     ) -> ApiResult<Vec<Arc<Entry>>> {
         let def = &kind.def;
+        for entry in &mut entries {
+            if let Some(fitted) = fitted(kind, entry) {
+                *entry = fitted;
+            }
+        }
         let Some((versions, webhook)) = def.webhook() else { return Ok(entries) };
         let wanted = def.gvk.api_version();
-        let first = proa_meta::gvk::api_version(&def.gvk.group, &versions.first);
         let (mut places, mut objects) = (Vec::new(), Vec::new());
         for (place, entry) in entries.iter().enumerate() {
-            let stored = entry.stored_as().unwrap_or(&first);
-            if stored != wanted {
+            let stored = versions.version_of(def, entry);
+            if *stored != *wanted {
                 let mut object = entry.value(def);
                 metadata::map(&mut object).insert("apiVersion".to_owned(), json!(stored));
                 places.push(place);
@@ -85,7 +125,7 @@ impl Registry {
         }
         let converted = self.ask(def, webhook, &wanted, objects).await?;
         for (place, mut object) in places.into_iter().zip(converted) {
-            decode_types(self, def, &mut object)?;
+            self.typed(def, &mut object)?;
             entries[place] = Arc::new(entries[place].with_value(&object, &kind.state.selectable()));
         }
         Ok(entries)
@@ -98,7 +138,7 @@ impl Registry {
         entry: Option<Arc<Entry>>,
     ) -> ApiResult<Option<Arc<Entry>>> {
         match entry {
-            Some(entry) if kind.def.webhook().is_some() => {
+            Some(entry) if kind.def.custom => {
                 self.in_version(kind, vec![entry]).await.map(|mut entries| entries.pop())
             }
             entry => Ok(entry),
@@ -130,7 +170,7 @@ impl Registry {
         if let Some((_, webhook)) = to.webhook() {
             let converted = self.ask(to, webhook, &to.gvk.api_version(), vec![object.take()]).await?;
             *object = converted.into_iter().next().unwrap_or_default();
-            return decode_types(self, to, object).map(drop);
+            return self.typed(to, object);
         }
         if let Some(convert) = from.convert {
             (convert.to_storage)(object);
@@ -144,9 +184,16 @@ impl Registry {
         Ok(())
     }
 
+    /// What a webhook made, with the fields and defaults of its version, in the form that is stored.
+    fn typed(&self, def: &KindDef, object: &mut Value) -> ApiResult<()> {
+        decode_types(self, def, object)?;
+        canonical_form(self, def, object);
+        Ok(())
+    }
+
     /// Events in the version of the kind. A watch whose objects cannot be converted ends with the error.
     pub(crate) fn watch_in_version(self: &Arc<Self>, kind: &Kind, events: WatchStream) -> WatchStream {
-        if kind.def.webhook().is_none() {
+        if !kind.def.custom {
             return events;
         }
         let (registry, gvr) = (Arc::downgrade(self), kind.def.gvr());

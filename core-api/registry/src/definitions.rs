@@ -9,6 +9,7 @@ mod status;
 
 use crate::{
     entry::Entry,
+    kind::KindDef,
     registry::{Kind, Registry},
     request::{Body, DeleteOptions, Selection, Target, WriteOptions},
 };
@@ -64,22 +65,25 @@ impl Registry {
     fn serve_ahead(&self, definition: &Value) {
         let mut made = self.definitions.0.lock();
         let name = crate::metadata::text(definition, "name").to_owned();
-        let kinds = self.make(definition, made.get(&name));
+        let kinds = self.make(definition, None, made.get(&name));
         // No stored revision: made anew from what is stored in the end.
         made.insert(name, Made { revision: Revision(0), kinds });
         self.serve_made(&made);
     }
 
     fn kinds_of(&self, entry: &Arc<Entry>, before: Option<&Made>) -> Vec<Arc<Kind>> {
-        self.make(&entry.stored_value(entry.revision), before)
+        self.make(&entry.stored_value(entry.revision), Some(entry.revision), before)
     }
 
-    fn make(&self, definition: &Value, before: Option<&Made>) -> Vec<Arc<Kind>> {
+    fn make(&self, definition: &Value, since: Option<Revision>, before: Option<&Made>) -> Vec<Arc<Kind>> {
         if !status::is_true(definition, "Established") {
             return Vec::new();
         }
         match kinds::kinds(definition) {
-            Ok(defs) => defs.into_iter().map(|def| Arc::new(self.custom_kind(def))).collect(),
+            Ok(defs) => {
+                let kinds = defs.into_iter().map(|def| self.custom_kind(KindDef { since, ..def }));
+                kinds.map(Arc::new).collect()
+            }
             Err(error) => {
                 let definition = crate::metadata::text(definition, "name");
                 tracing::error!(definition, %error, "established definition cannot be served");

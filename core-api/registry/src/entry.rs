@@ -12,7 +12,10 @@ use bytes::Bytes;
 use proa_store::{Key, Revision};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// An immutable stored object at one revision.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Entry {
     pub revision: Revision,
     tail: Bytes,
     decoded: Arc<Decoded>,
+    /// The definition's revision whose schema the object, though older, is known to fit.
+    fits: AtomicU64,
 }
 
 /// A label as two ranges of the tail: label texts never need JSON escapes.
@@ -235,7 +240,7 @@ fn push_number(out: &mut Vec<u8>, mut n: u64) {
 impl Entry {
     /// An entry of final bytes.
     pub fn new(key: Key, revision: Revision, tail: Bytes, decoded: Arc<Decoded>) -> Self {
-        Self { key, revision, tail, decoded }
+        Self { key, revision, tail, decoded, fits: AtomicU64::new(0) }
     }
     /// The same object with selectable fields decoded anew (a custom kind's definition changed).
     pub(crate) fn with_fields(&self, selectable: &[Selectable]) -> Self {
@@ -265,6 +270,14 @@ impl Entry {
     /// The `apiVersion` in which the object is stored, where versions differ.
     pub(crate) fn stored_as(&self) -> Option<&str> {
         self.stored_as_at().map(|(_, api_version)| api_version)
+    }
+    /// Whether a schema of this revision may say something else than the object shows.
+    pub(crate) fn may_misfit(&self, since: Revision) -> bool {
+        self.revision <= since && self.fits.load(Ordering::Relaxed) < since.0
+    }
+    /// The object was looked at with the schema of this revision, which says nothing else.
+    pub(crate) fn set_fitting(&self, since: Revision) {
+        self.fits.fetch_max(since.0, Ordering::Relaxed);
     }
     /// Canonical JSON behind the resourceVersion.
     pub fn tail(&self) -> &Bytes {

@@ -12,6 +12,7 @@ use proa_meta::{
     gvk::{GroupKind, Name},
 };
 use proa_schema::{SchemaRef, apply::Reset};
+use proa_store::Revision;
 use serde_json::Value;
 
 /// Whether objects live in a namespace.
@@ -66,6 +67,9 @@ pub struct KindDef {
     pub convert: Option<Conversion>,
     /// How objects of a custom kind of several versions are stored.
     pub versions: Option<std::sync::Arc<Versions>>,
+    /// When the definition of a custom kind was written: older objects may lack what its schema defaults by now, and
+    /// have what it no longer knows.
+    pub since: Option<Revision>,
     /// Whether all objects can be deleted by one request.
     pub deletes_collection: bool,
     /// Made from a CustomResourceDefinition.
@@ -117,6 +121,7 @@ impl KindDef {
             claims: None,
             convert: None,
             versions: None,
+            since: None,
             deletes_collection: true,
             custom: false,
             ttl_seconds: None,

@@ -189,6 +189,8 @@ pub struct List {
     pub continue_token: Option<String>,
     /// How many follow; only without selectors, as upstream.
     pub remaining: Option<i64>,
+    /// Texts of `Warning` headers.
+    pub warnings: Vec<String>,
 }
 
 /// Options of watch.

@@ -264,6 +264,32 @@ async fn pages_come_from_one_revision() {
 }
 
 #[tokio::test]
+async fn a_list_that_takes_too_long_goes_on_from_the_present() {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    let cluster = cluster();
+    for name in ["t0", "t1", "t2"] {
+        cluster.create("toys", toy(name, "n1")).await.expect("created");
+    }
+    let target = cluster.target("toys", "");
+    let options = |token| ListOptions { limit: 1, continue_token: token, ..ListOptions::default() };
+    let page = cluster.registry.list(&target, &options(None)).await.expect("listed");
+    let token = BASE64_URL_SAFE_NO_PAD.decode(page.continue_token.expect("there is more")).expect("base64");
+    let mut token: Value = serde_json::from_slice(&token).expect("JSON");
+    assert_eq!(token["begun"], 0, "this cluster's clock stands still");
+    token["begun"] = json!(-301);
+    cluster.create("toys", toy("t3", "n1")).await.expect("created");
+    let token = BASE64_URL_SAFE_NO_PAD.encode(token.to_string());
+    let refused = cluster.registry.list(&target, &options(Some(token))).await.err().expect("too old");
+    assert_eq!(refused.code(), 410);
+    let onward = refused.to_status()["metadata"]["continue"].as_str().map(str::to_owned);
+    let rest = ListOptions { limit: 0, ..options(onward) };
+    let rest = cluster.registry.list(&target, &rest).await.expect("listed");
+    let names: Vec<_> = rest.items.iter().map(|e| e.name().to_owned()).collect();
+    assert_eq!(names, ["t1", "t2", "t3"]);
+    assert!(rest.revision > page.revision);
+}
+
+#[tokio::test]
 async fn watchers_see_objects_come_and_go_through_their_selector() {
     let cluster = cluster();
     cluster.create("toys", toy("a", "n1")).await.expect("created");

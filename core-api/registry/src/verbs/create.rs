@@ -79,8 +79,8 @@ impl Registry {
             metadata::wipe(&mut value);
         }
         if value.is_object() {
-            let mut issues = body.issues;
-            issues.extend(proa_schema::decode::decode(schema, &mut value)?);
+            let unknown = proa_schema::decode::decode(schema, &mut value)?;
+            let issues = super::write::in_order(false, body.issues, unknown);
             proa_schema::default::default_values(schema, &mut value);
             warnings = options.strictness(&issues, |text| {
                 let kind = value["kind"].as_str().unwrap_or_default();

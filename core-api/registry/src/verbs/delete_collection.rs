@@ -19,7 +19,7 @@ impl Registry {
         options: &DeleteOptions,
     ) -> ApiResult<List> {
         let list = ListOptions { selection: selection.clone(), ..ListOptions::default() };
-        let list = self.list(target, &list).await?;
+        let mut list = self.list(target, &list).await?;
         for entry in &list.items {
             let one = Target {
                 namespace: entry.namespace().to_owned(),
@@ -27,11 +27,13 @@ impl Registry {
                 ..target.clone()
             };
             match self.delete(&one, options).await {
-                Ok(_) => {}
+                Ok(written) => list.warnings.extend(written.warnings),
                 Err(error) if error.reason() == Reason::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
+        list.warnings.sort_unstable();
+        list.warnings.dedup();
         Ok(list)
     }
 }

@@ -1,8 +1,9 @@
 //! `list`: a page of a snapshot. Pages of one list come from one revision.
 //!
 //! A continue token names the revision and the last key; the page behind it is cut from the snapshot at that
-//! revision, which is the present one with later events undone. When those events are gone the answer is 410 with a
-//! token that continues inconsistently from the present. Upstream: apiserver `pkg/storage/continue.go`, KEP-365.
+//! revision, which is the present one with later events undone. When those events are gone, or the list began too long
+//! ago, the answer is 410 with a token that continues inconsistently from the present.
+//! Upstream: apiserver `pkg/storage/continue.go`, KEP-365.
 
 use crate::{
     entry::Entry,
@@ -23,11 +24,16 @@ struct Token {
     v: String,
     rv: i64,
     start: String,
+    /// When the list began, in seconds since 1970.
+    #[serde(default)]
+    begun: i64,
 }
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 /// Revision of a token that continues from the present.
 const INCONSISTENT: i64 = -1;
+/// Seconds that a list may take: upstream's etcd keeps old revisions for at least as long.
+const LIST_SECONDS: i64 = 300;
 
 impl Registry {
     /// One page.
@@ -39,8 +45,17 @@ impl Registry {
         let selected = Selected::new(target, &options.selection)?;
         let token = options.continue_token.as_deref().map(decode_token).transpose()?;
         let (snapshot, revision) = self.snapshot_for(target, options, token.as_ref()).await?;
+        // Who goes on from the present begins anew.
+        let begun = token
+            .as_ref()
+            .filter(|t| t.rv != INCONSISTENT)
+            .map_or_else(|| self.now().as_second(), |t| t.begun);
         let start = token.map_or_else(String::new, |t| format!("{}{}", selected.prefix(), t.start));
         let mut list = page(&snapshot, revision, &selected, &start, options);
+        list.continue_token = list.continue_token.map(|start| {
+            let rv = i64::try_from(revision.0).unwrap_or(i64::MAX);
+            encode_token(&Token { v: TOKEN_VERSION.to_owned(), rv, start, begun })
+        });
         if !options.metadata_only {
             list.items = self.in_version(&target.kind, list.items).await?;
         }
@@ -64,6 +79,9 @@ impl Registry {
         if let Some(token) = token {
             let Ok(revision) = u64::try_from(token.rv) else { return Ok(present()) };
             let revision = Revision(revision);
+            if self.now().as_second() - token.begun > LIST_SECONDS {
+                return Err(expired_token(token));
+            }
             let snapshot = state.snapshot_at(revision).map_err(|_| expired_token(token))?;
             return Ok((snapshot, revision));
         }
@@ -107,22 +125,21 @@ fn page(
             items.push(entry.clone());
         }
     }
-    let continue_token = more.then(|| continue_after(items.last(), selected.prefix(), revision));
+    let continue_token = more.then(|| continue_after(items.last(), selected.prefix()));
     // Counting would need a scan through selectors; upstream leaves it out then, too.
     let remaining =
         (more && selected.is_everything()).then(|| i64::try_from(range.count() + 1).unwrap_or(i64::MAX));
-    List { revision, items, continue_token, remaining }
+    List { revision, items, continue_token, remaining, warnings: Vec::new() }
 }
 
-fn continue_after(last: Option<&Arc<Entry>>, prefix: &str, revision: Revision) -> String {
+/// The smallest key behind the last one.
+fn continue_after(last: Option<&Arc<Entry>>, prefix: &str) -> String {
     let key = last.map_or("", |e| e.key.strip_prefix(prefix).unwrap_or(&e.key));
-    // The smallest key behind the last one.
-    encode_token(i64::try_from(revision.0).unwrap_or(i64::MAX), format!("{key}\0"))
+    format!("{key}\0")
 }
 
-fn encode_token(rv: i64, start: String) -> String {
-    let token = Token { v: TOKEN_VERSION.to_owned(), rv, start };
-    let json = serde_json::to_vec(&token).unwrap_or_default();
+fn encode_token(token: &Token) -> String {
+    let json = serde_json::to_vec(token).unwrap_or_default();
     URL_SAFE_NO_PAD.encode(json)
 }
 
@@ -145,8 +162,9 @@ fn expired_token(token: &Token) -> ApiError {
                            response to retrieve the remainder of the results. Continuing with the provided token \
                            results in an inconsistent list - objects that were created, modified, or deleted between \
                            the time the first chunk was returned and now may show up in the list.";
-    ApiError::new(Reason::Expired, MESSAGE)
-        .with_list_continue(encode_token(INCONSISTENT, token.start.clone()))
+    let onward =
+        Token { v: TOKEN_VERSION.to_owned(), rv: INCONSISTENT, start: token.start.clone(), begun: 0 };
+    ApiError::new(Reason::Expired, MESSAGE).with_list_continue(encode_token(&onward))
 }
 
 #[cfg(test)]
@@ -156,8 +174,9 @@ mod tests {
     #[test]
     fn tokens_round_trip_and_garbage_is_refused() {
         for start in ["a\0", "default/web-1\0", "x/y"] {
-            let token = decode_token(&encode_token(77, start.to_owned())).expect("own token");
-            assert_eq!((token.rv, token.start.as_str()), (77, start));
+            let token = Token { v: TOKEN_VERSION.to_owned(), rv: 77, start: start.to_owned(), begun: 5 };
+            let token = decode_token(&encode_token(&token)).expect("own token");
+            assert_eq!((token.rv, token.start.as_str(), token.begun), (77, start, 5));
         }
         for text in ["!", "e30", "", "AAAA"] {
             assert_eq!(decode_token(text).err().map(|e| e.code()), Some(400), "{text:?}");

@@ -165,7 +165,7 @@ impl Applied {
             metadata::of(&mut applied).insert("name".to_owned(), json!(stages.target.name));
         }
         stages.check_patched_name(&applied)?;
-        let warnings = stages.apply_types(&mut applied, patch.issues)?;
+        let warnings = stages.apply_types(&mut applied, &patch.issues)?;
         let exists = stages.target.kind.get(&stages.target.namespace, &stages.target.name).is_some();
         if !exists && stages.target.subresource.is_empty() {
             if !metadata::text(&applied, "uid").is_empty() {
@@ -188,20 +188,24 @@ impl Applied {
 impl Stages<'_> {
     /// Types and strictness of an applied configuration, without defaults: what is not named is not owned.
     /// Unknown fields are errors, whatever the strictness.
-    fn apply_types(&self, applied: &mut Value, mut issues: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
+    fn apply_types(&self, applied: &mut Value, repeated: &[StrictIssue]) -> ApiResult<Vec<String>> {
         let def = self.def();
         self.managing(|manager| manager.check(applied))?;
-        if def.custom {
-            issues.extend(proa_schema::prune::prune(
-                &def.schema,
-                applied,
-                proa_schema::prune::Root::Resource,
-            ));
+        let unknown = if def.custom {
+            proa_schema::prune::prune(&def.schema, applied, proa_schema::prune::Root::Resource)
         } else {
-            issues.extend(decode::decode(&def.schema, applied)?);
-        }
+            decode::decode(&def.schema, applied)?
+        };
+        let mut warnings = self.options.strictness(repeated, |_| {
+            let issues: Vec<String> = repeated.iter().map(ToString::to_string).collect();
+            ApiError::bad_request(format!("error strict decoding patch: {}", issues.join(", ")))
+        })?;
         let gvk = &def.gvk;
-        self.options.strictness(&issues, |text| decode::cannot_be_handled(&gvk.kind, &gvk.version, text))
+        warnings.extend(
+            self.options
+                .strictness(&unknown, |text| decode::cannot_be_handled(&gvk.kind, &gvk.version, text))?,
+        );
+        Ok(warnings)
     }
 }
 

@@ -87,8 +87,9 @@ impl<'a> Stages<'a> {
     }
 
     /// Types, unknown fields and defaults. Returns the warnings.
-    pub(super) fn decode(&self, object: &mut Value, mut issues: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
-        issues.extend(self.decode_types(object)?);
+    pub(super) fn decode(&self, object: &mut Value, repeated: Vec<StrictIssue>) -> ApiResult<Vec<String>> {
+        let unknown = self.decode_types(object)?;
+        let issues = in_order(self.def().custom, repeated, unknown);
         let gvk = &self.def().gvk;
         self.options.strictness(&issues, |text| decode::cannot_be_handled(&gvk.kind, &gvk.version, text))
     }
@@ -214,10 +215,7 @@ impl<'a> Stages<'a> {
 
     /// Brings the object into the form that is stored.
     pub(super) fn canonical(&self, object: &mut Value) {
-        if self.def().custom {
-            canonical::canonical(&self.registry.config.object_meta, &mut object["metadata"]);
-        }
-        canonical::canonical(&self.def().schema, object);
+        canonical_form(self.registry, self.def(), object);
     }
 
     /// Rules that hold for every state of the object.
@@ -355,6 +353,25 @@ pub(crate) fn decode_types(
     }
     default::default_values(&def.schema, object);
     Ok(issues)
+}
+
+/// The issues of a body as upstream comes upon them: JSON of built-in kinds is read and checked in one go, what is
+/// unknown in YAML or in custom kinds is found after it was read.
+pub(super) fn in_order(
+    custom: bool,
+    repeated: Vec<StrictIssue>,
+    unknown: Vec<StrictIssue>,
+) -> Vec<StrictIssue> {
+    let at_once = !custom && repeated.iter().all(|issue| matches!(issue, StrictIssue::Duplicate(_)));
+    if at_once { [unknown, repeated] } else { [repeated, unknown] }.concat()
+}
+
+/// Brings an object into the form that is stored.
+pub(crate) fn canonical_form(registry: &Registry, def: &KindDef, object: &mut Value) {
+    if def.custom {
+        canonical::canonical(&registry.config.object_meta, &mut object["metadata"]);
+    }
+    canonical::canonical(&def.schema, object);
 }
 
 /// Managed fields never own what a write through this path cannot change.

@@ -133,9 +133,10 @@ data:
 
 #[test]
 fn yaml_repetitions_and_errors() {
-    let parsed = parse_yaml(b"a: 1\na: 2\n").unwrap();
-    assert_eq!(parsed.value, json!({"a": 2}));
-    assert_eq!(parsed.issues[0].to_string(), "yaml: unmarshal errors: key \"a\" already set in map");
+    let parsed = parse_yaml(b"a: 1\nb:\n  c: 2\n  c: 3\na: 2\n").unwrap();
+    assert_eq!(parsed.value, json!({"a": 2, "b": {"c": 3}}));
+    let lines = "yaml: unmarshal errors:\n  line 4: key \"c\" already set in map\n  line 5: key \"a\" already set in map";
+    assert_eq!(strict_text(&parsed.issues), format!("strict decoding error: {lines}"));
     for body in ["a: [", "a: b: c", "a: .inf", "a: 1\n---\nb: 2\n"] {
         let error = parse_yaml(body.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with("error converting YAML to JSON: yaml: "), "{body}: {error}");

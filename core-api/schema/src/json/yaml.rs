@@ -4,11 +4,11 @@
 //! value. Keys become text, dates stay text, numbers that are not finite are refused: what remains is JSON.
 //! Upstream: sigs.k8s.io/yaml.
 
-use super::{MAX_DEPTH, ParseError, Parsed, StrictIssue, record};
+use super::{MAX_DEPTH, MAX_ISSUES, ParseError, Parsed, StrictIssue};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, map::Entry};
 use serde_saphyr::{
-    Options,
+    Options, Spanned,
     options::{DuplicateKeyPolicy, NonFiniteFloatPolicy},
 };
 use std::{cell::RefCell, fmt};
@@ -22,12 +22,18 @@ pub fn parse_yaml(body: &[u8]) -> Result<Parsed, ParseError> {
     if text.trim().is_empty() {
         return Ok(Parsed::default());
     }
-    let issues = RefCell::new(Vec::new());
+    let repetitions = RefCell::new(Vec::new());
     let value = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |d| {
-        Node { depth: 0, issues: &issues }.deserialize(d)
+        Node { depth: 0, repetitions: &repetitions }.deserialize(d)
     });
     let value = value.map_err(|e| failed(&first_line(&e.to_string())))?;
-    Ok(Parsed { value, issues: issues.into_inner() })
+    let mut lines = repetitions.into_inner();
+    lines.truncate(MAX_ISSUES);
+    let mut issues = Vec::new();
+    if !lines.is_empty() {
+        issues.push(StrictIssue::Yaml(format!("yaml: unmarshal errors:\n{}", lines.join("\n"))));
+    }
+    Ok(Parsed { value, issues })
 }
 
 fn failed(why: &str) -> ParseError {
@@ -60,7 +66,8 @@ fn options() -> Options {
 #[derive(Clone, Copy)]
 struct Node<'a> {
     depth: usize,
-    issues: &'a RefCell<Vec<StrictIssue>>,
+    /// A line of text for each key that was there before.
+    repetitions: &'a RefCell<Vec<String>>,
 }
 
 impl Node<'_> {
@@ -132,15 +139,16 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
         let mut map = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
+        while let Some(key) = access.next_key::<Spanned<String>>()? {
+            let line = key.referenced.line();
             let value = access.next_value_seed(inner)?;
-            match map.entry(key) {
+            match map.entry(key.value) {
                 Entry::Vacant(place) => {
                     place.insert(value);
                 }
                 Entry::Occupied(mut place) => {
-                    let text = format!("yaml: unmarshal errors: key {:?} already set in map", place.key());
-                    record(&mut self.issues.borrow_mut(), StrictIssue::Yaml(text));
+                    let text = format!("  line {line}: key {:?} already set in map", place.key());
+                    self.repetitions.borrow_mut().push(text);
                     place.insert(value);
                 }
             }

@@ -58,8 +58,8 @@ impl Call<'_> {
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
         let wire = if is_json { Wire::Json } else { Wire::Yaml };
         let mut parsed = self.parse(wire, bytes.clone()).await?;
-        if parsed.is_err() && is_json {
-            // Flow style YAML also starts with a brace.
+        // Flow style YAML also starts with a brace; and repeated fields are told of as in YAML.
+        if is_json && !parsed.as_ref().is_ok_and(|parsed| parsed.issues.is_empty()) {
             parsed = self.parse(Wire::Yaml, bytes).await?;
         }
         let parsed = parsed.map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))?;

@@ -66,8 +66,9 @@ impl Call<'_> {
         let selection = collection_selection(self.query, &self.info, &self.kind.def)?;
         let body = std::mem::take(&mut self.request.body);
         let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.docs)?;
-        let deleted =
+        let mut deleted =
             self.server.config.registry.delete_collection(&self.target(), &selection, &options).await?;
+        self.trace.warnings.append(&mut deleted.warnings);
         encoder.list(deleted, &self.request.headers)
     }
 

@@ -98,6 +98,10 @@ fn unknown(name: &str, parts: &[&Part<'_>], version: OpenApi) -> Value {
 }
 
 fn own_schema(def: &KindDef, version: OpenApi) -> Value {
+    if version == OpenApi::V2 && def.schema.preserve_unknown {
+        // kubectl takes any property that is named for the only ones that there may be.
+        return with_kind(json!({"type": "object"}), def, &def.gvk.kind);
+    }
     let mut schema = match version {
         OpenApi::V2 => proa_schema::crd::openapi::v2(&def.schema),
         OpenApi::V3 => proa_schema::crd::openapi::v3(&def.schema),
@@ -138,8 +142,8 @@ fn list_schema(def: &KindDef, version: OpenApi) -> Value {
 
 const fn type_fields() -> [(&'static str, &'static str); 2] {
     [
-        ("apiVersion", "Version of the schema of this representation of an object."),
-        ("kind", "The REST resource that this object represents, in CamelCase."),
+        ("apiVersion", "APIVersion defines the version of this object's schema."),
+        ("kind", "Kind names the REST resource that this object represents, in CamelCase."),
     ]
 }
 
