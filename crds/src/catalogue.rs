@@ -41,6 +41,7 @@ pub fn catalogue() -> Vec<KindDef> {
         batch::job::kind(),
         certificates::certificate_signing_request::kind(),
         certificates::cluster_trust_bundle::kind(),
+        certificates::pod_certificate_request::kind(),
         networking::ingress_class::kind(),
         networking::ingress::kind(),
         policy::pod_disruption_budget::kind(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate_signing_request;
 pub(crate) mod cluster_trust_bundle;
+pub(crate) mod pod_certificate_request;
 
 use crate::cursor::Cursor;
 use proa_meta::{FieldErrors, names, pem};

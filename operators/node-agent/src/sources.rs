@@ -1,18 +1,22 @@
-//! ConfigMaps, Secrets, Services, ClusterTrustBundles and service account tokens, for the pods of this node.
+//! ConfigMaps, Secrets, Services, ClusterTrustBundles, tokens and certificates, for the pods of this node.
 //!
 //! Owns: one watch per object that a pod of the node refers to, shared by the pods and held while any of them is here;
-//! one watch of Services per namespace, one of ClusterTrustBundles while a pod uses any; tokens, renewed before they end. Invariants: a node may read only what its pods
-//! refer to, so everything is asked for by name; what was seen once is kept while the API cannot be reached; whoever
+//! one watch of Services per namespace, one of ClusterTrustBundles while a pod uses any; tokens and certificates, renewed
+//! before they end. Invariants: a node may read only what its pods refer to, so everything is asked for by name; what was
+//! seen once is kept while the API cannot be reached; whoever
 //! uses an object is marked when it changes ([`Sources::changed`]), and the mark is a hint (N2).
 //! Deliberately absent: PersistentVolumeClaims, RuntimeClasses: `supported` refuses their users.
 //! Upstream: `pkg/kubelet/{configmap,secret}`, `pkg/kubelet/util/manager/watch_based_manager.go`, `pkg/kubelet/token`.
 
+mod certificates;
 mod marks;
 mod references;
 mod tokens;
 mod watched;
 
 use crate::build::{namespace, uid};
+use certificates::Certificates;
+pub(crate) use certificates::Credentials;
 use k8s_openapi::api::{
     certificates::v1::ClusterTrustBundle,
     core::v1::{ConfigMap, Pod, Secret, Service},
@@ -56,6 +60,7 @@ struct Inner {
     client: Client,
     marks: Marks,
     tokens: Tokens,
+    certificates: Certificates,
     state: Mutex<State>,
 }
 
@@ -78,12 +83,14 @@ impl Sources {
     /// Reads with this client: that of `system:node:NAME`.
     pub(crate) fn new(client: Client, clock: Arc<dyn Clock>) -> Self {
         let marks = Marks::default();
-        let tokens = Tokens::new(client.clone(), clock, marks.clone());
-        Self(Arc::new(Inner { client, marks, tokens, state: Mutex::default() }))
+        let tokens = Tokens::new(client.clone(), clock.clone(), marks.clone());
+        let certificates = Certificates::new(client.clone(), clock, marks.clone());
+        Self(Arc::new(Inner { client, marks, tokens, certificates, state: Mutex::default() }))
     }
 
     /// Watches what a pod refers to, until it is released. Called again, it takes over what changed.
     pub(crate) fn register(&self, pod: &Pod) {
+        self.0.certificates.register(pod);
         let wanted = References::of(pod);
         let mut state = self.0.state.lock();
         let State { pods, config_maps, secrets, services, trust_bundles } = &mut *state;
@@ -141,7 +148,7 @@ impl Sources {
         }
     }
 
-    /// The pod is gone: ends the watches that only it needed, and forgets its tokens.
+    /// The pod is gone: ends the watches that only it needed, and forgets its tokens and certificates.
     pub(crate) fn release(&self, pod_uid: &str) {
         let mut state = self.0.state.lock();
         state.pods.remove(pod_uid);
@@ -151,6 +158,7 @@ impl Sources {
         state.trust_bundles.leave_all(pod_uid);
         drop(state);
         self.0.tokens.forget(pod_uid);
+        self.0.certificates.forget(pod_uid);
     }
 
     /// A ConfigMap; none when it does not exist.
@@ -222,6 +230,16 @@ impl Sources {
     /// A token of the pod's service account, fresh enough to be handed out.
     pub(crate) async fn token(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<String, SourceError> {
         self.0.tokens.token(pod, audience, seconds).await
+    }
+
+    /// The key and certificates for a source of a volume.
+    pub(crate) async fn credentials(
+        &self,
+        pod: &Pod,
+        volume: &str,
+        index: usize,
+    ) -> Result<Credentials, SourceError> {
+        self.0.certificates.credentials(pod, volume, index).await
     }
 
     /// Waits until something that pods use has changed, and says which pods (by UID) use it.

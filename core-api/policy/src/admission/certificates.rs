@@ -6,7 +6,8 @@
 use super::{forbidden, items, list_at, map_at};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{FutureExt, future::BoxFuture};
-use proa_meta::{ApiResult, User, identity::MASTERS, pem, time::Time};
+use jiff::{SignedDuration, Timestamp};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, User, identity::MASTERS, pem, time::Time};
 use proa_registry::{AdmissionRequest, Attributes, Authorizer, Decision, Mutate, Operation, Validate};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 const GROUP: &str = "certificates.k8s.io";
 /// The signer of client certificates for the API.
 const CLIENTS: &str = "kubernetes.io/kube-apiserver-client";
+
+/// How far the begin of a pod's certificate may be from now.
+const NOW: SignedDuration = SignedDuration::from_mins(5);
 
 fn is(request: &AdmissionRequest<'_>, resource: &str) -> bool {
     request.kind.gvk.group == GROUP && request.kind.resource == resource
@@ -94,6 +98,7 @@ impl Signers {
     }
 
     async fn check(&self, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<()> {
+        begins_now(request, object)?;
         let Some(Question { verb, signer, why }) = question(request, object) else {
             return match system_masters(request, object) {
                 Some(why) => Err(forbidden(request, &why)),
@@ -126,7 +131,8 @@ impl Validate for Signers {
     }
     fn handles(&self, request: &AdmissionRequest<'_>) -> bool {
         let writes = matches!(request.operation, Operation::Create | Operation::Update);
-        writes && (is(request, "certificatesigningrequests") || is(request, "clustertrustbundles"))
+        let kinds = ["certificatesigningrequests", "clustertrustbundles", "podcertificaterequests"];
+        writes && kinds.into_iter().any(|kind| is(request, kind))
     }
     fn validate<'a>(
         &'a self,
@@ -166,6 +172,24 @@ fn question<'a>(request: &AdmissionRequest<'a>, object: &'a Value) -> Option<Que
         }
         _ => None,
     }
+}
+
+/// A pod's certificate begins when it is issued.
+fn begins_now(request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<()> {
+    if !is(request, "podcertificaterequests") || request.subresource != "status" {
+        return Ok(());
+    }
+    let begin = object["status"]["notBefore"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    let is_new = request.old.is_some_and(|old| old["status"]["notBefore"] != object["status"]["notBefore"]);
+    let Some(begin) = begin.filter(|_| is_new) else { return Ok(()) };
+    if request.registry.now().duration_since(begin).abs() <= NOW {
+        return Ok(());
+    }
+    let mut errors = FieldErrors::default();
+    let status = FieldPath::root("status");
+    let text = "must be set to within 5 minutes of kube-apiserver's current time";
+    errors.invalid(&status.child("notBefore"), &object["status"]["notBefore"], text);
+    Err(ApiError::invalid(&request.kind.group_kind(), request.name, &errors))
 }
 
 /// Nobody gets a client certificate of the group that may do everything.

@@ -4,6 +4,8 @@
 //! requests and evictions do not pass admission here: their actions call [`check_token_request`] and
 //! [`check_eviction`]. Upstream: `plugin/pkg/admission/noderestriction/admission.go`.
 
+mod certificates;
+
 use super::{MIRROR_POD, forbidden, items};
 use crate::{
     node::{
@@ -59,6 +61,7 @@ fn check(request: &AdmissionRequest<'_>, object: &Value) -> Result<(), Refusal> 
         ("", "persistentvolumeclaims", "status") => check_claim_status(request, node, object),
         ("", "persistentvolumeclaims", _) => refuse("may only update PVC status"),
         ("coordination.k8s.io", "leases", _) => check_lease(request, node),
+        ("certificates.k8s.io", "podcertificaterequests", _) => certificates::check(request, node, object),
         ("storage.k8s.io", "csinodes", _) if request.name != node => {
             refuse("can only access CSINode with the same name as the requesting node")
         }

@@ -2,7 +2,7 @@
 
 use super::{env, files};
 use crate::{
-    certificates::{cluster_trust_bundle, signer_name},
+    certificates::{cluster_trust_bundle, pod_certificate_request::longest_life, signer_name},
     cursor::Cursor,
     selector,
 };
@@ -165,7 +165,7 @@ fn certificate<'v>(
     const KEYS: [&str; 6] = ["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
     names::validate_domain_prefixed_path(part.text_of("signerName"), part.get("signerName").path(), errors);
     part.get("keyType").enumeration(errors, &KEYS);
-    let (age, max) = (part.get("maxExpirationSeconds"), max_expiration(part.text_of("signerName")));
+    let (age, max) = (part.get("maxExpirationSeconds"), longest_life(part.text_of("signerName")));
     match age.opt_int() {
         Some(..3600) => age.invalid(errors, "if provided, maxExpirationSeconds must be >= 3600"),
         Some(seconds) if seconds > max => {
@@ -182,10 +182,4 @@ fn certificate<'v>(
         let text = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
         part.required(errors, text);
     }
-}
-
-/// A day for Kubernetes' own signers, else 91 days.
-fn max_expiration(signer: &str) -> i64 {
-    let domain = signer.split('/').next().unwrap_or("");
-    if domain == "kubernetes.io" || domain.ends_with(".kubernetes.io") { 86_400 } else { 91 * 86_400 }
 }

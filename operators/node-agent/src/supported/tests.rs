@@ -91,9 +91,9 @@ fn what_is_refused_names_its_field() {
         (volume(json!({"emptyDir": {"medium": "HugePages-2Mi"}})), "spec.volumes[0].emptyDir.medium"),
         (
             volume(
-                json!({"projected": {"sources": [{"podCertificate": {"signerName": "s", "keyType": "ED25519"}}]}}),
+                json!({"projected": {"sources": [{"podCertificate": {"signerName": "s", "keyType": "RSA4096"}}]}}),
             ),
-            "spec.volumes[0].projected.sources[0].podCertificate",
+            "spec.volumes[0].projected.sources[0].podCertificate.keyType",
         ),
     ] {
         let (reason, message) = of(spec.clone()).unwrap_or_else(|| panic!("taken: {spec}"));

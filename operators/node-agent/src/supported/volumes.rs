@@ -23,8 +23,9 @@ fn of_volume(volume: &Volume, at: &str) -> Option<String> {
 }
 
 fn of_part(part: &VolumeProjection, at: &str) -> Option<String> {
-    let asked = part.pod_certificate.is_some();
-    asked.then(|| format!("{at}.podCertificate: the API does not serve PodCertificateRequests"))
+    let key = &part.pod_certificate.as_ref()?.key_type;
+    let known = ["ECDSAP256", "ECDSAP384", "ED25519"].contains(&key.as_str());
+    (!known).then(|| format!("{at}.podCertificate.keyType: this node makes no keys of type {key:?}"))
 }
 
 const NO_CLAIMS: &str = "this node cannot mount persistent volumes";

@@ -11,12 +11,12 @@ use super::{
 use crate::{
     build::{NodeFacts, namespace},
     env::{Surroundings, field, resource},
-    sources::Sources,
+    sources::{Credentials, Sources},
 };
 use k8s_openapi::api::core::v1::{
     ClusterTrustBundleProjection, ConfigMapProjection, ConfigMapVolumeSource, DownwardAPIVolumeFile, Pod,
-    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, ServiceAccountTokenProjection, Volume,
-    VolumeProjection,
+    PodCertificateProjection, ProjectedVolumeSource, SecretProjection, SecretVolumeSource,
+    ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 use std::net::IpAddr;
 
@@ -52,7 +52,7 @@ pub(super) async fn payload(
         return from.fields(source.items.as_deref().unwrap_or_default(), defaults);
     }
     match &volume.projected {
-        Some(source) => from.projected(source).await,
+        Some(source) => from.projected(&volume.name, source).await,
         None => Err("this volume has no content".to_owned()),
     }
 }
@@ -110,12 +110,16 @@ impl From<'_> {
     }
 
     /// All parts together. Every part that fails is told, not the first alone.
-    async fn projected(self, source: &ProjectedVolumeSource) -> Result<Payload, String> {
+    async fn projected(self, volume: &str, source: &ProjectedVolumeSource) -> Result<Payload, String> {
         let defaults = Defaults { mode: source.default_mode, user: source.default_user };
         let mut files = Payload::new();
         let mut failed = Vec::new();
-        for part in source.sources.iter().flatten() {
-            match self.part(part, defaults).await {
+        for (index, part) in source.sources.iter().flatten().enumerate() {
+            let made = match &part.pod_certificate {
+                Some(source) => self.certificate(source, (volume, index), defaults).await,
+                None => self.part(part, defaults).await,
+            };
+            match made {
                 Ok(more) => files.extend(more),
                 Err(why) => failed.push(why),
             }
@@ -172,6 +176,28 @@ impl From<'_> {
         let bundles = self.sources.trust_bundles().await.map_err(|error| error.to_string())?;
         let anchors = trust::anchors(source, &bundles)?;
         Ok(self.private(&source.path, anchors, source.user, defaults))
+    }
+
+    async fn certificate(
+        self,
+        source: &PodCertificateProjection,
+        (volume, index): (&str, usize),
+        defaults: Defaults,
+    ) -> Result<Payload, String> {
+        let found = self.sources.credentials(self.pod, volume, index).await;
+        let Credentials { key, chain } = found.map_err(|error| error.to_string())?;
+        let both = format!("{key}{chain}");
+        let mut files = Payload::new();
+        for (path, text) in [
+            (&source.credential_bundle_path, both),
+            (&source.key_path, key),
+            (&source.certificate_chain_path, chain),
+        ] {
+            if let Some(path) = path.as_ref().filter(|path| !path.is_empty()) {
+                files.extend(self.private(path, text.into_bytes(), source.user, defaults));
+            }
+        }
+        Ok(files)
     }
 
     /// A file that is for one user, or for the group that it is given to with the rest of the volume.
