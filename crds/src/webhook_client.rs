@@ -136,13 +136,11 @@ fn path(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if text == "//" {
         return at.invalid(errors, "segment[0] may not be empty");
     }
-    let rest = match text.strip_prefix('/') {
-        Some(rest) => rest,
-        None => {
-            at.invalid(errors, "must start with a '/'");
-            text
-        }
-    };
+    if !text.starts_with('/') {
+        at.invalid(errors, "must start with a '/'");
+    }
+    // The first character is taken for the slash in any case.
+    let rest = text.get(1..).unwrap_or_default();
     for (i, step) in rest.strip_suffix('/').unwrap_or(rest).split('/').enumerate() {
         if step.is_empty() {
             at.invalid(errors, &format!("segment[{i}] may not be empty"));

@@ -1,7 +1,7 @@
 //! All served kinds, as one immutable value that is swapped whole.
 
 use crate::{kind::KindDef, state::KindState};
-use proa_meta::{ApiError, ApiResult, Gvk, gvk};
+use proa_meta::{ApiError, ApiResult, GroupResource, Gvk, gvk};
 use proa_store::Revision;
 use serde_json::Value;
 use std::{
@@ -58,6 +58,8 @@ pub struct Group {
 pub struct Catalogue {
     groups: Vec<Group>,
     at: HashMap<String, usize>,
+    /// Kinds that show the same objects, where there are several.
+    siblings: HashMap<GroupResource, Vec<Arc<Kind>>>,
     generation: u64,
 }
 
@@ -71,6 +73,12 @@ impl Catalogue {
         for group in &mut catalogue.groups {
             group.versions.sort_by(|a, b| compare_versions(&a.name, &b.name));
         }
+        let mut siblings: HashMap<_, Vec<_>> = HashMap::new();
+        for kind in catalogue.kinds() {
+            siblings.entry(kind.def.storage.clone()).or_default().push(Arc::clone(kind));
+        }
+        siblings.retain(|_, kinds| kinds.len() > 1);
+        catalogue.siblings = siblings;
         catalogue
     }
     fn insert(&mut self, kind: Arc<Kind>) {
@@ -109,6 +117,10 @@ impl Catalogue {
     /// A kind by its name.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
         self.version(group, version)?.kinds.values().find(|k| k.def.gvk.kind == kind)
+    }
+    /// All kinds that show the same objects as this one, itself included; none when there is no other.
+    pub fn siblings(&self, kind: &KindDef) -> &[Arc<Kind>] {
+        self.siblings.get(&kind.storage).map_or(&[], Vec::as_slice)
     }
     /// Checks that an object, where it names a kind, is of the kind `wanted`.
     ///

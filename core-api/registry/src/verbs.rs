@@ -13,4 +13,4 @@ mod update;
 mod watch;
 mod write;
 
-pub(crate) use write::decode_types;
+pub(crate) use write::{canonical_form, decode_types};

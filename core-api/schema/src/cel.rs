@@ -81,14 +81,7 @@ impl Expression {
     /// # Errors
     /// What is wrong, in the words of CEL's compilers.
     pub fn compile(text: &str, variables: &[&str]) -> Result<Self, String> {
-        let program = ENVIRONMENT.compile(text).map_err(|errors| errors.to_string())?;
-        let root = program.expression();
-        if matches!(root.expr, Expr::List(_) | Expr::Map(_) | Expr::Struct(_)) {
-            return Err("must evaluate to bool".to_owned());
-        }
-        let mut names = Names { known: variables.to_vec(), problems: Vec::new() };
-        names.walk(root);
-        if names.problems.is_empty() { Ok(Self(program)) } else { Err(names.problems.join("\n")) }
+        compile(text, variables, &[]).map(Self)
     }
 
     /// Whether the expression is true of these values.
@@ -106,6 +99,28 @@ impl Expression {
             Err(why) => Err(why.to_string()),
         }
     }
+}
+
+/// Whether `text` compiles where `functions` exist besides the language's own: for expressions that others evaluate.
+///
+/// # Errors
+/// What is wrong, in the words of CEL's compilers.
+pub fn check(text: &str, variables: &[&str], functions: &[&str]) -> Result<(), String> {
+    compile(text, variables, functions).map(drop)
+}
+
+fn compile(text: &str, variables: &[&str], functions: &[&str]) -> Result<Program, String> {
+    let shown = |errors: cel::ParseErrors| errors.to_string().replace("\n| ", "\n | ");
+    let program = ENVIRONMENT.compile(text).map_err(shown)?;
+    let root = program.expression();
+    if matches!(root.expr, Expr::List(_) | Expr::Map(_) | Expr::Struct(_)) {
+        return Err("must evaluate to bool".to_owned());
+    }
+    let mut names =
+        Names { program: &program, text, known: variables.to_vec(), functions, problems: Vec::new() };
+    names.walk(root);
+    let problems = names.problems.join("\n");
+    if problems.is_empty() { Ok(program) } else { Err(problems) }
 }
 
 /// Whole numbers are `int`, whatever their sign.
@@ -129,13 +144,27 @@ fn to_cel(value: &Value) -> Cel {
 
 /// Looks for names that nothing declares.
 struct Names<'a> {
+    program: &'a Program,
+    text: &'a str,
     known: Vec<&'a str>,
+    functions: &'a [&'a str],
     problems: Vec<String>,
 }
 
 impl<'a> Names<'a> {
-    fn undeclared(&mut self, name: &str) {
-        self.problems.push(format!("undeclared reference to '{name}' (in container '')"));
+    /// Shows the line with a mark below the name, as upstream.
+    fn undeclared(&mut self, at: &IdedExpr, name: &str) {
+        let offset = self.program.source_info().offset_for(at.id).map_or(0, |(start, _)| start);
+        let before: String = self.text.chars().take(usize::try_from(offset).unwrap_or(0)).collect();
+        let line = before.matches('\n').count();
+        let column = before.chars().rev().take_while(|c| *c != '\n').count();
+        let shown = self.text.lines().nth(line).unwrap_or_default();
+        self.problems.push(format!(
+            "ERROR: <input>:{}:{}: undeclared reference to '{name}' (in container '')\n | {shown}\n | {}^",
+            line + 1,
+            column + 1,
+            ".".repeat(column)
+        ));
     }
 
     fn walk(&mut self, at: &'a IdedExpr) {
@@ -146,14 +175,15 @@ impl<'a> Names<'a> {
                     || self.known.contains(&name.as_str())
                     || CONSTANTS.contains(&name.as_str());
                 if !is_declared {
-                    self.undeclared(name);
+                    self.undeclared(at, name);
                 }
             }
             Expr::Call(call) => {
                 call.target.iter().for_each(|target| self.walk(target));
                 let name = call.func_name.as_str();
-                if name.starts_with(|c: char| c.is_ascii_alphabetic()) && !FUNCTIONS.contains(&name) {
-                    self.undeclared(name);
+                let is_known = FUNCTIONS.contains(&name) || self.functions.contains(&name);
+                if name.starts_with(|c: char| c.is_ascii_alphabetic()) && !is_known {
+                    self.undeclared(at, name);
                 }
                 call.args.iter().for_each(|argument| self.walk(argument));
             }
@@ -161,7 +191,7 @@ impl<'a> Names<'a> {
             Expr::List(list) => list.elements.iter().for_each(|element| self.walk(element)),
             Expr::Map(map) => self.entries(&map.entries),
             Expr::Struct(made) => {
-                self.undeclared(&made.type_name);
+                self.undeclared(at, &made.type_name);
                 self.entries(&made.entries);
             }
             Expr::Comprehension(over) => {
@@ -236,6 +266,11 @@ mod tests {
             let why = holds(text).unwrap_err();
             assert!(why.contains(part), "{text}: {why}");
         }
+        let why = holds("object.a ==\n  1 + foo").unwrap_err();
+        assert_eq!(
+            why,
+            "ERROR: <input>:2:7: undeclared reference to 'foo' (in container '')\n |   1 + foo\n | ......^"
+        );
     }
 
     #[test]

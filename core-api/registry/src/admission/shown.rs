@@ -1,5 +1,5 @@
-//! The object that a request is about, as others than the registry see it: a Scale for `/scale`, the body of a subresource
-//! for its own kind.
+//! The object that a request is about, as others than the registry see it: a Scale for `/scale`, a body of its own kind
+//! for other subresources.
 
 use super::{AdmissionRequest, Operation};
 use crate::{

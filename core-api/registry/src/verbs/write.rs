@@ -24,6 +24,8 @@ use proa_store::{Expect, Guard, Key};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// Groups whose finalizers need not be qualified names.
+const FREE_FINALIZERS: [&str; 2] = ["apiextensions.k8s.io", "admissionregistration.k8s.io"];
 const NAMESPACES: GroupResource = GroupResource::new("", "namespaces");
 
 /// One write on its way.
@@ -222,7 +224,7 @@ impl<'a> Stages<'a> {
     pub(super) fn validate(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
         let def = self.def();
         metadata::validate(object, def.is_namespaced(), def.strategy.name, errors);
-        if !def.custom && def.gvk.group != "apiextensions.k8s.io" {
+        if !def.custom && !FREE_FINALIZERS.contains(&&*def.gvk.group) {
             metadata::validate_standard_finalizers(object, errors);
         }
         if def.custom {

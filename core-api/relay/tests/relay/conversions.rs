@@ -67,6 +67,8 @@ async fn objects_are_read_and_written_in_any_version() {
     let changed = guarded.send("PATCH", &format!("{V2}/a"), &json!({"port": "2"})).await.json();
     assert_eq!((&changed["port"], &changed["apiVersion"]), (&json!("2"), &json!("stable.example.com/v2")));
     assert_eq!(guarded.world.get(&format!("{V1}/a")).await.json()["hostPort"], "one:2");
+    let same = guarded.send("PATCH", &format!("{V2}/a"), &json!({"port": "2"})).await.json();
+    assert_eq!(same["metadata"], changed["metadata"], "nothing is written when nothing changes");
     let made = guarded
         .send("POST", V2, &json!({"metadata": {"name": "b"}, "host": "two", "port": "1"}))
         .await

@@ -280,6 +280,12 @@ async fn warnings_and_dry_runs_reach_both_sides() {
     let asked = guarded.hook.take().pop().expect("asked");
     assert_eq!((&asked["dryRun"], &asked["options"]["dryRun"]), (&json!(true), &json!(["All"])));
     assert_eq!(guarded.world.get(&format!("{D}/configmaps/dry")).await.status, 404);
+    for name in ["a", "b"] {
+        assert_eq!(guarded.config_map(&data(name, &json!({}))).await.status, 201);
+    }
+    let deleted = guarded.send("DELETE", &format!("{D}/configmaps"), &json!({})).await;
+    let warnings: Vec<_> = deleted.headers.get_all("warning").iter().map(|w| w.to_str().unwrap()).collect();
+    assert_eq!((deleted.status.as_u16(), warnings), (200, vec!["299 - \"mind\""]));
     guarded.stop().await;
 }
 
@@ -287,7 +293,10 @@ async fn warnings_and_dry_runs_reach_both_sides() {
 async fn connections_and_subresources_are_asked_about() {
     let guarded = Guarded::start().await;
     let mut webhook = guarded.webhook("parts", "/deny");
-    let rule = |operation, resource| json!({"operations": [operation], "apiGroups": ["*"], "apiVersions": ["*"], "resources": [resource]});
+    let rule = |operation, resource| {
+        let (groups, versions, resources) = (["*"], ["*"], [resource]);
+        json!({"operations": [operation], "apiGroups": groups, "apiVersions": versions, "resources": resources})
+    };
     webhook["rules"] = json!([rule("CONNECT", "pods/exec"), rule("CREATE", "pods/eviction")]);
     guarded.configure("validating", "parts", &[webhook]).await;
     let exec = request("POST", &format!("{D}/pods/p/exec?command=sh&stdin=true&container=a"), SPDY, "");

@@ -79,13 +79,7 @@ pub(super) fn rule(hook: &Hook, request: &AdmissionRequest<'_>) -> Option<Asked>
         return None;
     }
     let catalogue = request.registry.catalogue();
-    let others: Vec<_> = catalogue
-        .kinds()
-        .filter(|other| other.def.storage == request.kind.storage && other.def.gvk != request.kind.gvk)
-        .collect();
-    if others.is_empty() {
-        return None;
-    }
+    let others = catalogue.siblings(request.kind);
     let matching = hook.rules.iter().find_map(|rule| others.iter().find(|other| is_about(rule, &other.def)));
     matching.map(|kind| Asked(Some(Arc::clone(kind))))
 }
