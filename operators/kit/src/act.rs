@@ -224,6 +224,7 @@ impl Writer {
         let note = note.replace("{name}", &name).replace("{error}", &error);
         self.recorder.record(crate::action::Event {
             regarding: announce.regarding.clone(),
+            related: None,
             severity,
             reason: reason.clone(),
             action: "".into(),

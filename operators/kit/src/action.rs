@@ -189,6 +189,9 @@ pub struct Evict {
 pub struct Event {
     /// What it is about.
     pub regarding: Arc<ObjectRef>,
+    /// What else has a part in it, such as the pod that another made room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub related: Option<Arc<ObjectRef>>,
     /// `Normal` or `Warning`.
     #[serde(rename = "type")]
     pub severity: Severity,
@@ -323,6 +326,7 @@ impl Action {
     fn event(regarding: &Arc<ObjectRef>, severity: Severity, reason: &str, note: Box<str>) -> Self {
         Self::Event(Event {
             regarding: regarding.clone(),
+            related: None,
             severity,
             reason: reason.into(),
             action: "".into(),

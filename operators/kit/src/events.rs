@@ -165,26 +165,24 @@ impl Correlator {
         Some(Write::Create { namespace, body, same })
     }
     fn body(&self, event: &Event, namespace: &str, name: &str, now: Timestamp) -> Value {
-        let regarding = &event.regarding;
-        let mut reference = json!({
-            "apiVersion": regarding.kind.api_version(), "kind": regarding.kind.kind, "name": regarding.name});
-        for (field, value) in
-            [("namespace", &regarding.namespace), ("uid", &regarding.uid), ("fieldPath", &event.field_path)]
-        {
-            if !value.is_empty() {
-                reference[field] = json!(value);
-            }
+        let mut regarding = reference(&event.regarding);
+        if !event.field_path.is_empty() {
+            regarding["fieldPath"] = json!(event.field_path);
         }
         // The API bounds notes to 1 KiB.
         let note: String = event.note.chars().take(1000).collect();
-        json!({
+        let mut body = json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
             "eventTime": rfc3339_micro(now),
             "reportingController": self.controller, "reportingInstance": self.instance,
             "action": if event.action.is_empty() { &event.reason } else { &event.action },
-            "reason": event.reason, "regarding": reference, "note": note, "type": event.severity,
-        })
+            "reason": event.reason, "regarding": regarding, "note": note, "type": event.severity,
+        });
+        if let Some(related) = &event.related {
+            body["related"] = reference(related);
+        }
+        body
     }
     fn has_token(&mut self, regarding: &Arc<ObjectRef>, now: Timestamp) -> bool {
         let bucket = self.buckets.entry(regarding.clone()).or_insert(Bucket { tokens: BURST, filled: now });
@@ -209,6 +207,18 @@ impl Correlator {
     fn forget(&mut self, same: &Same) {
         self.series.remove(same);
     }
+}
+
+/// An object as events name it.
+fn reference(object: &ObjectRef) -> Value {
+    let mut reference =
+        json!({"apiVersion": object.kind.api_version(), "kind": object.kind.kind, "name": object.name});
+    for (field, value) in [("namespace", &object.namespace), ("uid", &object.uid)] {
+        if !value.is_empty() {
+            reference[field] = json!(value);
+        }
+    }
+    reference
 }
 
 /// Events about cluster-scoped objects live in `default`.
@@ -264,9 +274,9 @@ mod tests {
     #[test]
     fn the_body_names_who_and_what() {
         let mut correlator = Correlator::new("replicaset-controller", "here");
-        let Some(Write::Create { namespace, body, .. }) =
-            correlator.correlate(&event("Created pod: b"), at(1))
-        else {
+        let related = ObjectRef::new(Kind::namespaced("", "v1", "Pod", "pods"), "ns", "b");
+        let event = Event { related: Some(Arc::new(related)), ..event("Created pod: b") };
+        let Some(Write::Create { namespace, body, .. }) = correlator.correlate(&event, at(1)) else {
             panic!("not created")
         };
         assert_eq!(&*namespace, "ns");
@@ -274,6 +284,10 @@ mod tests {
         assert_eq!(
             body["regarding"],
             json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "a", "namespace": "ns"})
+        );
+        assert_eq!(
+            body["related"],
+            json!({"apiVersion": "v1", "kind": "Pod", "name": "b", "namespace": "ns"})
         );
         assert_eq!(body["type"], "Normal");
         assert_eq!(body["eventTime"], "1970-01-01T00:00:01.000000Z");

@@ -2,81 +2,53 @@
 //!
 //! Invariants: a pod is placed, waiting, or none of the scheduler's business; a placed pod counts on its node exactly
 //! once. A decided pod is placed at once (`assume`) and stays so until the watch shows it bound, shows it gone, or the
-//! binding fails. Changes that cannot make a waiting pod fit (heartbeats, statuses) wake no one.
-//! Upstream: pkg/scheduler/backend/cache/cache.go, pkg/scheduler/eventhandlers.go.
+//! binding fails. A waiting pod for which room is made keeps that room from pods that are less important: it is nominated
+//! from the decision on, until it is placed, gone, or nominated elsewhere. Changes that cannot make a waiting pod fit
+//! (heartbeats, statuses) wake no one.
+//! Upstream: pkg/scheduler/backend/cache/cache.go, backend/queue/nominator.go, pkg/scheduler/eventhandlers.go.
 
+pub mod budgets;
+pub mod candidate;
 pub mod nodes;
 pub mod ports;
 pub mod resources;
 pub mod rules;
 mod waiting;
 
-use crate::{Lane, plan::filter};
-use nodes::{Nodes, Slot};
-use ports::{HostPort, host_ports};
+use crate::{
+    Lane,
+    plan::{preempt::Choice, trial},
+};
+use budgets::{BudgetView, Budgets};
+pub use candidate::Candidate;
+use nodes::{Nodes, Rank, Slot};
 use proa_kit::{
     Change, Key, Timestamp, View,
     views::{NodeView, PodView},
 };
-use resources::Requests;
-use rules::{PodRules, Rules};
+use rules::Rules;
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::Arc,
 };
 
 /// Scheduler whose pods are ours.
 const OWN: &str = "default-scheduler";
 
-/// A pod with what decisions need, worked out once.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The pod.
-    pub view: Arc<PodView>,
-    /// What it needs.
-    pub requests: Requests,
-    /// Host ports it takes.
-    pub ports: Vec<HostPort>,
-    /// Its controller's uid, hashed.
-    pub controller: Option<u64>,
-    /// Rules about other pods.
-    pub rules: PodRules,
-    /// Whether such rules, its own or others', kept it away when it was tried last.
-    pub is_kept_by_rules: bool,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was tried last.
-    pub tried: Option<Timestamp>,
-}
-
-impl Candidate {
-    /// Not tried yet.
-    pub fn new(view: Arc<PodView>) -> Self {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        Self {
-            requests: Requests::of(&view.spec),
-            ports: host_ports(&view.spec),
-            controller: view.metadata.controller().map(|owner| hasher.hash_one(&owner.uid)),
-            rules: PodRules::of(&view),
-            is_kept_by_rules: false,
-            attempts: 0,
-            tried: None,
-            view,
-        }
-    }
-    /// The same with a newer view of the same spec.
-    fn renewed(&self, view: Arc<PodView>) -> Self {
-        Self { view, ..self.clone() }
-    }
-}
-
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Placed {
-    pod: Arc<Candidate>,
     slot: Slot,
+    priority: i32,
     /// Not seen yet.
     assumed: bool,
+}
+
+/// What a lane writes.
+#[derive(Clone, Debug)]
+enum Decided {
+    Binding(Key),
+    /// The pods that go for it, each with its node.
+    Preemption(Key, Vec<(Slot, Rank)>),
 }
 
 /// The snapshot.
@@ -84,16 +56,18 @@ struct Placed {
 pub struct Cluster {
     pub(crate) nodes: Nodes,
     pub(crate) rules: Rules,
+    pub(crate) budgets: Budgets,
     /// Nodes came, went or have other labels: what rules count by labels is out of date.
     is_relabelled: bool,
     /// Pods came or went: rules about other pods may let more through.
     moved: bool,
     placed: HashMap<Key, Placed>,
     waiting: waiting::Queue,
+    /// Nodes where room is made for waiting pods.
+    nominations: HashMap<Key, Slot>,
     /// Nodes that changed so that pods may fit which fitted nowhere.
     eased: HashSet<Slot>,
-    /// What each lane writes.
-    decided: Vec<Option<Key>>,
+    decided: Vec<Option<Decided>>,
     next_lane: Lane,
     now: Timestamp,
 }
@@ -104,10 +78,12 @@ impl Cluster {
         Self {
             nodes: Nodes::default(),
             rules: Rules::default(),
+            budgets: Budgets::default(),
             is_relabelled: false,
             moved: false,
             placed: HashMap::new(),
             waiting: waiting::Queue::default(),
+            nominations: HashMap::new(),
             eased: HashSet::new(),
             decided: vec![None; usize::from(lanes.max(1))],
             next_lane: 0,
@@ -137,6 +113,10 @@ impl Cluster {
         let labels = |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| node.metadata.labels.clone());
         self.is_relabelled |= labels(&change.old) != labels(&change.new);
     }
+    /// Takes in a change of a disruption budget.
+    pub fn budget(&mut self, change: &Change<BudgetView>) {
+        self.budgets.change(change);
+    }
     /// Takes in a change of a pod.
     pub fn pod(&mut self, change: &Change<PodView>) {
         let Some(latest) = change.latest() else { return };
@@ -149,106 +129,200 @@ impl Cluster {
     }
     fn gone(&mut self, key: &Key) {
         self.waiting.remove(key);
-        if let Some(slot) = self.displace(key) {
-            self.eased.insert(slot);
-        }
+        self.withdraw(key);
+        self.displace(key);
     }
     fn bound(&mut self, key: Key, pod: &Arc<PodView>) {
         self.waiting.remove(&key);
-        if let Some(placed) = self.placed.get_mut(&key)
-            && (placed.assumed && is_kin(&placed.pod.view, pod) || is_same(&placed.pod.view, pod))
-            && self.nodes.get(placed.slot).is_some_and(|node| node.name == pod.spec.node_name)
-        {
-            placed.assumed = false;
-            return;
+        self.withdraw(&key);
+        if let Some(placed) = self.placed.get_mut(&key) {
+            let rank = (placed.priority, key.clone());
+            let known = self.nodes.resident(placed.slot, &rank);
+            let is_known = known
+                .is_some_and(|known| placed.assumed && is_kin(&known.view, pod) || is_same(&known.view, pod));
+            if is_known && self.nodes.get(placed.slot).is_some_and(|node| node.name == pod.spec.node_name) {
+                placed.assumed = false;
+                self.nodes.renew(placed.slot, &rank, pod);
+                return;
+            }
         }
-        if let Some(slot) = self.displace(&key) {
-            self.eased.insert(slot);
-        }
+        self.displace(&key);
         self.place(key, Arc::new(Candidate::new(pod.clone())), &pod.spec.node_name, false);
     }
     fn unbound(&mut self, key: Key, pod: &Arc<PodView>) {
-        if let Some(placed) = self.placed.get(&key) {
+        let placed = self.resident(&key).map(|known| known.view.metadata.uid == pod.metadata.uid);
+        if let Some(is_it) = placed {
             // The binding is on its way, and this is a change from before it.
-            if placed.assumed && placed.pod.view.metadata.uid == pod.metadata.uid {
+            if is_it && self.is_assumed(&key) {
                 return;
             }
             self.gone(&key);
         }
-        match self.waiting.get(&key) {
-            Some(known) if is_same(&known.view, pod) => {
-                let renewed = Arc::new(known.renewed(pod.clone()));
-                self.waiting.refresh(&key, renewed);
-            }
-            _ => self.waiting.ready(key, Arc::new(Candidate::new(pod.clone()))),
+        let known = self.waiting.get(&key).map(|known| known.view.clone());
+        if known.as_ref().is_some_and(|known| known.metadata.uid != pod.metadata.uid) {
+            self.gone(&key);
+        }
+        let known = self.waiting.get(&key).cloned();
+        let same = known.as_ref().filter(|known| is_same(&known.view, pod));
+        let renewed =
+            Arc::new(same.map_or_else(|| Candidate::new(pod.clone()), |same| same.renewed(pod.clone())));
+        let lost_its_place = self.follow_nomination(&key, known.as_deref(), &renewed);
+        if same.is_some() && !lost_its_place {
+            self.waiting.refresh(&key, renewed);
+        } else {
+            self.waiting.ready(key, renewed);
         }
     }
     fn place(&mut self, key: Key, pod: Arc<Candidate>, node: &str, assumed: bool) {
-        let slot = self.nodes.place(node, &pod);
+        let priority = pod.priority();
+        let slot = self.nodes.place(node, key.clone(), pod.clone());
         self.rules.count(&pod, slot, &self.nodes, true);
         self.moved |= self.waiting.has_kept_by_rules();
-        self.placed.insert(key, Placed { pod, slot, assumed });
+        self.placed.insert(key, Placed { slot, priority, assumed });
     }
-    fn displace(&mut self, key: &Key) -> Option<Slot> {
-        let placed = self.placed.remove(key)?;
-        self.rules.count(&placed.pod, placed.slot, &self.nodes, false);
-        self.nodes.displace(placed.slot, &placed.pod);
+    /// A pod leaves its node, where others may fit now.
+    fn displace(&mut self, key: &Key) {
+        let Some(pod) = self.resident(key).cloned() else { return };
+        let Some(Placed { slot, priority, .. }) = self.placed.remove(key) else { return };
+        self.rules.count(&pod, slot, &self.nodes, false);
+        self.nodes.displace(slot, &(priority, key.clone()));
         self.moved |= self.waiting.has_kept_by_rules();
-        Some(placed.slot)
+        self.eased.insert(slot);
+    }
+    fn resident(&self, key: &Key) -> Option<&Arc<Candidate>> {
+        let placed = self.placed.get(key)?;
+        self.nodes.resident(placed.slot, &(placed.priority, key.clone()))
+    }
+    fn is_assumed(&self, key: &Key) -> bool {
+        self.placed.get(key).is_some_and(|placed| placed.assumed)
+    }
+    /// Where room is made for a waiting pod.
+    pub(crate) fn nomination(&self, key: &Key) -> Option<Slot> {
+        self.nominations.get(key).copied()
+    }
+    fn nominate(&mut self, key: &Key, pod: Arc<Candidate>, node: &str) {
+        let before = self.nominations.get(key).copied();
+        let slot = self.nodes.nominate(node, key.clone(), pod);
+        if before.is_some_and(|before| before != slot) {
+            self.withdraw(key);
+        }
+        self.nominations.insert(key.clone(), slot);
+    }
+    /// No room is made for the pod any more: others may take it. Whether it was.
+    pub(crate) fn withdraw(&mut self, key: &Key) -> bool {
+        let Some(slot) = self.nominations.remove(key) else { return false };
+        self.nodes.withdraw(slot, key);
+        self.eased.insert(slot);
+        true
+    }
+    /// Takes over what the pod's status says about its nomination, if that changed: it may still say what was before the
+    /// last decision. Whether the pod lost its place.
+    fn follow_nomination(&mut self, key: &Key, known: Option<&Candidate>, pod: &Arc<Candidate>) -> bool {
+        let said = known.map_or("", |known| &known.view.status.nominated_node_name);
+        let says = &*pod.view.status.nominated_node_name;
+        match self.nomination(key).and_then(|slot| self.nodes.get(slot)).map(|node| node.name.clone()) {
+            Some(node) if said == says => self.nominate(key, pod.clone(), &node),
+            _ if said == says => {}
+            _ if says.is_empty() => return self.withdraw(key),
+            _ => self.nominate(key, pod.clone(), says),
+        }
+        false
     }
     /// The next pod to decide about.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<(Key, Arc<Candidate>)> {
         self.now = now;
         if std::mem::take(&mut self.is_relabelled) {
-            let placed = self.placed.values().map(|placed| (&*placed.pod, placed.slot));
-            self.rules.recount(&self.nodes, placed);
+            self.rules.recount(&self.nodes, self.nodes.residents());
         }
         self.retry_eased();
         let (key, pod) = self.waiting.pop(now)?;
         if !pod.rules.is_empty() {
-            let placed = self.placed.values().map(|placed| (&*placed.pod, placed.slot));
-            self.rules.prepare(&pod, &self.nodes, &placed);
+            self.rules.prepare(&pod, &self.nodes, &self.nodes.residents());
         }
         let tried = Candidate { attempts: pod.attempts + 1, tried: Some(now), ..Candidate::clone(&pod) };
         Some((key, Arc::new(tried)))
     }
-    /// One pass over the pods that fit nowhere, for all that changed meanwhile.
+    /// One pass over the pods that fit nowhere, for all that changed meanwhile. A pod that waits for others to go from a
+    /// node is tried whenever something changed there, since somebody else may have taken its place.
     fn retry_eased(&mut self) {
         if !self.has_eased() {
             return;
         }
         let (eased, moved) = (std::mem::take(&mut self.eased), std::mem::take(&mut self.moved));
         let nodes: Vec<_> = eased.iter().filter_map(|slot| self.nodes.get(*slot)).collect();
-        self.waiting.retry(self.now, |pod| {
+        let nominations = &self.nominations;
+        self.waiting.retry(self.now, |key, pod| {
+            let nominated = nominations.get(key);
+            let preempts = nominated.is_none() && pod.may_preempt();
             pod.is_kept_by_rules && (moved || !nodes.is_empty())
-                || nodes.iter().any(|node| filter::node(pod, node).is_ok())
+                || nominated.is_some_and(|slot| eased.contains(slot))
+                || nodes.iter().any(|node| trial::may_fit(pod, node, preempts))
         });
     }
     /// A lane binds a pod to a node.
     pub(crate) fn assume(&mut self, lane: Lane, key: Key, pod: Arc<Candidate>, slot: Slot) {
         let Some(name) = self.nodes.get(slot).map(|node| node.name.clone()) else { return };
+        self.withdraw(&key);
         self.place(key.clone(), pod, &name, true);
-        if let Some(decided) = self.decided.get_mut(usize::from(lane)) {
-            *decided = Some(key);
-        }
+        self.decide(lane, Decided::Binding(key));
     }
     /// A pod fits nowhere.
     pub(crate) fn fits_nowhere(&mut self, key: Key, pod: Arc<Candidate>) {
         self.waiting.nowhere(key, pod);
     }
+    /// A lane makes others go from a node so that a pod will fit there. The pods for which room was made there before and
+    /// that are less important: they look for another place.
+    pub(crate) fn preempt(
+        &mut self,
+        lane: Lane,
+        key: Key,
+        pod: Arc<Candidate>,
+        choice: &Choice,
+    ) -> Vec<Arc<Candidate>> {
+        let Choice { slot, node, victims } = choice;
+        let nominated = self.nodes.get(*slot).into_iter().flat_map(|node| node.nominated.values());
+        let is_lower = |other: &Arc<Candidate>| other.priority() < pod.priority();
+        let lower: Vec<_> = nominated.filter(|other| is_lower(other)).cloned().collect();
+        for other in lower.iter().map(|other| other.view.key()) {
+            self.withdraw(&other);
+            self.waiting.wake(&other, self.now);
+        }
+        let going: Vec<(Slot, Rank)> = victims
+            .iter()
+            .filter(|own| !own.is_going())
+            .map(|own| (*slot, (own.priority(), own.view.key())))
+            .collect();
+        going.iter().for_each(|(slot, rank)| self.nodes.preempted(*slot, rank, true));
+        self.nominate(&key, pod.clone(), node);
+        self.waiting.hold(key.clone(), pod);
+        self.decide(lane, Decided::Preemption(key, going));
+        lower
+    }
+    fn decide(&mut self, lane: Lane, what: Decided) {
+        if let Some(decided) = self.decided.get_mut(usize::from(lane)) {
+            *decided = Some(what);
+        }
+    }
     /// What a lane wrote came through, or failed: then the pod waits again.
     pub fn settled(&mut self, lane: Lane, succeeded: bool) {
-        let key = self.decided.get_mut(usize::from(lane)).and_then(Option::take);
-        let Some(key) = key.filter(|_| !succeeded) else { return };
-        let Some(pod) =
-            self.placed.get(&key).filter(|placed| placed.assumed).map(|placed| placed.pod.clone())
-        else {
-            return;
-        };
-        if let Some(slot) = self.displace(&key) {
-            self.eased.insert(slot);
+        let decided = self.decided.get_mut(usize::from(lane)).and_then(Option::take);
+        match decided {
+            Some(Decided::Binding(key)) if !succeeded => self.not_bound(key),
+            Some(Decided::Preemption(key, _)) if succeeded => self.waiting.release(&key, self.now),
+            Some(Decided::Preemption(key, going)) => {
+                going.iter().for_each(|(slot, rank)| self.nodes.preempted(*slot, rank, false));
+                if let Some(pod) = self.waiting.get(&key).cloned().filter(|_| self.waiting.is_held(&key)) {
+                    self.waiting.failed(key, pod, self.now);
+                }
+            }
+            Some(Decided::Binding(_)) | None => {}
         }
-        self.waiting.failed(key, pod, self.now);
+    }
+    fn not_bound(&mut self, key: Key) {
+        if let Some(pod) = self.resident(&key).filter(|_| self.is_assumed(&key)).cloned() {
+            self.displace(&key);
+            self.waiting.failed(key, pod, self.now);
+        }
     }
     /// Whether there is something to decide, now.
     pub fn has_work(&self) -> bool {

@@ -1,18 +1,21 @@
 //! The scheduler: binds pods to nodes.
 //!
-//! Owns: the node of every pod whose `schedulerName` is `default-scheduler`, and the condition `PodScheduled` of those
-//! that fit nowhere. Watches nodes and pods into one snapshot (`index`) that is changed by events and by its own
-//! decisions (a pod counts on its node from the moment it is chosen; a refused binding takes that back). A decision
-//! (`plan`) looks at nodes until enough fit, from where the last one stopped, and takes the best.
-//! Guarantees: nothing scans all pods for one pod; a pod that fits nowhere is tried again when a node changed so that it
-//! may fit, not by time. Deliberately absent, so far: preemption, volumes, preferences about other pods, extenders, other profiles.
-//! Upstream: pkg/scheduler/{schedule_one,scheduler,eventhandlers}.go, backend/{cache,queue}.
+//! Owns: the node of every pod whose `schedulerName` is `default-scheduler`; the condition `PodScheduled` and the nominated
+//! node of those that fit nowhere; the end of pods that make room for more important ones, and their condition
+//! `DisruptionTarget`. Watches nodes, pods and disruption budgets into one snapshot (`index`) that is changed by events and
+//! by its own decisions (a pod counts on its node from the moment it is chosen; a refused binding takes that back). A
+//! decision (`plan`) looks at nodes until enough fit, from where the last one stopped, and takes the best; when none fits,
+//! it asks where fewer pods would help.
+//! Guarantees: nothing scans all pods for one pod that fits; a pod that fits nowhere is tried again when a node changed so
+//! that it may fit, not by time; a pod never makes way for one that is not more important.
+//! Deliberately absent, so far: volumes, preferences about other pods, extenders, other profiles.
+//! Upstream: pkg/scheduler/{schedule_one,scheduler,eventhandlers}.go, backend/{cache,queue}, framework/preemption.
 
 pub mod index;
 pub mod plan;
 mod status;
 
-use index::Cluster;
+use index::{Cluster, budgets::BudgetView};
 use proa_kit::{
     Change, Client, Plan, Results, RunConfig, Timestamp, Typed, Watch, Write,
     decide::{self, Decider, Feed},
@@ -53,12 +56,18 @@ impl Decider for Scheduler {
                 wake_lane(cluster, wake);
             })
             .into(),
+            // Budgets matter only when a decision is made: they decide who goes, not whether anybody does.
+            decide::feed(BudgetView::KIND, |cluster: &mut Cluster, change: &Change<BudgetView>, _| {
+                cluster.budget(change);
+            })
+            .into(),
         ]
     }
     fn writes(&self) -> Vec<Write> {
         vec![
             Write::sub(&PodView::KIND, "binding", &["create"]),
             Write::sub(&PodView::KIND, "status", &["patch"]),
+            Write::to(&PodView::KIND, &["delete"]),
         ]
     }
     fn plan(&self, lane: &Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {

@@ -1,9 +1,12 @@
 //! The decision about one pod: which node, or why none. Pure but for what it assumes in the snapshot.
 //!
+//! Flow: nodes are asked until enough fit; the best is chosen. When none fits, others may have to make room (`preempt`).
 //! Upstream: pkg/scheduler/schedule_one.go (findNodesThatFitPod, prioritizeNodes, numFeasibleNodesToFind).
 
 pub mod filter;
+pub mod preempt;
 pub mod score;
+pub mod trial;
 
 use crate::{
     Lane,
@@ -15,7 +18,8 @@ use crate::{
     status,
 };
 use filter::{Rejection, pod_rules::Domains};
-use proa_kit::{Action, Plan, Timestamp, Typed, clock::elapsed, views::PodView};
+use preempt::Outcome;
+use proa_kit::{Action, Key, Plan, Timestamp, Typed, clock::elapsed, views::PodView};
 use std::{sync::Arc, time::Duration};
 
 /// So many fitting nodes are always looked for.
@@ -32,6 +36,8 @@ pub struct Misfit {
     pub nodes: usize,
     /// Nodes by what they said.
     pub rejections: Vec<(Rejection, usize)>,
+    /// Nodes that might take the pod if others went, in order.
+    pub resolvable: Vec<Slot>,
     /// Nodes that were not asked, since the pod names others.
     pub unasked: usize,
     /// Why no node was asked at all.
@@ -39,11 +45,24 @@ pub struct Misfit {
 }
 
 impl Misfit {
-    fn count(&mut self, rejection: Rejection) {
-        match self.rejections.iter_mut().find(|(own, _)| *own == rejection) {
-            Some((_, count)) => *count += 1,
-            None => self.rejections.push((rejection, 1)),
+    fn add(&mut self, slot: Slot, rejection: Rejection) {
+        count(&mut self.rejections, rejection);
+        if rejection.is_resolvable() {
+            self.resolvable.push(slot);
         }
+    }
+    /// All nodes were asked.
+    fn complete(mut self) -> Self {
+        self.resolvable.sort_unstable();
+        self
+    }
+}
+
+/// Counts what a node said.
+fn count(rejections: &mut Vec<(Rejection, usize)>, rejection: Rejection) {
+    match rejections.iter_mut().find(|(own, _)| *own == rejection) {
+        Some((_, count)) => *count += 1,
+        None => rejections.push((rejection, 1)),
     }
 }
 
@@ -56,19 +75,47 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         }
         return plan;
     };
-    match choose(&mut cluster.nodes, &cluster.rules, &pod) {
+    let nominated = cluster.nomination(&key);
+    match choose(&mut cluster.nodes, &cluster.rules, &pod, nominated) {
         Ok(slot) => {
             let node = cluster.nodes.get(slot).map_or("", |node| &node.name);
             plan.actions = bind(&pod.view, node);
             cluster.assume(lane, key, pod, slot);
         }
         Err(misfit) => {
-            plan.actions = status::unschedulable(&pod, &misfit, now);
             let is_kept_by_rules = misfit.rejections.iter().any(|(rejection, _)| rejection.is_about_pods());
-            cluster.fits_nowhere(key, Arc::new(Candidate { is_kept_by_rules, ..Arc::unwrap_or_clone(pod) }));
+            let pod = Arc::new(Candidate { is_kept_by_rules, ..Arc::unwrap_or_clone(pod) });
+            plan.actions = fits_nowhere(lane, cluster, key, pod, &misfit, now);
         }
     }
     plan
+}
+
+/// Makes room for a pod that fits nowhere, if that helps, and says what came of it.
+fn fits_nowhere(
+    lane: Lane,
+    cluster: &mut Cluster,
+    key: Key,
+    pod: Arc<Candidate>,
+    misfit: &Misfit,
+    now: Timestamp,
+) -> Vec<Action> {
+    let nominated = cluster.nomination(&key);
+    let Cluster { nodes, rules, budgets, .. } = cluster;
+    let outcome = preempt::preempt(nodes, rules, budgets, &pod, nominated, misfit, now);
+    let mut actions = status::unschedulable(&pod, misfit, &outcome, now);
+    match outcome {
+        Outcome::Found(choice) => {
+            let lower = cluster.preempt(lane, key, pod.clone(), &choice);
+            actions.extend(status::preempted(&pod, &choice, &lower, now));
+        }
+        Outcome::Ineligible(_) => cluster.fits_nowhere(key, pod),
+        Outcome::Unhelpful(_) => {
+            cluster.withdraw(&key);
+            cluster.fits_nowhere(key, pod);
+        }
+    }
+    actions
 }
 
 fn bind(pod: &PodView, node: &str) -> Vec<Action> {
@@ -77,9 +124,14 @@ fn bind(pod: &PodView, node: &str) -> Vec<Action> {
     vec![Action::bind((*about).clone(), node), status::event(about, "Scheduled", "Binding", note)]
 }
 
-/// The best of enough nodes that fit.
-pub fn choose(nodes: &mut Nodes, rules: &Rules, pod: &Candidate) -> Result<Slot, Misfit> {
-    let (found, looked) = feasible(nodes, rules, pod)?;
+/// The node that room was made on, if it is there by now; else the best of enough nodes that fit.
+pub fn choose(
+    nodes: &mut Nodes,
+    rules: &Rules,
+    pod: &Candidate,
+    nominated: Option<Slot>,
+) -> Result<Slot, Misfit> {
+    let (found, looked) = feasible(nodes, rules, pod, nominated)?;
     nodes.start = (nodes.start + looked) % nodes.slots().len().max(1);
     Ok(score::best(nodes, pod, &found))
 }
@@ -92,36 +144,43 @@ fn enough(nodes: usize) -> usize {
 
 /// Nodes that fit, in the order of the search, which goes on where the last one stopped; never empty. And how many were
 /// looked at.
-fn feasible(nodes: &Nodes, rules: &Rules, pod: &Candidate) -> Result<(Vec<Slot>, usize), Misfit> {
+fn feasible(
+    nodes: &Nodes,
+    rules: &Rules,
+    pod: &Candidate,
+    nominated: Option<Slot>,
+) -> Result<(Vec<Slot>, usize), Misfit> {
     let mut misfit = Misfit { nodes: nodes.len(), refusal: pod.rules.refusal, ..Misfit::default() };
     if misfit.refusal.is_some() {
         return Err(misfit);
     }
     let domains = Domains::of(pod, rules, nodes);
-    let fits = |node: &Node| {
-        filter::node(pod, node)?;
-        domains.as_ref().map_or(Ok(()), |domains| domains.allow(node))
-    };
+    let fits = |node: &Node| trial::fits(pod, node, &domains);
+    if let Some(slot) = nominated
+        && nodes.get(slot).is_some_and(|node| fits(node).is_ok())
+    {
+        return Ok((vec![slot], 0));
+    }
     let mut found = Vec::new();
     if let Some(named) = filter::node_affinity::named_nodes(&pod.view.spec) {
         misfit.unasked = among(nodes, &named, fits, &mut found, &mut misfit);
-        return if found.is_empty() { Err(misfit) } else { Ok((found, 0)) };
+        return if found.is_empty() { Err(misfit.complete()) } else { Ok((found, 0)) };
     }
     let (slots, wanted) = (nodes.slots().len(), enough(nodes.len()));
     let mut looked = 0;
     while looked < slots && found.len() < wanted {
         let at = (nodes.start + looked) % slots;
         looked += 1;
-        let node = &nodes.slots()[at];
+        let (node, Ok(slot)) = (&nodes.slots()[at], Slot::try_from(at)) else { continue };
         if node.view.is_none() {
             continue;
         }
         match fits(node) {
-            Ok(()) => found.extend(Slot::try_from(at)),
-            Err(rejection) => misfit.count(rejection),
+            Ok(()) => found.push(slot),
+            Err(rejection) => misfit.add(slot, rejection),
         }
     }
-    if found.is_empty() { Err(misfit) } else { Ok((found, looked)) }
+    if found.is_empty() { Err(misfit.complete()) } else { Ok((found, looked)) }
 }
 
 /// The same when only some nodes come into question; how many do not.
@@ -138,7 +197,7 @@ fn among(
         asked += 1;
         match fits(node) {
             Ok(()) => found.push(slot),
-            Err(rejection) => misfit.count(rejection),
+            Err(rejection) => misfit.add(slot, rejection),
         }
     }
     nodes.len() - asked

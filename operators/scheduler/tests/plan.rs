@@ -7,7 +7,11 @@ use proa_kit::{
     testing::golden::{self, Case},
     views::{NodeView, PodView},
 };
-use proa_operator_scheduler::{Scheduler, index::Cluster, plan::plan};
+use proa_operator_scheduler::{
+    Scheduler,
+    index::{Cluster, budgets::BudgetView},
+    plan::plan,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -30,6 +34,9 @@ fn cluster(nodes: Vec<NodeView>, pods: Vec<PodView>) -> Cluster {
 fn plans_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case: &Case| {
         let mut cluster = cluster(case.observed("nodes"), case.observed("pods"));
+        for budget in case.observed::<Vec<BudgetView>>("budgets") {
+            cluster.budget(&Change { old: None, new: Some(Arc::new(budget)) });
+        }
         cluster.pod(&Change { old: None, new: Some(Arc::new(case.object())) });
         plan(0, &mut cluster, case.now)
     });

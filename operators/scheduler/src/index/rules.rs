@@ -43,6 +43,10 @@ impl Term {
     fn place(&self) -> Place {
         (self.key.clone(), self.topology.clone())
     }
+    /// Whether it is the same rule.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key == other.key && self.topology == other.topology
+    }
     /// Whether it is about the pod.
     pub fn matches(&self, pod: &PodView) -> bool {
         self.namespaces.as_deref().is_none_or(|list| list.contains(&pod.metadata.namespace))
@@ -247,9 +251,9 @@ impl Rules {
     pub fn by_slot(&self, term: &Term) -> Option<&HashMap<Slot, u32>> {
         self.groups.get(&term.place()).map(|group| &group.by_slot)
     }
-    /// Labels of nodes, and their values, from which placed pods keep this one away.
-    pub fn bans<'a>(&'a self, pod: &PodView) -> impl Iterator<Item = (&'a str, &'a Values)> {
+    /// Rules by which placed pods keep this one away, and where those pods are.
+    pub fn bans<'a>(&'a self, pod: &PodView) -> impl Iterator<Item = (&'a Term, &'a Values)> {
         let about = self.bans.values().filter(|ban| ban.term.matches(pod));
-        about.map(|ban| (&*ban.term.topology, &ban.by_value))
+        about.map(|ban| (&ban.term, &ban.by_value))
     }
 }

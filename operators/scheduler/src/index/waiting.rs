@@ -1,7 +1,8 @@
-//! The pods that wait for a node: ready ones by priority and age, those that back off, those that fit nowhere.
+//! The pods that wait for a node: ready ones by priority and age, those that back off, those that fit nowhere, those for
+//! which others are being made to go.
 //!
 //! Invariant: a pod is in exactly one of the sets. Backing off is cut short while nothing else is ready, but not after a
-//! failed binding. Upstream: pkg/scheduler/backend/queue/{active_queue,backoff_queue,scheduling_queue}.go.
+//! failed write. Upstream: pkg/scheduler/backend/queue/{active_queue,backoff_queue,scheduling_queue}.go.
 
 use super::Candidate;
 use jiff::SignedDuration;
@@ -24,6 +25,8 @@ enum State {
     /// Until then; whether not earlier though nothing else is ready.
     BackingOff(Timestamp, bool),
     Nowhere,
+    /// Until others have been asked to go; whether it may fit since.
+    Held(bool),
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +44,7 @@ pub(super) struct Queue {
     backing_off: BTreeSet<(Timestamp, Key)>,
     strict: BTreeSet<(Timestamp, Key)>,
     nowhere: BTreeSet<Key>,
+    held: BTreeSet<Key>,
     /// Those of them that rules about other pods keep away.
     kept_by_rules: BTreeSet<Key>,
     arrivals: u64,
@@ -71,9 +75,10 @@ impl Queue {
     }
     /// A pod came, or changed so that it may fit.
     pub(super) fn ready(&mut self, key: Key, pod: Arc<Candidate>) {
-        self.put(key, pod, State::Ready);
+        let state = if self.held.contains(&key) { State::Held(true) } else { State::Ready };
+        self.put(key, pod, state);
     }
-    /// Its binding failed.
+    /// Its binding failed, or the deletion of those that were to make room.
     pub(super) fn failed(&mut self, key: Key, pod: Arc<Candidate>, now: Timestamp) {
         let until = now + backoff(pod.attempts);
         self.put(key, pod, State::BackingOff(until, true));
@@ -82,6 +87,23 @@ impl Queue {
     pub(super) fn nowhere(&mut self, key: Key, pod: Arc<Candidate>) {
         self.put(key, pod, State::Nowhere);
     }
+    /// Others are being made to go for it.
+    pub(super) fn hold(&mut self, key: Key, pod: Arc<Candidate>) {
+        self.put(key, pod, State::Held(false));
+    }
+    /// Whether others are being made to go for it, still.
+    pub(super) fn is_held(&self, key: &Key) -> bool {
+        self.held.contains(key)
+    }
+    /// They were asked to go.
+    pub(super) fn release(&mut self, key: &Key, now: Timestamp) {
+        let Some(Waiting { pod, state: State::Held(may_fit), .. }) = self.pods.get(key) else { return };
+        let (pod, may_fit) = (pod.clone(), *may_fit);
+        self.put(key.clone(), pod, State::Nowhere);
+        if may_fit {
+            self.wake(key, now);
+        }
+    }
     /// Another version of the pod that changes nothing about where it fits.
     pub(super) fn refresh(&mut self, key: &Key, pod: Arc<Candidate>) {
         if let Some(waiting) = self.pods.get_mut(key) {
@@ -89,19 +111,30 @@ impl Queue {
         }
     }
     /// Pods that fit nowhere and now may: those that `fits` says yes to.
-    pub(super) fn retry(&mut self, now: Timestamp, fits: impl Fn(&Candidate) -> bool) {
+    pub(super) fn retry(&mut self, now: Timestamp, fits: impl Fn(&Key, &Candidate) -> bool) {
         let moved: Vec<Key> = self
             .nowhere
             .iter()
-            .filter(|key| self.pods.get(*key).is_some_and(|waiting| fits(&waiting.pod)))
+            .chain(&self.held)
+            .filter(|key| self.pods.get(*key).is_some_and(|waiting| fits(key, &waiting.pod)))
             .cloned()
             .collect();
         for key in moved {
-            let Some(pod) = self.pods.get(&key).map(|waiting| waiting.pod.clone()) else { continue };
-            let until = pod.tried.map_or(now, |tried| tried + backoff(pod.attempts));
-            let state = if until <= now { State::Ready } else { State::BackingOff(until, false) };
-            self.put(key, pod, state);
+            self.wake(&key, now);
         }
+    }
+    /// A pod that fitted nowhere is tried again, once it has backed off.
+    pub(super) fn wake(&mut self, key: &Key, now: Timestamp) {
+        let Some(Waiting { pod, state, .. }) = self.pods.get(key) else { return };
+        let pod = pod.clone();
+        let until = pod.tried.map_or(now, |tried| tried + backoff(pod.attempts));
+        let state = match state {
+            State::Held(_) => State::Held(true),
+            State::Nowhere if until <= now => State::Ready,
+            State::Nowhere => State::BackingOff(until, false),
+            State::Ready | State::BackingOff(..) => return,
+        };
+        self.put(key.clone(), pod, state);
     }
     /// The next pod to try.
     pub(super) fn pop(&mut self, now: Timestamp) -> Option<(Key, Arc<Candidate>)> {
@@ -140,6 +173,7 @@ impl Queue {
                 }
                 self.nowhere.insert(key.clone());
             }
+            State::Held(_) => drop(self.held.insert(key.clone())),
         }
         self.pods.insert(key, Waiting { pod, state, rank });
     }
@@ -154,6 +188,7 @@ impl Queue {
                 self.kept_by_rules.remove(key);
                 self.nowhere.remove(key);
             }
+            State::Held(_) => drop(self.held.remove(key)),
         }
         Some(pod)
     }
@@ -208,10 +243,25 @@ mod tests {
         assert_eq!(queue.next_strict(), Some(at(2)));
         queue.nowhere(Key::new("d", "nowhere"), tried(1));
         assert!(queue.pop(at(1)).is_none());
-        queue.retry(at(0), |_| true);
+        queue.retry(at(0), |_, _| true);
         assert_eq!(queue.pop(at(0)).unwrap().0.name(), "nowhere");
         assert_eq!(queue.pop(at(2)).unwrap().0.name(), "failed");
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_others_go_for_waits_until_they_were_asked_to() {
+        let mut queue = Queue::default();
+        let key = Key::new("d", "held");
+        queue.hold(key.clone(), pod(0, "2026-01-01T00:00:00Z"));
+        queue.retry(at(0), |_, _| false);
+        queue.release(&key, at(0));
+        assert!(queue.pop(at(0)).is_none() && !queue.is_held(&key), "nothing changed for it");
+        queue.hold(key.clone(), pod(0, "2026-01-01T00:00:00Z"));
+        queue.retry(at(0), |_, _| true);
+        assert!(queue.pop(at(0)).is_none() && queue.is_held(&key));
+        queue.release(&key, at(0));
+        assert_eq!(queue.pop(at(0)).unwrap().0, key);
     }
 
     #[test]

@@ -10,7 +10,10 @@ pub mod node_unschedulable;
 pub mod pod_rules;
 pub mod taint_toleration;
 
-use crate::index::{Candidate, nodes::Node};
+use crate::index::{
+    Candidate,
+    nodes::{Load, Node},
+};
 use node_resources::Lack;
 
 /// Why a node does not take a pod.
@@ -45,6 +48,19 @@ impl Rejection {
     pub fn is_about_pods(self) -> bool {
         matches!(self, Self::Spread | Self::PodAffinity | Self::PodAntiAffinity | Self::OthersAntiAffinity)
     }
+    /// Whether the pod might fit if others went.
+    pub fn is_resolvable(self) -> bool {
+        match self {
+            Self::Ports | Self::Spread | Self::PodAntiAffinity | Self::OthersAntiAffinity => true,
+            Self::Resources(lack) => lack.is_resolvable(),
+            Self::Unschedulable
+            | Self::Name
+            | Self::Taint
+            | Self::Affinity
+            | Self::SpreadLabel
+            | Self::PodAffinity => false,
+        }
+    }
     /// What is said about it.
     pub fn reasons(self, pod: &Candidate) -> Vec<String> {
         let text = match self {
@@ -64,8 +80,8 @@ impl Rejection {
     }
 }
 
-/// The first rule that is against it. A node that does not exist takes nothing.
-pub fn node(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
+/// The first rule against it that no other pod has to do with. A node that does not exist takes nothing.
+pub fn fixed(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
     let Some(view) = &node.view else { return Err(Rejection::Name) };
     let spec = &pod.view.spec;
     for (fits, rejection) in [
@@ -78,8 +94,13 @@ pub fn node(pod: &Candidate, node: &Node) -> Result<(), Rejection> {
             return Err(rejection);
         }
     }
-    if !node_ports::fits(&pod.ports, &node.ports) {
+    Ok(())
+}
+
+/// Whether there is room for it beside this load.
+pub fn room(pod: &Candidate, node: &Node, load: &Load) -> Result<(), Rejection> {
+    if !node_ports::fits(&pod.ports, &load.ports) {
         return Err(Rejection::Ports);
     }
-    node_resources::fits(&pod.requests.needed, node).map_err(Rejection::Resources)
+    node_resources::fits(&pod.requests.needed, node, load).map_err(Rejection::Resources)
 }

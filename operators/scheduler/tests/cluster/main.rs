@@ -5,6 +5,7 @@
 mod collecting;
 mod namespaces;
 mod placing;
+mod preempting;
 mod publishing;
 
 use futures::{FutureExt, future::BoxFuture};

@@ -53,7 +53,8 @@ async fn a_pod_that_fits_nowhere_is_told_why_and_placed_once_it_fits() {
         let own = condition(pod, "PodScheduled");
         own["reason"] == "Unschedulable"
             && own["message"]
-                == "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+                == "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption: \
+                    0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     };
     cluster.until("default", "v1/Pod", "picky", told).await;
     cluster.patch("", "v1/Node", "sim-0", json!({"metadata": {"labels": {"disk": "ssd"}}})).await;

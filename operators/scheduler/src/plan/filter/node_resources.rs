@@ -2,7 +2,11 @@
 //!
 //! Upstream: pkg/scheduler/framework/plugins/noderesources/fit.go.
 
-use crate::index::{Candidate, nodes::Node, resources::Amounts};
+use crate::index::{
+    Candidate,
+    nodes::{Load, Node},
+    resources::Amounts,
+};
 
 /// What a node lacks. Cheap, since most nodes of a full cluster are asked in vain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,9 +17,15 @@ pub struct Lack {
     storage: bool,
     /// One bit per scalar resource of the pod; those beyond count as the last.
     scalars: u64,
+    /// More is asked for than the whole node has.
+    beyond: bool,
 }
 
 impl Lack {
+    /// Whether fewer pods would help.
+    pub fn is_resolvable(self) -> bool {
+        !self.beyond
+    }
     /// What is said about it.
     pub fn reasons(self, pod: &Candidate) -> Vec<String> {
         let fixed = [(self.cpu, "cpu"), (self.memory, "memory"), (self.storage, "ephemeral-storage")];
@@ -31,21 +41,24 @@ fn bit(at: usize) -> u64 {
     1 << at.min(63)
 }
 
-/// Whether what is asked for is left.
-pub fn fits(needed: &Amounts, node: &Node) -> Result<(), Lack> {
-    let lacks = |asked: i64, all: i64, used: i64| asked > 0 && asked > all - used;
-    let (all, used) = (&node.allocatable, &node.requested);
-    let mut lack = Lack {
-        pods: node.pods + 1 > node.most_pods,
-        cpu: lacks(needed.milli_cpu, all.milli_cpu, used.milli_cpu),
-        memory: lacks(needed.memory, all.memory, used.memory),
-        storage: lacks(needed.storage, all.storage, used.storage),
-        scalars: 0,
+/// Whether what is asked for is left of the node under this load.
+pub fn fits(needed: &Amounts, node: &Node, load: &Load) -> Result<(), Lack> {
+    let (all, used) = (&node.allocatable, &load.requested);
+    let mut lack = Lack { pods: load.pods + 1 > node.most_pods, ..Lack::default() };
+    let mut beyond = false;
+    let mut lacks = |asked: i64, all: i64, used: i64| {
+        let lacks = asked > 0 && asked > all - used;
+        beyond |= lacks && asked > all;
+        lacks
     };
+    lack.cpu = lacks(needed.milli_cpu, all.milli_cpu, used.milli_cpu);
+    lack.memory = lacks(needed.memory, all.memory, used.memory);
+    lack.storage = lacks(needed.storage, all.storage, used.storage);
     for (at, (name, asked)) in needed.scalars.iter().enumerate() {
         if lacks(*asked, all.scalar(name), used.scalar(name)) {
             lack.scalars |= bit(at);
         }
     }
+    lack.beyond = beyond;
     if lack == Lack::default() { Ok(()) } else { Err(lack) }
 }

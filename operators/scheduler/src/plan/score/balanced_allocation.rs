@@ -11,7 +11,7 @@ pub fn score(pod: &Candidate, node: &Node) -> i64 {
     if needed.is_zero() {
         return 0;
     }
-    let (all, used) = (&node.allocatable, &node.requested);
+    let (all, used) = (&node.allocatable, &node.load.requested);
     let before = balance([(all.milli_cpu, used.milli_cpu), (all.memory, used.memory)]);
     let after = balance([
         (all.milli_cpu, used.milli_cpu + needed.milli_cpu),
