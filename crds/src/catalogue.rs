@@ -1,8 +1,9 @@
 //! Every built-in kind, one line each, in the order of discovery: groups as upstream prefers them.
 
 use crate::{
-    admissionregistration, apiextensions, apps, authentication, authorization, batch, certificates,
-    coordination, core, discovery, networking, node, policy, rbac, scheduling, storage,
+    admissionregistration, apiextensions, apps, authentication, authorization, autoscaling, batch,
+    certificates, coordination, core, discovery, flowcontrol, networking, node, policy, rbac, resource,
+    scheduling, storage, storagemigration,
 };
 use proa_registry::kind::KindDef;
 
@@ -37,6 +38,8 @@ pub fn catalogue() -> Vec<KindDef> {
         authorization::self_subject_access_review(),
         authorization::self_subject_rules_review(),
         authorization::subject_access_review(),
+        autoscaling::horizontal_pod_autoscaler::kind(),
+        autoscaling::horizontal_pod_autoscaler::v1_kind(),
         batch::cron_job::kind(),
         batch::job::kind(),
         certificates::certificate_signing_request::kind(),
@@ -44,6 +47,8 @@ pub fn catalogue() -> Vec<KindDef> {
         certificates::pod_certificate_request::kind(),
         networking::ingress_class::kind(),
         networking::ingress::kind(),
+        networking::ip_address::kind(),
+        networking::service_cidr::kind(),
         policy::pod_disruption_budget::kind(),
         rbac::cluster_role::kind(),
         rbac::cluster_role_binding::kind(),
@@ -62,5 +67,13 @@ pub fn catalogue() -> Vec<KindDef> {
         coordination::lease::kind(),
         node::runtime_class::kind(),
         discovery::endpoint_slice::kind(),
+        resource::device_class::kind(),
+        resource::device_taint_rule::kind(),
+        resource::resource_claim::kind(),
+        resource::resource_claim_template::kind(),
+        resource::resource_slice::kind(),
+        flowcontrol::flow_schema::kind(),
+        flowcontrol::priority_level_configuration::kind(),
+        storagemigration::storage_version_migration::kind(),
     ]
 }

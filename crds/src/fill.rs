@@ -104,6 +104,13 @@ pub(crate) fn keep(new: &mut Value, old: &Value, key: &str) {
     }
 }
 
+/// Puts back the metadata that only the object's own path changes.
+pub(crate) fn keep_metadata(new: &mut Value, old: &Value) {
+    let fields =
+        ["deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"];
+    fields.iter().for_each(|field| keep(sub(new, "metadata"), &old["metadata"], field));
+}
+
 /// An annotation or label, empty when absent.
 pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> &'a str {
     object["metadata"]["annotations"].get(key).and_then(Value::as_str).unwrap_or("")

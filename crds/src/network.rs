@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const IP_TEXT: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 const CIDR_TEXT: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+const CIDR_ZEROS: &str = "must not have leading 0s in IP or prefix length";
 
 /// Parses an address.
 pub(crate) fn parse(text: &str) -> Option<IpAddr> {
@@ -31,6 +32,80 @@ pub(crate) fn cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
         at.invalid(errors, CIDR_TEXT);
     }
     ok
+}
+
+/// What is wrong with an address that must be written as usual.
+pub(crate) fn strict_ip(text: &str) -> Vec<String> {
+    match parse(text) {
+        None if without_zeros(text).is_some() => vec!["must not have leading 0s".to_owned()],
+        None => vec![IP_TEXT.to_owned()],
+        Some(ip) if ip != ip.to_canonical() => vec!["must not be an IPv4-mapped IPv6 address".to_owned()],
+        Some(ip) if ip.to_string() != text => vec![format!("must be in canonical form (\"{ip}\")")],
+        Some(_) => Vec::new(),
+    }
+}
+
+/// A network that must be written as usual.
+pub(crate) fn strict_cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let (address, bits) = at.text().split_once('/').unwrap_or((at.text(), ""));
+    let has_zeros = bits.len() > 1 && bits.starts_with('0');
+    match (parse(address), bits.parse::<u32>()) {
+        (None, Ok(_)) if without_zeros(address).is_some() => at.invalid(errors, CIDR_ZEROS),
+        (Some(_), Ok(_)) if !is_cidr(at.text()) => at.invalid(errors, CIDR_TEXT),
+        (Some(_), Ok(_)) if has_zeros => at.invalid(errors, CIDR_ZEROS),
+        (Some(ip), Ok(_)) if ip != ip.to_canonical() => {
+            at.invalid(errors, "must not have an IPv4-mapped IPv6 address");
+        }
+        (Some(ip), Ok(bits)) if has_bits_beyond(&ip, bits) => {
+            at.invalid(errors, "must not have bits set beyond the prefix length");
+        }
+        (Some(ip), Ok(_)) if ip.to_string() != address => {
+            at.invalid(errors, &format!("must be in canonical form (\"{ip}/{bits}\")"));
+        }
+        (Some(_), Ok(_)) => {}
+        _ => at.invalid(errors, CIDR_TEXT),
+    }
+}
+
+/// An IPv4 address whose parts may begin with zeros.
+fn without_zeros(text: &str) -> Option<Ipv4Addr> {
+    let part = |part: &str| match part.trim_start_matches('0') {
+        "" if !part.is_empty() => "0".to_owned(),
+        rest => rest.to_owned(),
+    };
+    text.split('.').map(part).collect::<Vec<_>>().join(".").parse().ok()
+}
+
+fn has_bits_beyond(ip: &IpAddr, bits: u32) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.to_bits().checked_shl(bits).unwrap_or(0) != 0,
+        IpAddr::V6(v6) => v6.to_bits().checked_shl(bits).unwrap_or(0) != 0,
+    }
+}
+
+/// The address of an interface with the length of its network, in canonical form.
+pub(crate) fn interface_address(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if !is_cidr(at.text()) {
+        let text = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+        return at.invalid(errors, text);
+    }
+    let canonical = canonical(at.text());
+    if at.text() != canonical {
+        at.invalid(errors, &format!("must be in canonical form ({canonical:?})"));
+    }
+}
+
+/// A CIDR as it is written, its address and length as usual.
+fn canonical(text: &str) -> String {
+    let (address, bits) = text.split_once('/').unwrap_or((text, ""));
+    let bits = bits.parse::<u8>().unwrap_or(0);
+    match parse(address) {
+        Some(IpAddr::V6(v6)) if bits >= 96 && v6.to_ipv4_mapped().is_some() => {
+            format!("{}/{}", v6.to_canonical(), bits - 96)
+        }
+        Some(ip) => format!("{ip}/{bits}"),
+        None => text.to_owned(),
+    }
 }
 
 /// `address/prefix`.
@@ -89,6 +164,39 @@ fn is_link_local_multicast(address: &IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_and_networks_as_usual() {
+        for (text, why) in [
+            ("10.0.0.1", ""),
+            ("fe80::42:1dff:fe84:f9e2", ""),
+            ("010.0.0.1", "must not have leading 0s"),
+            ("::ffff:10.0.0.1", "must not be an IPv4-mapped IPv6 address"),
+            ("FE80::1", "must be in canonical form (\"fe80::1\")"),
+            ("10.0.0", IP_TEXT),
+        ] {
+            assert_eq!(strict_ip(text).join(""), why, "{text}");
+        }
+        for (text, why) in [
+            ("10.96.0.0/12", ""),
+            ("0.0.0.0/0", ""),
+            ("fd00::/112", ""),
+            ("10.0.0.1/8", "must not have bits set beyond the prefix length"),
+            ("010.0.0.0/8", CIDR_ZEROS),
+            ("10.0.0.0/08", CIDR_ZEROS),
+            ("FD00::/8", "must be in canonical form (\"fd00::/8\")"),
+            ("::ffff:10.0.0.0/104", "must not have an IPv4-mapped IPv6 address"),
+            ("10.0.0.0/33", CIDR_TEXT),
+            ("10.0.0.0", CIDR_TEXT),
+        ] {
+            let mut errors = FieldErrors::default();
+            strict_cidr(&Cursor::root(&text.into()), &mut errors);
+            let found: Vec<_> = errors.iter().map(|error| error.body.clone()).collect();
+            let want: Vec<_> =
+                (!why.is_empty()).then(|| format!("Invalid value: {text:?}: {why}")).into_iter().collect();
+            assert_eq!(found, want, "{text}");
+        }
+    }
 
     #[test]
     fn cidrs() {

@@ -2,6 +2,8 @@
 
 pub(crate) mod ingress;
 pub(crate) mod ingress_class;
+pub(crate) mod ip_address;
+pub(crate) mod service_cidr;
 
 use crate::cursor::Cursor;
 use proa_meta::{FieldErrors, names};

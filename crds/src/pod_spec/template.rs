@@ -26,6 +26,17 @@ pub(crate) fn template(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
+/// Metadata of a template that only gives labels and annotations. Upstream: `ValidateTemplateObjectMeta`.
+pub(crate) fn metadata(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    validate_annotations(&at.get("annotations"), errors);
+    selector::labels(&at.get("labels"), errors);
+    for (key, value) in at.value().as_object().into_iter().flatten() {
+        if !matches!(key.as_str(), "labels" | "annotations" | "creationTimestamp") && !value.is_null() {
+            at.get(key).forbidden(errors, "cannot be set");
+        }
+    }
+}
+
 fn validate_annotations(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let mut size = 0;
     for (key, value) in at.entries() {

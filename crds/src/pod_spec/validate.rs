@@ -28,7 +28,7 @@ pub(crate) use resource_list::{
     container_name as container_resource_name, limits as resource_limits, name_of as resource_name,
     quantity as resource_quantity,
 };
-pub(crate) use scheduling::{taint_effect, tolerations};
+pub(crate) use scheduling::{node_selector, taint_effect, tolerations};
 pub(crate) use security::annotations as security_annotations;
 pub(crate) use volumes::claim_spec;
 

@@ -3,7 +3,7 @@
 mod ephemeral;
 mod resize;
 
-use crate::fill::keep;
+use crate::fill::keep_metadata;
 use proa_registry::kind::PartDef;
 use proa_schema::apply::Reset;
 use serde_json::Value;
@@ -28,13 +28,6 @@ pub(super) const ALL: [PartDef; 2] = [
         ]),
     },
 ];
-
-/// Metadata that belongs to the object's own path.
-fn keep_metadata(new: &mut Value, old: &Value) {
-    let fields =
-        ["deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"];
-    fields.iter().for_each(|field| keep(crate::fill::sub(new, "metadata"), &old["metadata"], field));
-}
 
 /// A pod that its node made by itself, shown by the API only.
 fn is_mirror(pod: &Value) -> bool {

@@ -41,7 +41,7 @@ fn node_affinity(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 /// Terms of which a node must meet one.
-pub(super) fn node_selector(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(crate) fn node_selector(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let terms = at.get("nodeSelectorTerms");
     if terms.is_empty() {
         terms.required(errors, "must have at least one node selector term");

@@ -1,7 +1,11 @@
 //! Volumes and their sources.
 
 use super::{Context, files, legacy_volumes, projected};
-use crate::{cursor::Cursor, pod_spec::resources, selector};
+use crate::{
+    cursor::Cursor,
+    pod_spec::{resources, template},
+    selector,
+};
 use proa_meta::{FieldErrors, names, quantity::Quantity};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,13 +211,7 @@ fn ephemeral(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let Some(template) = at.present("volumeClaimTemplate") else {
         return at.get("volumeClaimTemplate").required(errors, "");
     };
-    let metadata = template.get("metadata");
-    selector::labels(&metadata.get("labels"), errors);
-    for (key, value) in metadata.value().as_object().into_iter().flatten() {
-        if !matches!(key.as_str(), "labels" | "annotations" | "creationTimestamp") && !value.is_null() {
-            metadata.get(key).forbidden(errors, "cannot be set");
-        }
-    }
+    template::metadata(&template.get("metadata"), errors);
     claim_spec(&template.get("spec"), errors);
 }
 

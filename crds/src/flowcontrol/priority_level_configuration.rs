@@ -1,0 +1,203 @@
+//! flowcontrol.apiserver.k8s.io/v1 PriorityLevelConfiguration: how much of the server a priority gets, with `/status`.
+//!
+//! Upstream: `pkg/registry/flowcontrol/prioritylevelconfiguration/strategy.go`,
+//! `pkg/apis/flowcontrol/{v1/defaults,validation/validation}.go`.
+
+use super::{conditions, named};
+use crate::{
+    cursor::Cursor,
+    fill::{absent, keep_metadata, present, remove, same, zero},
+    table,
+};
+use jiff::Timestamp;
+use proa_meta::FieldErrors;
+use proa_registry::kind::{Column, Generation, KindDef, Strategy};
+use serde_json::{Value, json};
+
+const MOST_QUEUES: i64 = 10_000_000;
+const MOST_BITS: f64 = 60.0;
+const NOT_NEGATIVE: &str = "must be a non-negative integer";
+/// Upstream's annotation for an older version of the API, which is not served here.
+const ROUND_TRIP: &str = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares";
+
+/// The kind.
+pub(crate) fn kind() -> KindDef {
+    let (gvk, schema) = named("PriorityLevelConfiguration");
+    let columns = [
+        Column::name(),
+        Column::text("Type"),
+        Column::text("NominalConcurrencyShares"),
+        Column::text("Queues"),
+        Column::text("HandSize"),
+        Column::text("QueueLengthLimit"),
+        Column::age(),
+    ];
+    KindDef::cluster(gvk, "prioritylevelconfigurations", schema)
+        .with_status()
+        .with_table(&columns, row)
+        .with_strategy(Strategy {
+            default,
+            prepare_status: keep_metadata,
+            validate,
+            validate_status: |new, _, errors| conditions(new, errors),
+            generation: Generation::Spec,
+            ..Strategy::default()
+        })
+}
+
+fn default(object: &mut Value) {
+    let Some(spec) = present(object, "spec") else { return };
+    for (kind, shares) in [("limited", 30), ("exempt", 0)] {
+        let Some(level) = present(spec, kind) else { continue };
+        absent(level, "nominalConcurrencyShares", shares);
+        absent(level, "lendablePercent", 0);
+        let queuing = present(level, "limitResponse").and_then(|response| present(response, "queuing"));
+        if let Some(queuing) = queuing {
+            for (field, value) in [("handSize", 8), ("queues", 64), ("queueLengthLimit", 50)] {
+                zero(queuing, field, value);
+            }
+        }
+    }
+}
+
+fn validate(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let spec = root.get("spec");
+    let metadata = root.get("metadata");
+    let name = metadata.text_of("name");
+    let annotations = metadata.get("annotations");
+    if annotations.get(ROUND_TRIP).is_set() {
+        annotations.forbidden(errors, &format!("annotation '{ROUND_TRIP}' is forbidden"));
+    }
+    let kind = spec.get("type");
+    if (name == "exempt") != (kind.text() == "Exempt") {
+        kind.invalid(errors, "must be 'Exempt' if and only if `name` is 'exempt'");
+    }
+    let (limited, exempt) = (spec.get("limited"), spec.get("exempt"));
+    match kind.text() {
+        "Exempt" => {
+            if limited.is_set() {
+                limited.forbidden(errors, "must be nil if the type is not Limited");
+            }
+            shares(&exempt, errors);
+        }
+        "Limited" => {
+            if exempt.is_set() {
+                exempt.forbidden(errors, "must be nil if the type is Limited");
+            }
+            if limited.is_set() {
+                validate_limited(&limited, errors);
+            } else {
+                limited.required(errors, "must not be empty when type is Limited");
+            }
+        }
+        _ => {
+            kind.one_of(errors, &["Exempt", "Limited"]);
+        }
+    }
+    fixed(name, &spec, errors);
+    conditions(object, errors);
+}
+
+/// The levels that every server has are as they must be.
+fn fixed(name: &str, spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if name == "exempt" {
+        let mut rest = spec.value().clone();
+        remove(&mut rest, "exempt");
+        if !same(&rest, &json!({"type": "Exempt"})) {
+            spec.invalid(
+                errors,
+                "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value",
+            );
+        }
+    }
+    let catch_all = json!({"type": "Limited", "limited": {
+        "nominalConcurrencyShares": 5, "lendablePercent": 0, "limitResponse": {"type": "Reject"}}});
+    if name == "catch-all" && !same(spec.value(), &catch_all) {
+        spec.invalid(errors, "spec of 'catch-all' must equal the fixed value");
+    }
+}
+
+fn shares(level: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let nominal = level.get("nominalConcurrencyShares");
+    if nominal.int() < 0 {
+        nominal.invalid(errors, NOT_NEGATIVE);
+    }
+    lendable(level, errors);
+}
+
+fn lendable(level: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let percent = level.get("lendablePercent");
+    if !(0..=100).contains(&percent.int()) {
+        percent.invalid(errors, "must be between 0 and 100, inclusive");
+    }
+}
+
+fn validate_limited(level: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let nominal = level.get("nominalConcurrencyShares");
+    if nominal.int() < 0 {
+        nominal.invalid(errors, NOT_NEGATIVE);
+    }
+    let response = level.get("limitResponse");
+    let (kind, queuing) = (response.get("type"), response.get("queuing"));
+    match kind.text() {
+        "Reject" if queuing.is_set() => {
+            queuing.forbidden(errors, "must be nil if limited.limitResponse.type is not Limited");
+        }
+        "Queue" if !queuing.is_set() => {
+            queuing.required(errors, "must not be empty if limited.limitResponse.type is Limited");
+        }
+        "Queue" => validate_queuing(&queuing, errors),
+        "Reject" => {}
+        _ => {
+            kind.one_of(errors, &["Queue", "Reject"]);
+        }
+    }
+    lendable(level, errors);
+    let borrowing = level.get("borrowingLimitPercent");
+    if borrowing.int() < 0 {
+        borrowing.invalid(errors, "if specified, must be a non-negative integer");
+    }
+}
+
+fn validate_queuing(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    const POSITIVE: &str = "must be positive";
+    let (length, queues, hand) = (at.get("queueLengthLimit"), at.get("queues"), at.get("handSize"));
+    if length.int() <= 0 {
+        length.invalid(errors, POSITIVE);
+    }
+    if queues.int() <= 0 {
+        queues.invalid(errors, POSITIVE);
+    } else if queues.int() > MOST_QUEUES {
+        queues.invalid(errors, &format!("must not be greater than {MOST_QUEUES}"));
+    }
+    // The number of bits that choosing a hand of queues takes from a hash.
+    let bits = ((queues.int() as f64).log2() * hand.int() as f64).ceil();
+    if hand.int() <= 0 {
+        hand.invalid(errors, POSITIVE);
+    } else if hand.int() > queues.int() {
+        hand.invalid(errors, &format!("should not be greater than queues ({})", queues.int()));
+    } else if bits > MOST_BITS {
+        let text = format!(
+            "required entropy bits of deckSize {} and handSize {} should not be greater than {MOST_BITS}",
+            queues.int(),
+            hand.int()
+        );
+        hand.invalid(errors, &text);
+    }
+}
+
+fn row(object: &Value, now: Timestamp) -> Vec<Value> {
+    let spec = &object["spec"];
+    let or_none = |value: &Value| value.as_i64().map_or_else(|| "<none>".into(), Value::from);
+    let queuing = &spec["limited"]["limitResponse"]["queuing"];
+    vec![
+        table::name(object),
+        table::text_or(&spec["type"], ""),
+        or_none(&spec["limited"]["nominalConcurrencyShares"]),
+        or_none(&queuing["queues"]),
+        or_none(&queuing["handSize"]),
+        or_none(&queuing["queueLengthLimit"]),
+        table::age(object, now),
+    ]
+}

@@ -1,0 +1,165 @@
+//! The spec of a claim, in claims and in their templates.
+
+use super::{configuration, driver, fully_qualified_name, is_short, selectors, taint, text, unique};
+use crate::{
+    cursor::Cursor,
+    fill::{items, present, remove, zero},
+};
+use proa_meta::{FieldErrors, names};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+const REQUESTS: usize = 32;
+const CONSTRAINTS: usize = 32;
+const ALTERNATIVES: usize = 8;
+
+/// Completes what is asked for.
+pub(super) fn default(spec: &mut Value) {
+    each_request(spec, |request| {
+        zero(request, "allocationMode", "ExactCount");
+        if request["allocationMode"] == "ExactCount" {
+            zero(request, "count", 1);
+        }
+    });
+}
+
+/// Takes out fields of features that are off.
+pub(super) fn drop_disabled(spec: &mut Value) {
+    each_request(spec, |request| remove(request, "derivedAttributes"));
+}
+
+fn each_request(spec: &mut Value, change: impl Fn(&mut Value)) {
+    let Some(devices) = present(spec, "devices") else { return };
+    for request in items(devices, "requests") {
+        if let Some(exactly) = present(request, "exactly") {
+            change(exactly);
+        }
+        items(request, "firstAvailable").for_each(&change);
+    }
+}
+
+/// The names that a claim's requests have, and those of their alternatives.
+pub(super) struct Requests<'v>(BTreeMap<&'v str, BTreeSet<&'v str>>);
+
+impl<'v> Requests<'v> {
+    /// Those of `spec.devices`.
+    pub(super) fn of(devices: &'v Value) -> Self {
+        let list = |value: &'v Value| value.as_array().into_iter().flatten();
+        let alternatives = |request: &'v Value| {
+            list(&request["firstAvailable"]).map(|one| text(one, "name")).collect::<BTreeSet<_>>()
+        };
+        Self(list(&devices["requests"]).map(|one| (text(one, "name"), alternatives(one))).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match name.split_once('/') {
+            None => self.0.contains_key(name),
+            Some((request, alternative)) => self.0.get(request).is_some_and(|all| all.contains(alternative)),
+        }
+    }
+
+    /// A name of a request, or of an alternative behind it.
+    pub(super) fn reference(&self, at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+        const TEXT: &str = "must be the name of a request in the claim or the name of a request and a subrequest \
+                            separated by '/'";
+        let parts: Vec<&str> = at.text().split('/').collect();
+        if parts.len() > 2 {
+            return at.invalid(errors, TEXT);
+        }
+        for part in parts {
+            at.with(&part.into()).named(errors, names::is_dns1123_label);
+        }
+        if !self.has(at.text()) {
+            at.invalid(errors, TEXT);
+        }
+    }
+
+    /// A list of such names, each once.
+    pub(super) fn references(&self, list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+        if is_short(list, REQUESTS, errors) {
+            list.items().for_each(|name| self.reference(&name, errors));
+            unique(list, |name| name.as_str().unwrap_or(""), errors);
+        }
+    }
+}
+
+/// Validates a spec.
+pub(super) fn validate(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let devices = spec.get("devices");
+    let names = Requests::of(devices.value());
+    let requests = devices.get("requests");
+    if is_short(&requests, REQUESTS, errors) {
+        requests.items().for_each(|request| validate_request(&request, errors));
+        unique(&requests, |request| text(request, "name"), errors);
+    }
+    let constraints = devices.get("constraints");
+    if is_short(&constraints, CONSTRAINTS, errors) {
+        constraints.items().for_each(|constraint| validate_constraint(&constraint, &names, errors));
+    }
+    let configurations = devices.get("config");
+    if is_short(&configurations, super::CONFIGURATIONS, errors) {
+        for one in configurations.items() {
+            names.references(&one.get("requests"), errors);
+            configuration(&one, errors);
+        }
+    }
+}
+
+fn validate_request(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    const EITHER: &str = "exactly one of `exactly` or `firstAvailable` is required";
+    at.get("name").named(errors, names::is_dns1123_label);
+    let alternatives = at.get("firstAvailable");
+    match (at.present("exactly"), alternatives.is_empty()) {
+        (None, true) => at.required(errors, EITHER),
+        (Some(_), false) => {
+            let text = format!("{EITHER}, but multiple fields are set");
+            errors.invalid(at.path(), &Value::Null, &text);
+        }
+        (Some(exactly), true) => validate_asked(&exactly, errors),
+        (None, false) => {
+            if is_short(&alternatives, ALTERNATIVES, errors) {
+                for alternative in alternatives.items() {
+                    alternative.get("name").named(errors, names::is_dns1123_label);
+                    validate_asked(&alternative, errors);
+                }
+                unique(&alternatives, |alternative| text(alternative, "name"), errors);
+            }
+        }
+    }
+}
+
+fn validate_asked(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let class = at.get("deviceClassName");
+    if class.must_be_set(errors) {
+        class.named(errors, names::is_dns1123_subdomain);
+    }
+    selectors(&at.get("selectors"), errors);
+    let (mode, count) = (at.get("allocationMode"), at.get("count"));
+    match mode.text() {
+        "All" if count.int() != 0 => {
+            count.invalid(errors, "must not be specified when allocationMode is 'All'");
+        }
+        "All" => {}
+        "ExactCount" => count.positive(errors),
+        _ => mode.unsupported(errors, &["All", "ExactCount"]),
+    }
+    taint::tolerations(&at.get("tolerations"), errors);
+}
+
+fn validate_constraint(at: &Cursor<'_, '_>, names: &Requests<'_>, errors: &mut FieldErrors) {
+    names.references(&at.get("requests"), errors);
+    match at.present("matchAttribute").or_else(|| at.present("distinctAttribute")) {
+        Some(attribute) => fully_qualified_name(&attribute, errors),
+        None => at.required(
+            errors,
+            "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set",
+        ),
+    }
+}
+
+/// Driver, pool and device, as they name one device.
+pub(super) fn device(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    driver(&at.get("driver"), errors);
+    super::pool(&at.get("pool"), errors);
+    at.get("device").named(errors, names::is_dns1123_label);
+}

@@ -1,0 +1,154 @@
+//! What a claim was given, who uses it, and what drivers say of its devices.
+
+use crate::{
+    conditions,
+    cursor::Cursor,
+    fill::{is_empty, remove},
+    network, pod_spec,
+    resource::{
+        claim_spec::{self, Requests},
+        configuration, driver, is_short, pool, raw, taint, text, uid, unique,
+    },
+};
+use proa_meta::{FieldError, FieldErrors, field::Problem, names};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const RESERVED_FOR: usize = 256;
+const RESULTS: usize = 32;
+const CONFIGURATIONS: usize = 64;
+const CONDITIONS: usize = 8;
+const DATA: usize = 10 << 10;
+const ADDRESSES: usize = 16;
+const INTERFACE: usize = 256;
+const HARDWARE_ADDRESS: usize = 128;
+
+/// Names one device, or one share of it.
+type Device<'v> = [&'v str; 4];
+
+fn device(value: &Value) -> Device<'_> {
+    ["driver", "pool", "device", "shareID"].map(|field| text(value, field))
+}
+
+fn allocated(object: &Value) -> BTreeSet<Device<'_>> {
+    let results = &object["status"]["allocation"]["devices"]["results"];
+    results.as_array().into_iter().flatten().map(device).collect()
+}
+
+/// Takes out what is said of devices that the claim gives back, and fields of features that are off.
+pub(super) fn prepare(new: &mut Value, old: &Value) {
+    let kept = allocated(new);
+    let gone: BTreeSet<[String; 4]> =
+        allocated(old).difference(&kept).map(|device| device.map(str::to_owned)).collect();
+    let Some(status) = new.get_mut("status") else { return };
+    if let Some(devices) = status.get_mut("devices").and_then(Value::as_array_mut) {
+        devices.retain(|one| !gone.contains(&device(one).map(str::to_owned)));
+    }
+    if is_empty(&status["devices"]) {
+        remove(status, "devices");
+    }
+    let results = status.pointer_mut("/allocation/devices/results").and_then(Value::as_array_mut);
+    for result in results.into_iter().flatten() {
+        remove(result, "skipNodeOperations");
+    }
+}
+
+/// Validates a change of the status.
+pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(new);
+    let (spec, status) = (root.get("spec"), root.get("status"));
+    let (reserved, devices, allocation) =
+        (status.get("reservedFor"), status.get("devices"), status.get("allocation"));
+    if is_short(&reserved, RESERVED_FOR, errors) {
+        for consumer in reserved.items() {
+            for field in ["resource", "name", "uid"] {
+                consumer.get(field).must_be_set(errors);
+            }
+        }
+        unique(&reserved, |consumer| text(consumer, "uid"), errors);
+    }
+    let known = allocated(new);
+    devices.items().for_each(|one| validate_device(&one, &known, errors));
+    unique(&devices, device, errors);
+    if !reserved.is_empty() {
+        let before = &old["status"]["reservedFor"];
+        let is_new = |one: &Value| !before.as_array().is_some_and(|before| before.contains(one));
+        if !allocation.is_set() {
+            reserved.forbidden(errors, "may not be specified when `allocated` is not set");
+        } else if new["metadata"]["deletionTimestamp"].is_string() && reserved.list().iter().any(is_new) {
+            reserved.forbidden(
+                errors,
+                "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set",
+            );
+        }
+    }
+    let old = Cursor::root(old);
+    let old = old.get("status");
+    match old.present("allocation") {
+        _ if !allocation.is_set() => {}
+        Some(before) => allocation.immutable(&before, errors),
+        None => validate_allocation(&allocation, &Requests::of(&spec.value()["devices"]), errors),
+    }
+}
+
+fn validate_device(at: &Cursor<'_, '_>, known: &BTreeSet<Device<'_>>, errors: &mut FieldErrors) {
+    claim_spec::device(at, errors);
+    if let Some(share) = at.present("shareID") {
+        uid(&share, errors);
+    }
+    let name = device(at.value());
+    if !known.contains(&name) {
+        let parts: Vec<_> = name.into_iter().filter(|part| !part.is_empty()).collect();
+        let text = format!("Invalid value: {}: must be an allocated device in the claim", parts.join("/"));
+        errors.push(FieldError { problem: Problem::Invalid, field: at.path().to_string(), body: text });
+    }
+    let conditions = at.get("conditions");
+    is_short(&conditions, CONDITIONS, errors);
+    conditions::validate(&conditions, errors);
+    if let Some(data) = at.present("data") {
+        raw(&data, DATA, errors);
+    }
+    let network = at.get("networkData");
+    for (field, most) in [("interfaceName", INTERFACE), ("hardwareAddress", HARDWARE_ADDRESS)] {
+        let text = network.get(field);
+        if text.text().len() > most {
+            errors.too_long(text.path(), most);
+        }
+    }
+    let addresses = network.get("ips");
+    if is_short(&addresses, ADDRESSES, errors) {
+        addresses.items().for_each(|address| network::interface_address(&address, errors));
+        unique(&addresses, |address| address.as_str().unwrap_or(""), errors);
+    }
+}
+
+fn validate_allocation(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mut FieldErrors) {
+    let devices = at.get("devices");
+    let results = devices.get("results");
+    if is_short(&results, RESULTS, errors) {
+        results.items().for_each(|result| validate_result(&result, requests, errors));
+    }
+    let configurations = devices.get("config");
+    if is_short(&configurations, CONFIGURATIONS, errors) {
+        for one in configurations.items() {
+            one.get("source").one_of(errors, &["FromClaim", "FromClass"]);
+            requests.references(&one.get("requests"), errors);
+            configuration(&one, errors);
+        }
+    }
+    if let Some(selector) = at.present("nodeSelector") {
+        pod_spec::validate::node_selector(&selector, errors);
+    }
+}
+
+fn validate_result(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mut FieldErrors) {
+    requests.reference(&at.get("request"), errors);
+    driver(&at.get("driver"), errors);
+    pool(&at.get("pool"), errors);
+    at.get("device").named(errors, names::is_dns1123_label);
+    taint::binding_conditions(at, errors);
+    taint::tolerations(&at.get("tolerations"), errors);
+    if let Some(share) = at.present("shareID") {
+        uid(&share, errors);
+    }
+}
