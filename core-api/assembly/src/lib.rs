@@ -109,6 +109,10 @@ impl Core {
         });
         let operators =
             settings.operators.iter().flat_map(|(name, rules)| bootstrap::operator(name, rules.clone()));
+        let (address, bits) = settings.services;
+        bootstrap::service_cidr(&registry, &format!("{address}/{bits}"))
+            .await
+            .map_err(StartError::Bootstrap)?;
         bootstrap::run(&registry, &settings.bootstrap, operators.collect())
             .await
             .map_err(StartError::Bootstrap)?;

@@ -7,6 +7,7 @@
 
 pub mod certificates;
 pub mod default_toleration_seconds;
+pub mod devices;
 pub mod limit_ranger;
 pub mod namespace_lifecycle;
 pub mod node_restriction;
@@ -40,6 +41,7 @@ pub fn mutators(client: &Arc<dyn CallWebhook>) -> Vec<Arc<dyn Mutate>> {
         Arc::new(default_toleration_seconds::DefaultTolerationSeconds),
         Arc::new(runtime_class::RuntimeClass),
         Arc::new(certificates::Requests),
+        Arc::new(devices::Taints),
         Arc::new(pod_topology_labels::PodTopologyLabels),
         Arc::new(webhooks::MutatingAdmissionWebhook::new(client.clone())),
     ]
@@ -60,6 +62,7 @@ pub fn validators(
         Arc::new(priority::Priority),
         Arc::new(runtime_class::RuntimeClass),
         Arc::new(certificates::Signers::new(authorizer.clone())),
+        Arc::new(devices::Claims::new(authorizer.clone())),
         Arc::new(Escalation::new(rbac.clone(), authorizer.clone())),
         Arc::new(webhooks::ValidatingAdmissionWebhook::new(client.clone())),
     ]

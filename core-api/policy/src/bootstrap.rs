@@ -1,13 +1,15 @@
 //! What every cluster has from its first second on.
 //!
 //! Owns: system namespaces, bootstrap roles and bindings, system priority classes, the `kubernetes` Service with its
-//! endpoints, the ConfigMap that tells extension servers whom to trust, roles of Proa's operators. Runs at every
-//! start and only writes what differs; all writes of a step go out at once, so they share a sync. Objects of kinds
-//! that are not served are left out. Upstream: `pkg/registry/rbac/rest/storage_rbac.go`,
+//! endpoints, the service network, priorities of requests, the ConfigMap that tells extension servers whom to trust,
+//! roles of Proa's operators. Runs at every start and only writes what differs; all writes of a step go out at once, so
+//! they share a sync. Objects of kinds that are not served are left out.
+//! Upstream: `pkg/registry/rbac/rest/storage_rbac.go`,
 //! `pkg/controlplane/controller/{systemnamespaces,kubernetesservice,clusterauthenticationtrust}`,
 //! component-helpers `auth/rbac/reconciliation`.
 
 pub mod reconcile;
+mod service_cidr;
 pub mod system;
 pub mod table;
 
@@ -20,6 +22,7 @@ use proa_registry::{
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
+pub use service_cidr::service_cidr;
 pub use system::Settings;
 
 /// Annotation of objects that are reconciled at start; `false` opts out.
@@ -48,6 +51,8 @@ pub async fn run(registry: &Arc<Registry>, settings: &Settings, operators: Vec<W
     let mut wanted = policy()?;
     wanted.extend(operators);
     wanted.extend(system::priority_classes());
+    wanted.extend(flow::levels());
+    wanted.extend(flow::schemas());
     wanted.push(system::authentication(settings));
     wanted.extend(system::kubernetes_service(settings));
     ensure_all(registry, wanted).await?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::sync::Arc;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+const FLOW_CONTROL: &str = "flowcontrol.apiserver.k8s.io";
 
 /// Roles.
 pub const ROLES: Gvr = Gvr::new(RBAC, "v1", "roles");
@@ -40,6 +41,12 @@ pub const ENDPOINT_SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointsli
 pub const PRIORITY_CLASSES: Gvr = Gvr::new("scheduling.k8s.io", "v1", "priorityclasses");
 /// RuntimeClasses.
 pub const RUNTIME_CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
+/// ServiceCIDRs.
+pub const SERVICE_CIDRS: Gvr = Gvr::new("networking.k8s.io", "v1", "servicecidrs");
+/// FlowSchemas.
+pub const FLOW_SCHEMAS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "flowschemas");
+/// PriorityLevelConfigurations.
+pub const PRIORITY_LEVELS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "prioritylevelconfigurations");
 /// ResourceQuotas.
 pub const RESOURCE_QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
 /// LimitRanges.
