@@ -8,6 +8,7 @@
 //! `pkg/controlplane/controller/{systemnamespaces,kubernetesservice,clusterauthenticationtrust}`,
 //! component-helpers `auth/rbac/reconciliation`.
 
+mod flow;
 pub mod reconcile;
 mod service_cidr;
 pub mod system;
