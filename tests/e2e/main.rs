@@ -19,6 +19,7 @@ mod deleting;
 mod dockercoins;
 mod durability;
 mod faults;
+mod kept;
 #[allow(dead_code, reason = "the tests of other clients use more of it")]
 mod kubectl;
 mod limits;
