@@ -10,8 +10,10 @@ use proa_kit::{
     owner::{self, Claim, claim},
     views::{PodView, StatefulSetView, stateful_set::StatefulSetStatus},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+/// Creations in one pass when pods need not wait for each other.
+const BURST: usize = 500;
 /// What a set with claims gets instead of pods.
 const NO_CLAIMS: &str = "persistent volume claims are not supported, so no pods are created while spec.volumeClaimTemplates is set";
 
@@ -21,8 +23,8 @@ struct Draft<'a> {
     owner: Arc<ObjectRef>,
     history: History<'a>,
     now: Timestamp,
-    /// Pods by their place among the wanted numbers.
-    replicas: Vec<Option<&'a PodView>>,
+    /// Pods by their place among the wanted numbers. Those that are missing take no memory, however many are wanted.
+    replicas: BTreeMap<usize, &'a PodView>,
     /// Pods of other numbers, the last first.
     condemned: Vec<&'a PodView>,
     status: StatefulSetStatus,
@@ -93,19 +95,27 @@ fn claimed<'a>(
 }
 
 /// Pods by their place among the wanted numbers, and the pods of other numbers, the last first.
-fn places<'a>(set: &StatefulSetView, pods: &[&'a PodView]) -> (Vec<Option<&'a PodView>>, Vec<&'a PodView>) {
-    let mut replicas = vec![None; usize::try_from(set.spec.replicas()).unwrap_or(0)];
-    let mut condemned = Vec::new();
+fn places<'a>(
+    set: &StatefulSetView,
+    pods: &[&'a PodView],
+) -> (BTreeMap<usize, &'a PodView>, Vec<&'a PodView>) {
+    let (mut replicas, mut condemned) = (BTreeMap::new(), Vec::new());
     for pod in pods {
         let Some(ordinal) = build::ordinal(set, pod) else { continue };
         let place = ordinal.checked_sub(set.spec.start()).and_then(|place| usize::try_from(place).ok());
-        match place.and_then(|place| replicas.get_mut(place)) {
-            Some(slot) => *slot = Some(*pod),
+        match place.filter(|place| *place < wanted(set)) {
+            Some(place) => {
+                replicas.insert(place, *pod);
+            }
             None => condemned.push((ordinal, *pod)),
         }
     }
     condemned.sort_by_key(|(ordinal, _)| std::cmp::Reverse(*ordinal));
     (replicas, condemned.into_iter().map(|(_, pod)| pod).collect())
+}
+
+fn wanted(set: &StatefulSetView) -> usize {
+    usize::try_from(set.spec.replicas()).unwrap_or(0)
 }
 
 impl<'a> Draft<'a> {
@@ -125,8 +135,8 @@ impl<'a> Draft<'a> {
     }
     /// Every number in turn: the first that is not as it should be ends the pass.
     fn one_by_one(&mut self) -> Flow {
-        for place in 0..self.replicas.len() {
-            let Some(pod) = self.replicas[place] else {
+        for place in 0..wanted(self.set) {
+            let Some(pod) = self.replicas.get(&place).copied() else {
                 let creation = self.create(place);
                 self.actions.push(creation);
                 return Flow::Waits;
@@ -154,17 +164,12 @@ impl<'a> Draft<'a> {
         Flow::Waits
     }
     fn all_at_once(&mut self) {
-        let mut writes = Vec::new();
-        for place in 0..self.replicas.len() {
-            match self.replicas[place] {
-                None => writes.push(self.create(place)),
-                Some(pod) if pod.is_terminal() && !pod.metadata.is_deleting() => {
-                    writes.push(self.delete(pod))
-                }
-                Some(pod) if !pod.is_terminal() => self.identify(pod),
-                Some(_) => {}
-            }
-        }
+        let pods: Vec<&'a PodView> = self.replicas.values().copied().collect();
+        pods.iter().filter(|pod| !pod.is_terminal()).for_each(|pod| self.identify(pod));
+        let ended = pods.iter().filter(|pod| pod.is_terminal() && !pod.metadata.is_deleting());
+        let mut writes: Vec<Action> = ended.map(|pod| self.delete(pod)).collect();
+        let missing = (0..wanted(self.set)).filter(|place| !self.replicas.contains_key(place));
+        writes.extend(missing.take(BURST).map(|place| self.create(place)));
         if !writes.is_empty() {
             self.actions.push(Action::slow_start(writes));
         }

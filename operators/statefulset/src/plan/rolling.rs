@@ -1,14 +1,13 @@
 //! Rolling replacement of pods of other revisions, from the last to the first, down to the partition.
 
-use super::Draft;
+use super::{Draft, wanted};
 use crate::build::REVISION;
 use proa_kit::{rollout::Round, views::PodView};
 
 impl<'a> Draft<'a> {
     pub(super) fn roll(&mut self) {
-        let pods: Vec<&'a PodView> = self.replicas.iter().rev().filter_map(|pod| *pod).collect();
-        let missing = self.replicas.len() - pods.len();
-        let unavailable = missing + pods.iter().filter(|pod| self.is_unavailable(pod)).count();
+        let missing = wanted(self.set) - self.replicas.len();
+        let unavailable = missing + self.replicas.values().filter(|pod| self.is_unavailable(pod)).count();
         let budget = self.max_unavailable().saturating_sub(unavailable);
         let old: Vec<&'a PodView> = self.old_pods();
         let leaves = if self.is_ordered() {
@@ -30,7 +29,7 @@ impl<'a> Draft<'a> {
         let partition = limits.and_then(|limits| limits.partition).unwrap_or(0);
         let kept = usize::try_from(partition).unwrap_or(0);
         let update = Some(&*self.history.update.name);
-        let rolled = self.replicas.iter().skip(kept).rev().filter_map(|pod| *pod);
+        let rolled = self.replicas.range(kept..).rev().map(|(_, pod)| *pod);
         let is_old = |pod: &&PodView| pod.metadata.labels.get(REVISION) != update;
         rolled.filter(|pod| pod.is_active()).filter(is_old).collect()
     }
