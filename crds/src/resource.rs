@@ -15,7 +15,7 @@ mod claim_spec;
 mod taint;
 
 use crate::{cursor::Cursor, facts, storage};
-use proa_meta::{FieldErrors, Gvk, names};
+use proa_meta::{FieldError, FieldErrors, Gvk, field::Problem, names};
 use proa_schema::{SchemaRef, cel};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -27,6 +27,7 @@ const CONFIGURATIONS: usize = 32;
 const EXPRESSION: usize = 10 << 10;
 const PARAMETERS: usize = 10 << 10;
 const POOL: usize = 253;
+const DRIVER: usize = 63;
 const IDENTIFIER: usize = 32;
 
 /// What a device's expressions may call besides the language's own functions.
@@ -91,6 +92,25 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or("")
 }
 
+/// The name of a driver, where upstream checks it by the rules that its types declare.
+fn driver_of_any_case(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    const TEXT: &str = "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and \
+                        end with an alphanumeric character";
+    const REGEX: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+    if !at.must_be_set(errors) {
+        return;
+    }
+    for problem in names::is_dns1123_subdomain(&at.text().to_lowercase()) {
+        let is_length = problem == names::max_len_error(names::DNS_SUBDOMAIN_MAX);
+        let problem = if is_length { problem } else { names::regex_error(TEXT, REGEX, &["Example.com"]) };
+        at.invalid(errors, &problem);
+    }
+    if at.text().chars().count() > DRIVER {
+        let text = format!("Too long: may not be more than {DRIVER} characters");
+        errors.push(FieldError { problem: Problem::TooLong, field: at.path().to_string(), body: text });
+    }
+}
+
 /// A label that must be there.
 fn label(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if at.must_be_set(errors) {
@@ -148,19 +168,12 @@ fn identifier(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 /// A uid in its normal form.
 fn uid(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const LENGTH: usize = 36;
-    let text = at.text();
-    let is_hyphen = |i: usize| matches!(i, 8 | 13 | 18 | 23);
-    let fits = |(i, b): (usize, u8)| if is_hyphen(i) { b == b'-' } else { b.is_ascii_hexdigit() };
-    if text.len() != LENGTH {
-        at.invalid(errors, &format!("error validating uid: invalid UUID length: {}", text.len()));
-    } else if !text.bytes().enumerate().all(fits) {
-        at.invalid(errors, "error validating uid: invalid UUID format");
-    } else if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        at.invalid(
-            errors,
-            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase \
-             hexadecimal characters",
-        );
+    let fits = |(i, b): (usize, u8)| match i {
+        8 | 13 | 18 | 23 => b == b'-',
+        _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+    };
+    if at.text().len() != LENGTH || !at.text().bytes().enumerate().all(fits) {
+        at.invalid(errors, "must be a lowercase UUID in 8-4-4-4-12 format");
     }
 }
 
@@ -190,7 +203,7 @@ fn configuration(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if !opaque.is_set() {
         return opaque.required(errors, "");
     }
-    driver(&opaque.get("driver"), errors);
+    driver_of_any_case(&opaque.get("driver"), errors);
     raw(&opaque.get("parameters"), PARAMETERS, errors);
 }
 

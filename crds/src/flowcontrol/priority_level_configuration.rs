@@ -74,25 +74,16 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
         kind.invalid(errors, "must be 'Exempt' if and only if `name` is 'exempt'");
     }
     let (limited, exempt) = (spec.get("limited"), spec.get("exempt"));
+    kind.one_of(errors, &["Exempt", "Limited"]);
     match kind.text() {
-        "Exempt" => {
-            if limited.is_set() {
-                limited.forbidden(errors, "must be nil if the type is not Limited");
-            }
-            shares(&exempt, errors);
-        }
-        "Limited" => {
-            if exempt.is_set() {
-                exempt.forbidden(errors, "must be nil if the type is Limited");
-            }
-            if limited.is_set() {
-                validate_limited(&limited, errors);
-            } else {
-                limited.required(errors, "must not be empty when type is Limited");
-            }
-        }
-        _ => {
-            kind.one_of(errors, &["Exempt", "Limited"]);
+        "Exempt" => shares(&exempt, errors),
+        "Limited" if limited.is_set() => validate_limited(&limited, errors),
+        "Limited" => limited.required(errors, ""),
+        _ => {}
+    }
+    for (level, of) in [(limited, "Limited"), (exempt, "Exempt")] {
+        if level.is_set() && kind.text() != of {
+            level.forbidden(errors, "");
         }
     }
     fixed(name, &spec, errors);
@@ -140,18 +131,12 @@ fn validate_limited(level: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
     let response = level.get("limitResponse");
     let (kind, queuing) = (response.get("type"), response.get("queuing"));
-    match kind.text() {
-        "Reject" if queuing.is_set() => {
-            queuing.forbidden(errors, "must be nil if limited.limitResponse.type is not Limited");
-        }
-        "Queue" if !queuing.is_set() => {
-            queuing.required(errors, "must not be empty if limited.limitResponse.type is Limited");
-        }
-        "Queue" => validate_queuing(&queuing, errors),
-        "Reject" => {}
-        _ => {
-            kind.one_of(errors, &["Queue", "Reject"]);
-        }
+    kind.one_of(errors, &["Queue", "Reject"]);
+    match (kind.text(), queuing.is_set()) {
+        ("Queue", true) => validate_queuing(&queuing, errors),
+        ("Queue", false) => queuing.required(errors, ""),
+        (_, true) => queuing.forbidden(errors, ""),
+        (_, false) => {}
     }
     lendable(level, errors);
     let borrowing = level.get("borrowingLimitPercent");

@@ -2,7 +2,12 @@
 //!
 //! Upstream: `pkg/registry/networking/ipaddress/strategy.go`, `pkg/apis/networking/validation/validation.go`.
 
-use crate::{cursor::Cursor, facts, network, table};
+use crate::{
+    cursor::{Cursor, IMMUTABLE},
+    facts,
+    fill::same,
+    network, table,
+};
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, Gvk, names};
 use proa_registry::kind::{Column, KindDef, Strategy};
@@ -20,7 +25,10 @@ pub(crate) fn kind() -> KindDef {
             validate_update: |new, old, errors| {
                 let (new, old) = (Cursor::root(new), Cursor::root(old));
                 let (new, old) = (new.get("spec"), old.get("spec"));
-                new.get("parentRef").immutable(&old.get("parentRef"), errors);
+                let (new, old) = (new.get("parentRef"), old.get("parentRef"));
+                if !same(new.value(), old.value()) {
+                    errors.invalid(new.path(), &Value::Null, IMMUTABLE);
+                }
             },
             ..Strategy::default()
         })

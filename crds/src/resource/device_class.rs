@@ -31,16 +31,23 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     if is_short(&configurations, super::CONFIGURATIONS, errors) {
         configurations.items().for_each(|one| configuration(&one, errors));
     }
-    if let Some(name) = spec.present("extendedResourceName")
-        && !is_extended(name.text())
-    {
-        name.invalid(errors, "must be a valid extended resource name");
+    if let Some(name) = spec.present("extendedResourceName") {
+        extended(&name, errors);
     }
 }
 
 /// A resource of a domain that is not Kubernetes' own, and whose quota can be named.
-fn is_extended(name: &str) -> bool {
+fn extended(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const QUOTA: &str = "requests.";
-    let is_native = !name.contains('/') || name.contains("kubernetes.io/");
-    !is_native && !name.starts_with(QUOTA) && names::is_qualified_name(&format!("{QUOTA}{name}")).is_empty()
+    const OWN: &str = "kubernetes.io/";
+    let name = at.text();
+    if !name.contains('/') {
+        at.invalid(errors, "a name must be a domain-prefixed path, such as 'example.com/my-prop'");
+    } else if name.contains(OWN) {
+        at.invalid(errors, &format!("must not have {OWN:?} domain"));
+    }
+    if name.starts_with(QUOTA) {
+        at.invalid(errors, &format!("must not have {QUOTA:?} prefix"));
+    }
+    at.invalid_each(errors, &names::is_qualified_name(&format!("{QUOTA}{name}")));
 }

@@ -7,8 +7,8 @@ mod status;
 
 use super::{claim_spec, named};
 use crate::{
-    cursor::Cursor,
-    fill::{is_empty, keep_metadata, present, sub},
+    cursor::{Cursor, IMMUTABLE},
+    fill::{is_empty, keep_metadata, present, same, sub},
     table,
 };
 use jiff::Timestamp;
@@ -36,7 +36,10 @@ pub(crate) fn kind() -> KindDef {
             },
             validate_create: |object, errors| claim_spec::validate(&Cursor::root(object).get("spec"), errors),
             validate_update: |new, old, errors| {
-                Cursor::root(new).get("spec").immutable(&Cursor::root(old).get("spec"), errors);
+                let (new, old) = (Cursor::root(new), Cursor::root(old));
+                if !same(new.get("spec").value(), old.get("spec").value()) {
+                    errors.invalid(new.get("spec").path(), &Value::Null, IMMUTABLE);
+                }
             },
             validate_status: |new: &Value, old: &Value, errors: &mut FieldErrors| {
                 status::validate(new, old, errors);

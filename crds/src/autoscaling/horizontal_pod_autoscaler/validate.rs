@@ -25,13 +25,13 @@ pub(super) fn object(new: &Value, old: Option<&Value>, errors: &mut FieldErrors)
     let spec = root.get("spec");
     let (min, max) = (spec.get("minReplicas"), spec.get("maxReplicas"));
     min.non_negative(errors);
-    if max.int() == 0 {
-        max.required(errors, "must be set and greater than 0");
-    } else if max.int() < 0 {
-        max.invalid(errors, "must be greater than or equal to 1");
-    }
     if min.opt_int().is_some_and(|min| max.int() < min) {
         errors.invalid(max.path(), &max.int().into(), "must be greater than or equal to `minReplicas`");
+    }
+    if max.int() == 0 {
+        max.required(errors, "");
+    } else if max.int() < 0 {
+        max.invalid(errors, "must be greater than or equal to 1");
     }
     let target = spec.get("scaleTargetRef");
     let is_same = old.is_some_and(|old| {
@@ -150,12 +150,10 @@ fn validate_metric(at: &Cursor<'_, '_>, described: Version, errors: &mut FieldEr
         validate_source(&at.get(field), field, described, errors);
     }
     let own = SOURCES.into_iter().find(|(name, _)| *name == kind.text());
-    match own {
-        None => kind.unsupported(errors, &TYPES),
-        Some((_, field)) if !at.get(field).is_set() => {
-            at.get(field).required(errors, "must populate information for the given metric source");
-        }
-        Some(_) => {}
+    if let Some((_, field)) = own
+        && !at.get(field).is_set()
+    {
+        at.get(field).required(errors, "must populate information for the given metric source");
     }
     if given.len() > 1 {
         for (_, field) in given.iter().filter(|source| Some(**source) != own) {

@@ -7,7 +7,7 @@ use crate::{
     network, pod_spec,
     resource::{
         claim_spec::{self, Requests},
-        configuration, driver, is_short, pool, raw, taint, text, uid, unique,
+        configuration, driver_of_any_case, is_short, pool, raw, taint, text, uid, unique,
     },
 };
 use proa_meta::{FieldError, FieldErrors, field::Problem, names};
@@ -98,8 +98,9 @@ fn validate_device(at: &Cursor<'_, '_>, known: &BTreeSet<Device<'_>>, errors: &m
     }
     let name = device(at.value());
     if !known.contains(&name) {
-        let parts: Vec<_> = name.into_iter().filter(|part| !part.is_empty()).collect();
-        let text = format!("Invalid value: {}: must be an allocated device in the claim", parts.join("/"));
+        let [driver, pool, device, share] = name.map(Value::from);
+        let shown = format!(r#"{{"Driver":{driver},"Pool":{pool},"Device":{device},"ShareID":{share}}}"#);
+        let text = format!("Invalid value: {shown}: must be an allocated device in the claim");
         errors.push(FieldError { problem: Problem::Invalid, field: at.path().to_string(), body: text });
     }
     let conditions = at.get("conditions");
@@ -143,7 +144,7 @@ fn validate_allocation(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mu
 
 fn validate_result(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mut FieldErrors) {
     requests.reference(&at.get("request"), errors);
-    driver(&at.get("driver"), errors);
+    driver_of_any_case(&at.get("driver"), errors);
     pool(&at.get("pool"), errors);
     at.get("device").named(errors, names::is_dns1123_label);
     taint::binding_conditions(at, errors);

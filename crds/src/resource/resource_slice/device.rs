@@ -70,7 +70,9 @@ pub(super) fn validate(
 }
 
 fn validate_attribute(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let set = ["bool", "int", "string", "version"].iter().filter(|field| at.get(field).is_set()).count();
+    const ALL: &str = "`int`, `bool`, `string`, `version`, `ints`, `bools`, `strings`, `versions`";
+    let fields = ["int", "bool", "string", "version"];
+    let set: Vec<_> = fields.into_iter().filter(|field| at.get(field).is_set()).collect();
     if let Some(version) = at.present("version")
         && !is_version(version.text())
     {
@@ -82,11 +84,13 @@ fn validate_attribute(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
             errors.too_long(value.path(), ATTRIBUTE);
         }
     }
-    let one = "exactly one value must be specified";
-    match set {
-        0 => at.with(&"".into()).invalid(errors, one),
+    match set.len() {
+        0 => at.with(&"".into()).invalid(errors, &format!("must specify one of: {ALL}")),
         1 => {}
-        _ => at.invalid(errors, one),
+        _ => {
+            let shown = format!("{{{}}}", set.join(", ")).into();
+            at.with(&shown).invalid(errors, &format!("must specify exactly one of: {ALL}"));
+        }
     }
 }
 
