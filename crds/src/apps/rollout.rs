@@ -29,5 +29,7 @@ pub(super) fn amount(value: &Value) -> i64 {
 }
 
 fn percent(value: &Value) -> Option<i64> {
-    value.as_str()?.strip_suffix('%')?.parse().ok()
+    let number = value.as_str()?.strip_suffix('%')?;
+    // What is no percentage counts as zero, a negative one too.
+    number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))
 }

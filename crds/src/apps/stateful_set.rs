@@ -5,7 +5,7 @@
 use super::{collisions, counts, namespaced, parts_of_all, rollout, scale};
 use crate::{
     cursor::Cursor,
-    fill::{absent, is_empty, items, remove, sub, zero},
+    fill::{absent, is_empty, items, remove, set, sub, zero},
     pod_spec::{defaults, template, validate::claim_spec},
     selector, table,
 };
@@ -75,6 +75,8 @@ fn default(object: &mut Value) {
     absent(spec, "replicas", 1);
     absent(spec, "revisionHistoryLimit", 10);
     for claim in items(spec, "volumeClaimTemplates") {
+        set(claim, "apiVersion", "v1");
+        set(claim, "kind", "PersistentVolumeClaim");
         zero(sub(claim, "status"), "phase", "Pending");
         absent(sub(claim, "spec"), "volumeMode", "Filesystem");
     }
@@ -143,8 +145,13 @@ fn strategy(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 fn completed(spec: &Cursor<'_, '_>) -> Value {
     let mut template = spec.get("template").value().clone();
     let claims = spec.get("volumeClaimTemplates");
-    let names: Vec<&str> =
-        claims.list().iter().filter_map(|claim| claim["metadata"]["name"].as_str()).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for claim in claims.list() {
+        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let pod = sub(&mut template, "spec");
     remove(pod, "hostname");
     remove(pod, "subdomain");

@@ -66,7 +66,10 @@ fn default(object: &mut Value) {
 fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
-    schedule(&spec.get("schedule"), errors);
+    let at = spec.get("schedule");
+    if !at.is_empty() {
+        schedule(&at, errors);
+    }
     spec.get("startingDeadlineSeconds").non_negative(errors);
     spec.get("concurrencyPolicy").one_of(errors, &["Allow", "Forbid", "Replace"]);
     let template = spec.get("jobTemplate");
@@ -82,12 +85,11 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     }
     spec.get("successfulJobsHistoryLimit").non_negative(errors);
     spec.get("failedJobsHistoryLimit").non_negative(errors);
+    // The only rule that upstream declares with the field; those come last.
+    at.must_be_set(errors);
 }
 
 fn schedule(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    if !at.must_be_set(errors) {
-        return;
-    }
     if at.text().contains("TZ") {
         at.invalid(errors, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
     } else if let Err(why) = Schedule::parse(at.text()) {

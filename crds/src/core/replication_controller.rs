@@ -11,7 +11,7 @@ use crate::{
     selector, table,
 };
 use jiff::Timestamp;
-use proa_meta::FieldErrors;
+use proa_meta::{FieldErrors, names};
 use proa_registry::kind::{Column, Generation, KindDef, Propagation, Selectable, Strategy};
 use serde_json::Value;
 
@@ -39,6 +39,11 @@ pub(crate) fn kind() -> KindDef {
             validate,
             validate_status,
             warnings: template::owner_warnings,
+            // Upstream looks at the whole name only, not at the beginning of a generated one.
+            name: |name, is_prefix| match is_prefix {
+                true => Vec::new(),
+                false => names::name_is_dns_subdomain(name, false),
+            },
             generation: Generation::Spec,
             default_propagation: Propagation::Orphan,
             ..Strategy::default()

@@ -93,7 +93,7 @@ fn modes(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     mode.opt_one_of(errors, &["NonIndexed", "Indexed"]);
     match mode.text() {
         "Indexed" => indexed(spec, errors),
-        "NonIndexed" | "" => {
+        text if text == "NonIndexed" || !mode.is_set() => {
             for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
                 if spec.get(field).is_set() {
                     spec.get(field).invalid(errors, "requires indexed completion mode");
@@ -116,7 +116,7 @@ fn indexed(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         let text = format!("must be less than or equal to {MANY} when completion mode is Indexed");
         parallelism.invalid(errors, &text);
     }
-    if completions.is_set() && failed.int() > completions.int() {
+    if completions.is_set() && failed.is_set() && failed.int() > completions.int() {
         failed.invalid(errors, "must be less than or equal to completions");
     }
     if failed.int() > MANY {
