@@ -59,7 +59,7 @@ impl Decider for ResourceQuotaOperator {
             }
         };
         let definition = move |_: &mut Ledger, _: &Change<ObjectView>, _: &Queue<Key>| {
-            definitions.definitions.notify_one()
+            definitions.definitions.notify_one();
         };
         vec![decide::feed(QuotaView::KIND, quota).into(), decide::feed(DEFINITIONS, definition).into()]
     }

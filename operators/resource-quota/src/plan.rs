@@ -24,7 +24,7 @@ pub fn plan(quota: &Key, ledger: &mut Ledger, now: Timestamp) -> Plan {
     let held = unseen(account, |resource| book(resource).map_or(u64::MAX, |book| book.seen), now);
     let counted = status::used(&quota, &book, now);
     let used = status::at_least_charged(&quota, counted, &held.resources);
-    if let Some(status) = status::changed(&quota, used) {
+    if let Some(status) = status::changed(&quota, &used) {
         let target = quota.reference().at(quota.metadata.resource_version);
         plan.push(Action::status(target, status));
     }

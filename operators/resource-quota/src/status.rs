@@ -4,7 +4,7 @@ use crate::index::{Book, QuotaView, State};
 use proa_kit::Timestamp;
 use proa_meta::{GroupResource, quantity::Quantity};
 use proa_quota::{
-    Amounts,
+    Amounts, Item,
     amounts::{add, mask},
     names,
 };
@@ -56,9 +56,9 @@ pub(crate) fn at_least_charged(
 }
 
 /// The new status, if it differs from the old one.
-pub(crate) fn changed(quota: &QuotaView, used: Amounts) -> Option<Value> {
-    let is_same = quota.status.hard == quota.spec.hard && quota.status.used == used;
-    (!is_same).then(|| json!({"hard": list(&quota.spec.hard), "used": list(&used)}))
+pub(crate) fn changed(quota: &QuotaView, used: &Amounts) -> Option<Value> {
+    let is_same = quota.status.hard == quota.spec.hard && quota.status.used == *used;
+    (!is_same).then(|| json!({"hard": list(&quota.spec.hard), "used": list(used)}))
 }
 
 fn list(amounts: &Amounts) -> Value {
@@ -68,5 +68,5 @@ fn list(amounts: &Amounts) -> Value {
 
 /// When the first object of a book will cost less by itself.
 pub(crate) fn cheaper_at(book: &Book, now: Timestamp) -> Option<Timestamp> {
-    book.items().filter_map(|item| item.cheaper_at()).filter(|time| *time >= now).min()
+    book.items().filter_map(Item::cheaper_at).filter(|time| *time >= now).min()
 }

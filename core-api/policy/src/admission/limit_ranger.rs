@@ -148,13 +148,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn range(limits: Value) -> Range {
+    fn range(limits: &Value) -> Range {
         serde_json::from_value(json!({"spec": {"limits": limits}})).unwrap()
     }
 
     #[test]
     fn containers_that_say_nothing_get_defaults_and_the_pod_says_so() {
-        let range = range(json!([{"type": "Container", "default": {"cpu": "500m", "memory": "1Gi"},
+        let range = range(&json!([{"type": "Container", "default": {"cpu": "500m", "memory": "1Gi"},
             "defaultRequest": {"cpu": "100m"}}]));
         let own = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}});
         let mut pod = json!({"metadata": {}, "spec": {
@@ -189,7 +189,7 @@ mod tests {
         for kind in ["Container", "Pod"] {
             let mut limit = bounds.clone();
             limit["type"] = json!(kind);
-            let range = range(json!([limit]));
+            let range = range(&json!([limit]));
             let told = |pod: &Value| joined(range.pod(pod).unwrap()).unwrap_or_default();
             assert_eq!(told(&asks("500m", "1")), "");
             assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn claims_are_bounded_by_their_request() {
         let range = range(
-            json!([{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}]),
+            &json!([{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}]),
         );
         let told = |storage: &str| {
             range.claim(&json!({"spec": {"resources": {"requests": {"storage": storage}}}})).unwrap()

@@ -6,7 +6,7 @@ fn quota(value: Value) -> Quota {
     serde_json::from_value(value).unwrap()
 }
 
-fn limits(name: &str, hard: Value, used: Value) -> Quota {
+fn limits(name: &str, hard: &Value, used: &Value) -> Quota {
     quota(json!({"metadata": {"name": name}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}))
 }
 
@@ -26,9 +26,9 @@ fn now() -> Timestamp {
 #[test]
 fn every_quota_that_is_about_the_object_pays() {
     let quotas = [
-        limits("compute", json!({"cpu": "2", "pods": "5"}), json!({"cpu": "500m", "pods": "1"})),
-        limits("other", json!({"services": "1"}), json!({"services": "1"})),
-        limits("all", json!({"count/pods": "9"}), json!({"count/pods": "0"})),
+        limits("compute", &json!({"cpu": "2", "pods": "5"}), &json!({"cpu": "500m", "pods": "1"})),
+        limits("other", &json!({"services": "1"}), &json!({"services": "1"})),
+        limits("all", &json!({"count/pods": "9"}), &json!({"count/pods": "0"})),
     ];
     let charged = charge(&quotas, &pods(), &pod("1500m"), None, now()).unwrap();
     let texts: Vec<_> = charged.iter().map(|charged| (charged.index, text(&charged.used))).collect();
@@ -37,7 +37,7 @@ fn every_quota_that_is_about_the_object_pays() {
 
 #[test]
 fn refusals_are_in_upstreams_words() {
-    let full = limits("compute", json!({"cpu": "2", "pods": "1"}), json!({"cpu": "1900m", "pods": "1"}));
+    let full = limits("compute", &json!({"cpu": "2", "pods": "1"}), &json!({"cpu": "1900m", "pods": "1"}));
     let refused = |quotas: &[Quota], item: &Item| charge(quotas, &pods(), item, None, now()).unwrap_err();
     assert_eq!(
         refused(std::slice::from_ref(&full), &pod("200m")),
@@ -45,7 +45,7 @@ fn refusals_are_in_upstreams_words() {
     );
     let unset = Item::read(&pods(), &json!({"spec": {"containers": [{"name": "a"}]}})).unwrap();
     assert_eq!(refused(&[full], &unset), "failed quota: compute: must specify cpu for: a");
-    let uncounted = limits("new", json!({"cpu": "2", "pods": "1", "services": "1"}), json!({"pods": "0"}));
+    let uncounted = limits("new", &json!({"cpu": "2", "pods": "1", "services": "1"}), &json!({"pods": "0"}));
     assert_eq!(refused(&[uncounted], &pod("1")), "status unknown for quota: new, resources: cpu,pods");
 }
 
@@ -57,8 +57,8 @@ fn a_change_pays_for_growth_alone_unless_another_quota_takes_over() {
     };
     let quotas = [limits(
         "q",
-        json!({"services": "1", "services.nodeports": "1", "services.loadbalancers": "1"}),
-        json!({"services": "1", "services.nodeports": "0", "services.loadbalancers": "0"}),
+        &json!({"services": "1", "services.nodeports": "1", "services.loadbalancers": "1"}),
+        &json!({"services": "1", "services.nodeports": "0", "services.loadbalancers": "0"}),
     )];
     let (cluster, node) = (service("ClusterIP"), service("NodePort"));
     let charged = charge(&quotas, &services, &node, Some(&cluster), now()).unwrap();
@@ -66,7 +66,7 @@ fn a_change_pays_for_growth_alone_unless_another_quota_takes_over() {
     assert_eq!(charge(&quotas, &services, &cluster, Some(&node), now()), Ok(Vec::new()));
 
     let of = |scope: &str| {
-        let mut quota = limits(scope, json!({"pods": "1"}), json!({"pods": "0"}));
+        let mut quota = limits(scope, &json!({"pods": "1"}), &json!({"pods": "0"}));
         quota.spec.scopes = vec![scope.to_owned()];
         quota
     };
@@ -97,7 +97,7 @@ proptest! {
     /// Whatever is asked for in whatever order, what is used is the sum of what was granted and within the limit.
     #[test]
     fn a_limit_is_never_exceeded(limit in 0i64..5000, asked in prop::collection::vec(0i64..1500, 0..20)) {
-        let mut quota = limits("q", json!({"cpu": format!("{limit}m")}), json!({"cpu": "0"}));
+        let mut quota = limits("q", &json!({"cpu": format!("{limit}m")}), &json!({"cpu": "0"}));
         let mut granted = 0;
         for cpu in asked {
             let quotas = std::slice::from_ref(&quota);

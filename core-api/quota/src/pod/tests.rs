@@ -66,7 +66,8 @@ fn what_has_ended_costs_only_its_place() {
     };
     assert_eq!(of(json!({}), "Failed"), "count/pods=1");
     assert_eq!(of(json!({}), "Running"), "count/pods=1,pods=1");
-    let going = |seconds: i64| json!({"deletionTimestamp": "2025-12-31T23:59:50Z", "deletionGracePeriodSeconds": seconds});
+    let until = "2025-12-31T23:59:50Z";
+    let going = |seconds: i64| json!({"deletionTimestamp": until, "deletionGracePeriodSeconds": seconds});
     assert_eq!(of(going(30), "Running"), "count/pods=1,pods=1");
     assert_eq!(of(going(5), "Running"), "count/pods=1", "a pod that is stuck does not hold quota for ever");
 }
