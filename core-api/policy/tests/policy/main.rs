@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing helper fails its test")]
 
 mod bootstrap;
+mod budgets;
 mod cluster;
 mod nodes;
 mod pods;
