@@ -119,3 +119,42 @@ async fn limit_ranges_come_before_quotas() {
     );
     assert_eq!(used(&cluster, "q"), json!({"limits.cpu": "500m"}));
 }
+
+#[tokio::test]
+async fn storage_is_bounded_and_charged() {
+    const CLAIMS: proa_meta::Gvr = proa_meta::Gvr::new("", "v1", "persistentvolumeclaims");
+    let cluster = Cluster::start().await;
+    let range = json!({"metadata": {"name": "l"},
+        "spec": {"limits": [{"type": "PersistentVolumeClaim", "max": {"storage": "2Gi"}}]}});
+    cluster.create(&objects::LIMIT_RANGES, "default", range).await.unwrap();
+    let gold = "gold.storageclass.storage.k8s.io/requests.storage";
+    quota(
+        &cluster,
+        "q",
+        json!({"requests.storage": "3Gi", gold: "3Gi"}),
+        json!({"requests.storage": "0", gold: "0"}),
+    )
+    .await;
+    let claim = |name: &str, storage: &str| {
+        json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "gold",
+            "resources": {"requests": {"storage": storage}}}})
+    };
+    cluster.create(&CLAIMS, "default", claim("a", "2Gi")).await.unwrap();
+    assert_eq!(used(&cluster, "q"), json!({gold: "2Gi", "requests.storage": "2Gi"}));
+    let refused = |storage: &'static str| {
+        let (cluster, claim) = (&cluster, claim("b", storage));
+        async move { cluster.create(&CLAIMS, "default", claim).await.unwrap_err().message().to_owned() }
+    };
+    assert_eq!(
+        refused("3Gi").await,
+        "persistentvolumeclaims \"b\" is forbidden: maximum storage usage per PersistentVolumeClaim is 2Gi, but \
+         request is 3Gi"
+    );
+    assert_eq!(
+        refused("2Gi").await,
+        format!(
+            "persistentvolumeclaims \"b\" is forbidden: exceeded quota: q, requested: {gold}=2Gi,requests.storage=2Gi, \
+             used: {gold}=2Gi,requests.storage=2Gi, limited: {gold}=3Gi,requests.storage=3Gi"
+        )
+    );
+}
