@@ -56,6 +56,7 @@ fn wrong_types_read_as_gos() {
         ),
         (json!({"containers": [{"timeout": "1 day"}]}), "time: invalid duration \"1 day\""),
         (json!({"containers": [{"data": "a*=="}]}), "illegal base64 data at input byte 1"),
+        (json!({"containers": [{"data": "aaaaaa"}]}), "illegal base64 data at input byte 4"),
         (
             json!({"containers": [{"data": 1}]}),
             "json: cannot unmarshal number into Go struct field Container.spec.containers.data of type []uint8",
