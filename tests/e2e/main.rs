@@ -13,6 +13,7 @@
 
 mod access;
 mod background;
+mod changes;
 mod client;
 mod custom;
 mod deleting;
