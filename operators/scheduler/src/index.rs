@@ -147,7 +147,7 @@ impl Cluster {
             }
         }
         self.displace(&key);
-        self.place(key, Arc::new(Candidate::new(pod.clone())), &pod.spec.node_name, false);
+        self.place(key, &Arc::new(Candidate::new(pod.clone())), &pod.spec.node_name, false);
     }
     fn unbound(&mut self, key: Key, pod: &Arc<PodView>) {
         let placed = self.resident(&key).map(|known| known.view.metadata.uid == pod.metadata.uid);
@@ -173,10 +173,10 @@ impl Cluster {
             self.waiting.ready(key, renewed);
         }
     }
-    fn place(&mut self, key: Key, pod: Arc<Candidate>, node: &str, assumed: bool) {
+    fn place(&mut self, key: Key, pod: &Arc<Candidate>, node: &str, assumed: bool) {
         let priority = pod.priority();
         let slot = self.nodes.place(node, key.clone(), pod.clone());
-        self.rules.count(&pod, slot, &self.nodes, true);
+        self.rules.count(pod, slot, &self.nodes, true);
         self.moved |= self.waiting.has_kept_by_rules();
         self.placed.insert(key, Placed { slot, priority, assumed });
     }
@@ -260,7 +260,7 @@ impl Cluster {
         });
     }
     /// A lane binds a pod to a node.
-    pub(crate) fn assume(&mut self, lane: Lane, key: Key, pod: Arc<Candidate>, slot: Slot) {
+    pub(crate) fn assume(&mut self, lane: Lane, key: Key, pod: &Arc<Candidate>, slot: Slot) {
         let Some(name) = self.nodes.get(slot).map(|node| node.name.clone()) else { return };
         self.withdraw(&key);
         self.place(key.clone(), pod, &name, true);

@@ -80,7 +80,7 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         Ok(slot) => {
             let node = cluster.nodes.get(slot).map_or("", |node| &node.name);
             plan.actions = bind(&pod.view, node);
-            cluster.assume(lane, key, pod, slot);
+            cluster.assume(lane, key, &pod, slot);
         }
         Err(misfit) => {
             let is_kept_by_rules = misfit.rejections.iter().any(|(rejection, _)| rejection.is_about_pods());
