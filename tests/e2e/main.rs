@@ -34,5 +34,6 @@ mod scheduled;
 mod server;
 mod stateful;
 mod streams;
+mod webhooks;
 mod workloads;
 mod writing;
