@@ -31,7 +31,7 @@ pub(crate) fn metadata(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     validate_annotations(&at.get("annotations"), errors);
     selector::labels(&at.get("labels"), errors);
     for (key, value) in at.value().as_object().into_iter().flatten() {
-        if !matches!(key.as_str(), "labels" | "annotations" | "creationTimestamp") && !value.is_null() {
+        if !matches!(key.as_str(), "labels" | "annotations") && !value.is_null() {
             at.get(key).forbidden(errors, "cannot be set");
         }
     }

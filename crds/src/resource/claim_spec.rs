@@ -148,13 +148,13 @@ fn validate_asked(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 
 fn validate_constraint(at: &Cursor<'_, '_>, names: &Requests<'_>, errors: &mut FieldErrors) {
     names.references(&at.get("requests"), errors);
-    match at.present("matchAttribute").or_else(|| at.present("distinctAttribute")) {
-        Some(attribute) => fully_qualified_name(&attribute, errors),
-        None => at.required(
-            errors,
-            "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set",
-        ),
+    let (same, distinct) = (at.present("matchAttribute"), at.present("distinctAttribute"));
+    if same.is_none() && distinct.is_none() {
+        // The words of upstream, which also takes both.
+        let text = "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set";
+        at.required(errors, text);
     }
+    [same, distinct].iter().flatten().for_each(|attribute| fully_qualified_name(attribute, errors));
 }
 
 /// Driver, pool and device, as they name one device.

@@ -94,6 +94,6 @@ fn row(object: &Value, _: Timestamp) -> Vec<Value> {
     };
     let list = object["status"]["conditions"].as_array().into_iter().flatten();
     let is_told = |kind: &&str| matches!(*kind, "Running" | "Failed" | "Succeeded");
-    let held = list.filter(|c| c["status"] == "True").filter_map(|c| c["type"].as_str()).filter(is_told);
-    vec![table::name(object), shown.into(), held.last().unwrap_or("Unknown").into()]
+    let mut held = list.filter(|c| c["status"] == "True").filter_map(|c| c["type"].as_str()).filter(is_told);
+    vec![table::name(object), shown.into(), held.next_back().unwrap_or("Unknown").into()]
 }

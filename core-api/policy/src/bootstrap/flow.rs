@@ -110,7 +110,7 @@ pub(super) fn levels() -> Vec<Wanted> {
     });
     let exempt = json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}});
     let others = [("exempt", exempt), ("catch-all", limited(5, 0, &json!({"type": "Reject"})))].into_iter();
-    let level = |(name, spec)| wanted(objects::PRIORITY_LEVELS, "PriorityLevelConfiguration", name, spec);
+    let level = |(name, spec)| wanted(objects::PRIORITY_LEVELS, "PriorityLevelConfiguration", name, &spec);
     others.chain(queued).map(level).collect()
 }
 
@@ -130,7 +130,7 @@ pub(super) fn schemas() -> Vec<Wanted> {
         if !method.is_empty() {
             spec["distinguisherMethod"] = json!({"type": method});
         }
-        wanted(objects::FLOW_SCHEMAS, "FlowSchema", name, spec)
+        wanted(objects::FLOW_SCHEMAS, "FlowSchema", name, &spec)
     };
     SCHEMAS.into_iter().map(schema).collect()
 }
@@ -176,7 +176,7 @@ fn subjects(whom: Whom) -> Vec<Value> {
     }
 }
 
-fn wanted(gvr: Gvr, kind: &str, name: &str, spec: Value) -> Wanted {
+fn wanted(gvr: Gvr, kind: &str, name: &str, spec: &Value) -> Wanted {
     let metadata = json!({"name": name, "annotations": {AUTO_UPDATE: "true"}});
     let object = json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec});
     let is_fixed = matches!(name, "exempt" | "catch-all");

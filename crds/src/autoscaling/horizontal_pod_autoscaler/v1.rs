@@ -272,8 +272,8 @@ pub(super) fn from_storage(object: &mut Value) {
     }
     let measured = list(&status["currentMetrics"]);
     let percents = measured.iter().filter(|metric| is_cpu(metric));
-    let percent = percents.map(|metric| &metric["resource"]["current"]["averageUtilization"]);
-    if let Some(percent) = percent.filter(|percent| !percent.is_null()).next_back() {
+    let mut percents = percents.map(|metric| &metric["resource"]["current"]["averageUtilization"]);
+    if let Some(percent) = percents.rfind(|percent| !percent.is_null()) {
         set(sub(object, "status"), "currentCPUUtilizationPercentage", percent.clone());
     }
     let mut measured = metrics(&measured.into(), &MEASURED, false);
