@@ -27,6 +27,7 @@ mod limits;
 mod node;
 mod nodes;
 mod operators;
+mod preempting;
 mod reading;
 mod refusals;
 mod rollouts;
