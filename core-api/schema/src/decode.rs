@@ -264,7 +264,9 @@ fn base64_text(text: &str) -> Result<Option<String>, DecodeError> {
         let at = match e {
             base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
             // Go counts from where the incomplete group of four begins.
-            base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => packed.len() / 4 * 4,
+            base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
+                packed.len() / 4 * 4
+            }
         };
         DecodeError(format!("illegal base64 data at input byte {at}"))
     })?;
