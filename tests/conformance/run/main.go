@@ -50,6 +50,20 @@ func main() {
 	}
 }
 
+// onlyRun keeps other runs away until the file is closed: the cluster's name and networks are the same for all checkouts.
+func onlyRun() (*os.File, error) {
+	name := filepath.Join(os.TempDir(), "proa-conformance.lock")
+	lock, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("another run is at work on this machine (%s is locked)", name)
+	}
+	return lock, nil
+}
+
 func conformance(ctx context.Context) error {
 	root, err := filepath.Abs(".")
 	if err != nil {
@@ -71,6 +85,11 @@ func conformance(ctx context.Context) error {
 	if err := os.MkdirAll(p.logs(), 0o755); err != nil {
 		return err
 	}
+	lock, err := onlyRun()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	say := steps()
 
 	release, err := releaseOf(upstream)
