@@ -189,13 +189,12 @@ fn csi(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         SECRETS.iter().filter_map(|field| at.value().get(field).filter(|v| !v.is_null()).map(|_| *field))
     {
         let secret = at.get(secret);
-        let checks: [(&str, fn(&str) -> Vec<String>); 2] =
-            [("name", names::is_dns1123_subdomain), ("namespace", names::is_dns1123_label)];
-        for (field, check) in checks {
-            let field = secret.get(field);
-            if field.must_be_set(errors) {
-                field.named(errors, check);
-            }
+        let (name, namespace) = (secret.get("name"), secret.get("namespace"));
+        if name.must_be_set(errors) {
+            name.named(errors, names::is_dns1123_subdomain);
+        }
+        if namespace.must_be_set(errors) {
+            namespace.named(errors, names::is_dns1123_label);
         }
     }
 }

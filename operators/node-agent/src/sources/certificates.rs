@@ -311,26 +311,26 @@ mod tests {
         assert!(pair("RSA4096").is_err());
     }
 
-    fn of(status: Value, key: &KeyPair) -> Option<Outcome> {
+    fn of(status: &Value, key: &KeyPair) -> Option<Outcome> {
         outcome(&serde_json::from_value(json!({"metadata": {}, "spec": {}, "status": status})).unwrap(), key)
     }
 
     #[test]
     fn answers_of_signers() {
         let (key, _) = pair("ED25519").unwrap();
-        assert!(of(json!({}), &key).is_none());
+        assert!(of(&json!({}), &key).is_none());
         let condition = |kind: &str| {
             json!([{"type": kind, "status": "True", "reason": "R", "message": "M",
             "lastTransitionTime": "2026-01-01T00:00:00Z"}])
         };
-        let Some(Outcome::Refused(why)) = of(json!({"conditions": condition("Denied")}), &key) else {
+        let Some(Outcome::Refused(why)) = of(&json!({"conditions": condition("Denied")}), &key) else {
             panic!()
         };
         assert_eq!(why, "PodCertificateRequest was permanently denied: reason=\"R\" message=\"M\"");
         let chain = format!("comment\n{}", pem::encode("CERTIFICATE", b"leaf"));
         let status = json!({"conditions": condition("Issued"), "certificateChain": chain,
             "beginRefreshAt": "2026-01-01T01:00:00Z"});
-        let Some(Outcome::Issued { credentials, renew }) = of(status, &key) else { panic!() };
+        let Some(Outcome::Issued { credentials, renew }) = of(&status, &key) else { panic!() };
         assert_eq!(credentials.chain, pem::encode("CERTIFICATE", b"leaf"));
         assert!(credentials.key.starts_with("-----BEGIN PRIVATE KEY-----\n"));
         assert_eq!(renew, "2026-01-01T01:00:00Z".parse().unwrap());

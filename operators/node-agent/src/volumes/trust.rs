@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn bundle(name: &str, signer: Value, labels: Value, anchors: &[&[u8]]) -> Arc<ClusterTrustBundle> {
+    fn bundle(name: &str, signer: &Value, labels: &Value, anchors: &[&[u8]]) -> Arc<ClusterTrustBundle> {
         let text: String = anchors.iter().map(|anchor| pem::encode("CERTIFICATE", anchor)).collect();
         let object = json!({"metadata": {"name": name, "labels": labels},
             "spec": {"signerName": signer, "trustBundle": format!("# comment\n{text}")}});
@@ -72,10 +72,10 @@ mod tests {
 
     fn of(source: Value) -> Result<Vec<Vec<u8>>, String> {
         let bundles = [
-            bundle("plain", Value::Null, json!({}), &[b"p"]),
-            bundle("x.y:s:a", json!("x.y/s"), json!({"live": "yes"}), &[b"b", b"a"]),
-            bundle("x.y:s:b", json!("x.y/s"), json!({"live": "no"}), &[b"a", b"c"]),
-            bundle("x.y:t:a", json!("x.y/t"), json!({"live": "yes"}), &[b"d"]),
+            bundle("plain", &Value::Null, &json!({}), &[b"p"]),
+            bundle("x.y:s:a", &json!("x.y/s"), &json!({"live": "yes"}), &[b"b", b"a"]),
+            bundle("x.y:s:b", &json!("x.y/s"), &json!({"live": "no"}), &[b"a", b"c"]),
+            bundle("x.y:t:a", &json!("x.y/t"), &json!({"live": "yes"}), &[b"d"]),
         ];
         let text = anchors(&serde_json::from_value(source).unwrap(), &bundles)?;
         let text = String::from_utf8(text).unwrap();
