@@ -50,6 +50,10 @@ scenarios! { "clientgo":
     pods_are_bound_and_evicted => "TestPodsAreBoundAndEvicted",
     protobuf_requests => "TestProtobufRequests",
     webhooks_are_called => "TestWebhooksAreCalled",
+    ephemeral_containers => "TestPodsTakeEphemeralContainers",
+    pods_are_resized_in_place => "TestPodsAreResizedInPlace",
+    stateful_sets_run => "TestStatefulSetsRun",
+    disruption_budgets_hold => "TestDisruptionBudgetsHold",
 }
 
 /// What Proa lacks, and what the client is told.
@@ -60,31 +64,9 @@ fn lacks(what: &str, test: &str, says: &str) {
     }
 }
 
-const NOT_SERVED: &str = "could not find the requested resource";
-
 #[test]
 fn protobuf_only() {
     lacks("answers in protobuf", "TestProtobufOnly", "only the following media types are accepted");
-}
-
-#[test]
-fn ephemeral_containers() {
-    lacks("pods/ephemeralcontainers", "TestPodsTakeEphemeralContainers", NOT_SERVED);
-}
-
-#[test]
-fn pods_are_resized_in_place() {
-    lacks("pods/resize", "TestPodsAreResizedInPlace", NOT_SERVED);
-}
-
-#[test]
-fn stateful_sets_run() {
-    lacks("StatefulSet", "TestStatefulSetsRun", NOT_SERVED);
-}
-
-#[test]
-fn disruption_budgets_hold() {
-    lacks("PodDisruptionBudget", "TestDisruptionBudgetsHold", NOT_SERVED);
 }
 
 #[test]

@@ -117,11 +117,15 @@ fn what_is_stored_is_read_with_the_present_schema() {
     let patch = |patch: &str| {
         kubectl.run(&format!("patch crd crontabs.stable.example.com --type=json -p '{patch}'")).ok();
     };
-    patch(&format!(r#"[{{"op":"add","path":"{properties}/color","value":{{"type":"string","default":"red"}}}}]"#));
+    patch(&format!(
+        r#"[{{"op":"add","path":"{properties}/color","value":{{"type":"string","default":"red"}}}}]"#
+    ));
     kubectl.run("wait ct/old --for=jsonpath={.spec.color}=red --timeout=60s").ok();
     kubectl.run("get ct -o jsonpath={.items[*].spec.color}").ok().prints("red");
     // A patch meets what readers see.
-    kubectl.run(r#"patch ct old --type=json -p '[{"op":"replace","path":"/spec/color","value":"blue"}]'"#).ok();
+    kubectl
+        .run(r#"patch ct old --type=json -p '[{"op":"replace","path":"/spec/color","value":"blue"}]'"#)
+        .ok();
     kubectl.run("get ct old -o jsonpath={.spec.color}").ok().prints("blue");
     patch(&format!(
         r#"[{{"op":"remove","path":"{properties}/color"}},{{"op":"add","path":"{properties}/size","value":{{"type":"integer","default":3}}}}]"#

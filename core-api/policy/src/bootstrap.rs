@@ -22,8 +22,8 @@ use proa_registry::{
     request::{Body, Target, WriteOptions},
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
 pub use service_cidr::service_cidr;
+use std::sync::Arc;
 pub use system::Settings;
 
 /// Annotation of objects that are reconciled at start; `false` opts out.
