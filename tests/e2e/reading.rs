@@ -139,7 +139,7 @@ fn describe_explain_and_discovery_know_the_kinds() {
         .matches("^deployments +deploy +apps/v1 +true +Deployment$")
         .matches("^nodes +no +v1 +false +Node$");
     kubectl.run("api-resources --namespaced=false -o name").ok().shows(&["nodes"]).hides(&["configmaps"]);
-    kubectl.run("api-resources --api-group=batch -o name").ok().prints("jobs.batch");
+    kubectl.run("api-resources --api-group=batch -o name").ok().prints("cronjobs.batch\njobs.batch");
     kubectl
         .run("api-resources --verbs=list -o name")
         .ok()
