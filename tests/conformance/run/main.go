@@ -78,7 +78,7 @@ func conformance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := number("NODES", 1)
+	nodes, err := number("NODES", 2)
 	if err != nil {
 		return err
 	}
