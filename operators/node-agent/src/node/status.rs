@@ -245,12 +245,36 @@ pub(super) fn is_same(new: &NodeStatus, published: &NodeStatus) -> bool {
             same_heartbeat == *condition
         })
     };
+    // Device plugins and administrators add resources of their own.
+    let has = |published: &Option<Resources>, new: &Option<Resources>| {
+        let mut resources = new.iter().flatten();
+        resources.all(|(name, amount)| published.as_ref().and_then(|p| p.get(name)) == Some(amount))
+    };
     let images = |status: &NodeStatus| status.images.clone().unwrap_or_default();
     conditions.iter().all(holds)
         && new.addresses == published.addresses
-        && new.capacity == published.capacity
-        && new.allocatable == published.allocatable
+        && has(&published.capacity, &new.capacity)
+        && has(&published.allocatable, &new.allocatable)
         && new.daemon_endpoints == published.daemon_endpoints
         && new.node_info == published.node_info
         && images(new) == images(published)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_of_others_change_nothing() {
+        let status = |resources: &[(&str, &str)]| {
+            let amount =
+                |(name, amount): &(&str, &str)| ((*name).to_owned(), ApiQuantity((*amount).to_owned()));
+            let resources = Some(resources.iter().map(amount).collect::<Resources>());
+            NodeStatus { capacity: resources.clone(), allocatable: resources, ..NodeStatus::default() }
+        };
+        let own = status(&[("cpu", "2")]);
+        assert!(is_same(&own, &status(&[("cpu", "2"), ("example.com/device", "5")])));
+        assert!(!is_same(&own, &status(&[("cpu", "4"), ("example.com/device", "5")])));
+        assert!(!is_same(&own, &NodeStatus::default()));
+    }
 }
