@@ -167,7 +167,9 @@ func conformance(ctx context.Context) error {
 func conclude(p paths, release string, all, specs []spec, done *results, chosen selection) error {
 	gone := lost(committed(p), done)
 	names := passedNames(all, done)
+	where := ""
 	if chosen.only == nil {
+		where = ", see docs/conformance.md"
 		if err := os.WriteFile(filepath.Join(p.root, "docs/conformance.md"), []byte(report(release, all, done, gone)), 0o644); err != nil {
 			return err
 		}
@@ -176,7 +178,7 @@ func conclude(p paths, release string, all, specs []spec, done *results, chosen 
 		}
 	}
 	passed := count(specs, func(s spec) bool { return done.byName[s.Name].passed() })
-	fmt.Printf("%d of %d passed; %d of all %d, see docs/conformance.md\n", passed, len(specs), len(names), len(all))
+	fmt.Printf("%d of %d passed; %d of all %d%s\n", passed, len(specs), len(names), len(all), where)
 	if chosen.isNamed() {
 		if passed < len(specs) {
 			return fmt.Errorf("%d failed", len(specs)-passed)
