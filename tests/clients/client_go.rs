@@ -51,7 +51,6 @@ scenarios! { "clientgo":
     protobuf_requests => "TestProtobufRequests",
     webhooks_are_called => "TestWebhooksAreCalled",
     ephemeral_containers => "TestPodsTakeEphemeralContainers",
-    pods_are_resized_in_place => "TestPodsAreResizedInPlace",
     stateful_sets_run => "TestStatefulSetsRun",
     disruption_budgets_hold => "TestDisruptionBudgetsHold",
 }
@@ -67,6 +66,12 @@ fn lacks(what: &str, test: &str, says: &str) {
 #[test]
 fn protobuf_only() {
     lacks("answers in protobuf", "TestProtobufOnly", "only the following media types are accepted");
+}
+
+#[test]
+fn simulated_pods_are_resized_in_place() {
+    let says = "Pod running on node without support for resize";
+    lacks("pods/resize on simulated nodes", "TestPodsAreResizedInPlace", says);
 }
 
 #[test]
