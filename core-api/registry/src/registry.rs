@@ -23,7 +23,10 @@ use proa_schema::SchemaRef;
 use proa_store::{Change, Key, Loaded, Published, Revision, Store};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::watch;
 
@@ -65,6 +68,8 @@ pub struct Registry {
     store: OnceLock<Arc<dyn Store>>,
     plugins: OnceLock<Plugins>,
     published: watch::Sender<Revision>,
+    /// Up to which revision readers may have seen objects already: ahead of `published` while these are shown.
+    arriving: AtomicU64,
     floor: ArcSwap<Revision>,
 }
 
@@ -85,6 +90,7 @@ impl Registry {
             store: OnceLock::new(),
             plugins: OnceLock::new(),
             published: watch::Sender::new(Revision(0)),
+            arriving: AtomicU64::new(0),
             floor: ArcSwap::from_pointee(Revision(0)),
         };
         registry.serve(Vec::new());
@@ -170,6 +176,10 @@ impl Registry {
         let revision = self.store()?.barrier().await.map_err(crate::commit::store_error)?;
         self.reached(revision).await;
         Ok(revision.max(self.revision()))
+    }
+    /// Whether somebody may have seen an object of this revision.
+    pub(crate) fn is_arriving(&self, revision: Revision) -> bool {
+        revision.0 <= self.arriving.load(Ordering::Acquire)
     }
     /// Waits until `revision` is published.
     pub(crate) async fn reached(&self, revision: Revision) {
@@ -262,6 +272,7 @@ impl Published for Registry {
     }
 
     fn publish(&self, revision: Revision, changes: &[Change]) {
+        self.arriving.store(revision.0, Ordering::Release);
         for change in changes {
             self.publish_change(change);
         }

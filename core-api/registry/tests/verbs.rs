@@ -16,7 +16,7 @@ use proa_registry::{
     },
 };
 use proa_schema::{Field, ObjectShape, Omit, Schema, SchemaRef, Shape, schema::MapShape};
-use proa_store::{Local, Memory, Options};
+use proa_store::{Local, Memory, Options, Revision};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -261,6 +261,28 @@ async fn pages_come_from_one_revision() {
     let names: Vec<_> = rest.items.iter().map(|e| e.name().to_owned()).collect();
     assert_eq!(names, ["t2", "t3", "t4"], "the list is as of its first page");
     assert_eq!((rest.revision, rest.remaining), (page.revision, None));
+}
+
+/// Objects are shown one after the other, and their revision counts as published in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_that_was_seen_is_never_too_large() {
+    let cluster = Arc::new(cluster());
+    let writer = tokio::spawn({
+        let cluster = cluster.clone();
+        async move {
+            for i in 0..500 {
+                cluster.create("toys", toy(&format!("t{i}"), "n1")).await.expect("created");
+            }
+        }
+    });
+    let target = cluster.target("toys", "");
+    while !writer.is_finished() {
+        let any = ListOptions { resource_version: Some(Revision(0)), limit: 1, ..ListOptions::default() };
+        let seen = cluster.registry.list(&target, &any).await.expect("listed").revision;
+        let from = WatchOptions { resource_version: Some(seen), ..WatchOptions::default() };
+        cluster.registry.watch(&target, from).await.map(drop).expect("it was seen");
+    }
+    writer.await.expect("all were created");
 }
 
 #[tokio::test]

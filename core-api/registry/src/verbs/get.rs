@@ -17,7 +17,7 @@ impl Registry {
     /// 404 when there is none, 405 when the subresource cannot be read, 504 when the revision is not reached.
     pub async fn get(self: &Arc<Self>, target: &Target, options: GetOptions) -> ApiResult<Object> {
         if let Some(revision) = options.resource_version {
-            self.not_older_than(revision)?;
+            self.not_older_than(revision).await?;
         }
         let kind = &target.kind;
         match target.subresource.as_str() {
@@ -49,9 +49,14 @@ impl Registry {
 
     /// # Errors
     /// 504 when the revision lies in the future. Upstream: apiserver `pkg/storage/errors.go`.
-    pub(crate) fn not_older_than(&self, revision: Revision) -> ApiResult<()> {
+    pub(crate) async fn not_older_than(&self, revision: Revision) -> ApiResult<()> {
         let current = self.revision();
         if revision <= current {
+            return Ok(());
+        }
+        // A client may know it from an object that was shown a moment before the revision counts as published.
+        if self.is_arriving(revision) {
+            self.reached(revision).await;
             return Ok(());
         }
         let message = format!("Too large resource version: {revision}, current: {current}");

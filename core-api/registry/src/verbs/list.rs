@@ -91,14 +91,14 @@ impl Registry {
                 Ok(present())
             }
             (Some(revision), Some(VersionMatch::Exact)) => {
-                self.not_older_than(revision)?;
+                self.not_older_than(revision).await?;
                 let snapshot = state.snapshot_at(revision).map_err(|_| {
                     ApiError::expired("The resourceVersion for the provided list is too old.")
                 })?;
                 Ok((snapshot, revision))
             }
             (Some(revision), _) => {
-                self.not_older_than(revision)?;
+                self.not_older_than(revision).await?;
                 Ok(present())
             }
         }

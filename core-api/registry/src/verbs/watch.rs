@@ -35,7 +35,7 @@ impl Registry {
         if options.resource_version.is_none() {
             self.barrier().await?;
         }
-        self.not_older_than(from)?;
+        self.not_older_than(from).await?;
         let state = target.kind.state.clone();
         let with_initial = from == Revision(0) || options.send_initial_events;
         let snapshot = with_initial.then(|| {
