@@ -10,13 +10,13 @@ pub mod observe;
 pub mod plan;
 pub mod status;
 
-use observe::{BudgetView, Observed};
+use observe::Observed;
 use plan::stale;
 use proa_kit::{
     Change, Client, Error, Index, Key, Operator, Plan, Read, Reader, RunConfig, Timestamp, Typed, Watch,
     Write,
     rbac::rbac_rules,
-    views::{DeploymentView, PodView, ReplicaSetView, View},
+    views::{DeploymentView, PodDisruptionBudgetView, PodView, ReplicaSetView, View},
     watch::WatchOf,
 };
 use serde_json::Value;
@@ -28,12 +28,12 @@ pub struct DisruptionOperator;
 
 impl Operator for DisruptionOperator {
     const NAME: &'static str = "disruption-controller";
-    type Object = BudgetView;
+    type Object = PodDisruptionBudgetView;
     type Observed = Observed;
 
     fn watches(&self) -> Vec<Watch> {
         vec![
-            Watch::primary::<BudgetView>().index(Index::NAMESPACE).into(),
+            Watch::primary::<PodDisruptionBudgetView>().index(Index::NAMESPACE).into(),
             Watch::mapped::<PodView>(guarding).index(Index::NAMESPACE).into(),
             Watch::mapped::<ReplicaSetView>(|change, reader, wake| {
                 scaled(change, |set| set.spec.replicas(), reader, wake);
@@ -50,12 +50,16 @@ impl Operator for DisruptionOperator {
         vec![Read { group: "*".into(), resource: "*/scale".into() }]
     }
     fn writes(&self) -> Vec<Write> {
-        vec![Write::sub(&BudgetView::KIND, "status", &["patch"])]
+        vec![Write::sub(&PodDisruptionBudgetView::KIND, "status", &["patch"])]
     }
-    async fn observe(&self, reader: &Reader, budget: &Arc<BudgetView>) -> Result<Observed, Error> {
+    async fn observe(
+        &self,
+        reader: &Reader,
+        budget: &Arc<PodDisruptionBudgetView>,
+    ) -> Result<Observed, Error> {
         observe::observe(reader, budget).await
     }
-    fn plan(&self, budget: &BudgetView, observed: &Observed, now: Timestamp) -> Plan {
+    fn plan(&self, budget: &PodDisruptionBudgetView, observed: &Observed, now: Timestamp) -> Plan {
         plan::plan(budget, observed, now)
     }
 }
@@ -63,7 +67,8 @@ impl Operator for DisruptionOperator {
 /// A pod wakes the budgets that guard it, or did.
 fn guarding(change: &Change<PodView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
     let Some(latest) = change.latest() else { return };
-    for budget in reader.cache::<BudgetView>().by(&Index::NAMESPACE, &latest.metadata.namespace) {
+    for budget in reader.cache::<PodDisruptionBudgetView>().by(&Index::NAMESPACE, &latest.metadata.namespace)
+    {
         if change.both().any(|pod| budget.guards(pod)) {
             wake(budget.key());
         }
@@ -77,7 +82,7 @@ fn scaled<V: View>(change: &Change<V>, replicas: fn(&V) -> i32, reader: &Reader,
         return;
     }
     let Some(latest) = change.latest() else { return };
-    for budget in reader.cache::<BudgetView>().by(&Index::NAMESPACE, &latest.meta().namespace) {
+    for budget in reader.cache::<PodDisruptionBudgetView>().by(&Index::NAMESPACE, &latest.meta().namespace) {
         wake(budget.key());
     }
 }

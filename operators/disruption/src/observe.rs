@@ -4,74 +4,17 @@
 //! caches, of everything else that has a scale from the API.
 
 use proa_kit::{
-    Error, Index, Key, Kind, Reader, Timestamp,
-    conditions::Condition,
-    discovery,
+    Error, Index, Key, Kind, Reader, discovery,
     rollout::IntOrPercent,
-    selector::LabelSelector,
-    views::{DeploymentView, Meta, Owner, PodView, ReplicaSetView},
+    views::{DeploymentView, Meta, Owner, PodDisruptionBudgetView, PodView, ReplicaSetView},
 };
 use serde::Deserialize;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-/// A budget.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct BudgetView {
-    /// Metadata.
-    pub metadata: Meta,
-    /// Spec.
-    pub spec: BudgetSpec,
-    /// Status.
-    pub status: BudgetStatus,
-}
-
-proa_kit::view!(BudgetView, Kind::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"));
-
-/// Spec of a budget.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct BudgetSpec {
-    /// How many pods must stay.
-    pub min_available: Option<IntOrPercent>,
-    /// How many may go.
-    pub max_unavailable: Option<IntOrPercent>,
-    /// Which pods; none without one.
-    pub selector: Option<LabelSelector>,
-}
-
-/// Status of a budget.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct BudgetStatus {
-    /// Generation it is about.
-    pub observed_generation: i64,
-    /// Pods that evictions took, and when, as long as they have not gone.
-    pub disrupted_pods: BTreeMap<Box<str>, Timestamp>,
-    /// How many may go now.
-    pub disruptions_allowed: i32,
-    /// Healthy pods.
-    pub current_healthy: i32,
-    /// Pods that must be healthy.
-    pub desired_healthy: i32,
-    /// Pods that there should be.
-    pub expected_pods: i32,
-    /// Conditions.
-    pub conditions: Box<[Condition]>,
-}
-
-impl BudgetView {
-    /// Whether it guards a pod.
-    pub fn guards(&self, pod: &PodView) -> bool {
-        self.spec.selector.as_ref().is_some_and(|selector| selector.matches(&pod.metadata.labels))
-    }
-    /// Whether it counts by the scales of the pods' controllers.
-    pub(crate) fn counts_by_scale(&self) -> bool {
-        self.spec.max_unavailable.is_some() || matches!(self.spec.min_available, Some(IntOrPercent::Text(_)))
-    }
+/// Whether a budget counts by the scales of the pods' controllers.
+fn counts_by_scale(budget: &PodDisruptionBudgetView) -> bool {
+    let spec = &budget.spec;
+    spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrPercent::Text(_)))
 }
 
 /// What was read.
@@ -93,11 +36,11 @@ pub struct Scale {
 }
 
 /// Reads it.
-pub async fn observe(reader: &Reader, budget: &BudgetView) -> Result<Observed, Error> {
+pub async fn observe(reader: &Reader, budget: &PodDisruptionBudgetView) -> Result<Observed, Error> {
     let mut pods = reader.cache::<PodView>().by(&Index::NAMESPACE, &budget.metadata.namespace);
     pods.retain(|pod| budget.guards(pod));
     pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    let scale = if budget.counts_by_scale() { scale(reader, &pods).await? } else { Ok(Scale::default()) };
+    let scale = if counts_by_scale(budget) { scale(reader, &pods).await? } else { Ok(Scale::default()) };
     Ok(Observed { pods, scale })
 }
 

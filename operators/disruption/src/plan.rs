@@ -3,13 +3,13 @@
 pub mod stale;
 
 use crate::{
-    observe::{BudgetView, Observed, Scale},
+    observe::{Observed, Scale},
     status::{self, Counts},
 };
 use proa_kit::{
     Action, Plan, Timestamp, Typed,
     rollout::{IntOrPercent, Round},
-    views::PodView,
+    views::{PodDisruptionBudgetView, PodView},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 const GONE_WITHIN: Duration = Duration::from_secs(120);
 
 /// The plan for one budget.
-pub fn plan(budget: &BudgetView, observed: &Observed, now: Timestamp) -> Plan {
+pub fn plan(budget: &PodDisruptionBudgetView, observed: &Observed, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let wanted = observed.scale.clone().and_then(|scale| expected(budget, observed, &scale));
     let about = Arc::new(budget.reference());
@@ -72,7 +72,11 @@ fn remarks(observed: &Observed, about: &Arc<proa_kit::ObjectRef>) -> Vec<Action>
 }
 
 /// How many pods there should be, and how many must be healthy.
-fn expected(budget: &BudgetView, observed: &Observed, scale: &Scale) -> Result<(i32, i32), String> {
+fn expected(
+    budget: &PodDisruptionBudgetView,
+    observed: &Observed,
+    scale: &Scale,
+) -> Result<(i32, i32), String> {
     let of_scale = |limit: &IntOrPercent| {
         let share = limit.scaled(scale.expected, Round::Up);
         share.ok_or_else(|| {
@@ -99,7 +103,11 @@ struct Disrupted<'a> {
     next: Option<Duration>,
 }
 
-fn disrupted<'a>(budget: &BudgetView, pods: &'a [Arc<PodView>], now: Timestamp) -> Disrupted<'a> {
+fn disrupted<'a>(
+    budget: &PodDisruptionBudgetView,
+    pods: &'a [Arc<PodView>],
+    now: Timestamp,
+) -> Disrupted<'a> {
     let mut found = Disrupted { pending: BTreeMap::new(), stayed: Vec::new(), next: None };
     for pod in pods.iter().filter(|pod| !pod.metadata.is_deleting()) {
         let name = &pod.metadata.name;

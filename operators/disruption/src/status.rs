@@ -1,10 +1,10 @@
 //! The status of a budget.
 
-use crate::observe::{BudgetStatus, BudgetView};
 use proa_kit::{
     Timestamp,
     clock::rfc3339,
     conditions::{self, Condition},
+    views::pod_disruption_budget::{PodDisruptionBudgetStatus, PodDisruptionBudgetView},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(crate) struct Counts {
 
 /// The new status, if it differs from the old one. A budget that expects no pods allows nothing: its first pods may
 /// come before they are counted.
-pub(crate) fn changed(budget: &BudgetView, counts: &Counts, now: Timestamp) -> Option<Value> {
+pub(crate) fn changed(budget: &PodDisruptionBudgetView, counts: &Counts, now: Timestamp) -> Option<Value> {
     let surplus = counts.healthy.saturating_sub(counts.desired);
     let allowed = if counts.expected <= 0 { 0 } else { surplus.max(0) };
     let generation = budget.metadata.generation;
@@ -30,7 +30,7 @@ pub(crate) fn changed(budget: &BudgetView, counts: &Counts, now: Timestamp) -> O
         if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
     let is_current = |condition: &Condition| &*condition.status == status && &*condition.reason == reason;
     let old = &budget.status;
-    let mut new = BudgetStatus {
+    let mut new = PodDisruptionBudgetStatus {
         observed_generation: generation,
         disrupted_pods: counts.disrupted.clone(),
         disruptions_allowed: allowed,
@@ -47,14 +47,21 @@ pub(crate) fn changed(budget: &BudgetView, counts: &Counts, now: Timestamp) -> O
 }
 
 /// The status of a budget whose pods cannot be counted, if it differs from the old one.
-pub(crate) fn failed(budget: &BudgetView, why: &str, now: Timestamp) -> Option<Value> {
-    let mut new = BudgetStatus { disruptions_allowed: 0, ..budget.status.clone() };
+pub(crate) fn failed(budget: &PodDisruptionBudgetView, why: &str, now: Timestamp) -> Option<Value> {
+    let mut new = PodDisruptionBudgetStatus { disruptions_allowed: 0, ..budget.status.clone() };
     let observed = new.observed_generation;
     set(&mut new, "False", "SyncFailed", why, observed, now);
     (new != budget.status).then(|| value(&new))
 }
 
-fn set(status: &mut BudgetStatus, value: &str, reason: &str, message: &str, observed: i64, now: Timestamp) {
+fn set(
+    status: &mut PodDisruptionBudgetStatus,
+    value: &str,
+    reason: &str,
+    message: &str,
+    observed: i64,
+    now: Timestamp,
+) {
     let mut condition = Condition::new(ALLOWED, value, reason, message, now);
     condition.observed_generation = Some(observed);
     let mut list = status.conditions.to_vec();
@@ -62,7 +69,7 @@ fn set(status: &mut BudgetStatus, value: &str, reason: &str, message: &str, obse
     status.conditions = list.into();
 }
 
-fn value(status: &BudgetStatus) -> Value {
+fn value(status: &PodDisruptionBudgetStatus) -> Value {
     let mut all = json!({
         "observedGeneration": status.observed_generation,
         "disruptionsAllowed": status.disruptions_allowed,

@@ -5,10 +5,10 @@
 use proa_kit::{
     Plan, Timestamp,
     testing::golden::{self, Case},
-    views::PodView,
+    views::{PodDisruptionBudgetView, PodView},
 };
 use proa_operator_disruption::{
-    observe::{BudgetView, Observed, Scale},
+    observe::{Observed, Scale},
     plan::{plan, stale},
 };
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn observed(case: &Case) -> Observed {
 #[test]
 fn plans_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case| {
-        plan(&case.object::<BudgetView>(), &observed(case), case.now)
+        plan(&case.object::<PodDisruptionBudgetView>(), &observed(case), case.now)
     });
 }
 

@@ -19,12 +19,12 @@ use crate::{
     Lane,
     plan::{preempt::Choice, trial},
 };
-use budgets::{BudgetView, Budgets};
+use budgets::Budgets;
 pub use candidate::Candidate;
 use nodes::{Nodes, Rank, Slot};
 use proa_kit::{
     Change, Key, Timestamp, View,
-    views::{NodeView, PodView},
+    views::{NodeView, PodDisruptionBudgetView, PodView},
 };
 use rules::Rules;
 use std::{
@@ -114,7 +114,7 @@ impl Cluster {
         self.is_relabelled |= labels(&change.old) != labels(&change.new);
     }
     /// Takes in a change of a disruption budget.
-    pub fn budget(&mut self, change: &Change<BudgetView>) {
+    pub fn budget(&mut self, change: &Change<PodDisruptionBudgetView>) {
         self.budgets.change(change);
     }
     /// Takes in a change of a pod.

@@ -15,13 +15,13 @@ pub mod index;
 pub mod plan;
 mod status;
 
-use index::{Cluster, budgets::BudgetView};
+use index::Cluster;
 use proa_kit::{
     Change, Client, Plan, Results, RunConfig, Timestamp, Typed, Watch, Write,
     decide::{self, Decider, Feed},
     queue::Queue,
     rbac::rbac_rules,
-    views::{NodeView, PodView},
+    views::{NodeView, PodDisruptionBudgetView, PodView},
 };
 use serde_json::Value;
 
@@ -57,9 +57,12 @@ impl Decider for Scheduler {
             })
             .into(),
             // Budgets matter only when a decision is made: they decide who goes, not whether anybody does.
-            decide::feed(BudgetView::KIND, |cluster: &mut Cluster, change: &Change<BudgetView>, _| {
-                cluster.budget(change);
-            })
+            decide::feed(
+                PodDisruptionBudgetView::KIND,
+                |cluster: &mut Cluster, change: &Change<PodDisruptionBudgetView>, _| {
+                    cluster.budget(change);
+                },
+            )
             .into(),
         ]
     }

@@ -5,13 +5,9 @@ use proa_kit::{
     decide::Decider,
     queue::Queue,
     testing::golden::{self, Case},
-    views::{NodeView, PodView},
+    views::{NodeView, PodDisruptionBudgetView, PodView},
 };
-use proa_operator_scheduler::{
-    Scheduler,
-    index::{Cluster, budgets::BudgetView},
-    plan::plan,
-};
+use proa_operator_scheduler::{Scheduler, index::Cluster, plan::plan};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -34,7 +30,7 @@ fn cluster(nodes: Vec<NodeView>, pods: Vec<PodView>) -> Cluster {
 fn plans_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden", |case: &Case| {
         let mut cluster = cluster(case.observed("nodes"), case.observed("pods"));
-        for budget in case.observed::<Vec<BudgetView>>("budgets") {
+        for budget in case.observed::<Vec<PodDisruptionBudgetView>>("budgets") {
             cluster.budget(&Change { old: None, new: Some(Arc::new(budget)) });
         }
         cluster.pod(&Change { old: None, new: Some(Arc::new(case.object())) });

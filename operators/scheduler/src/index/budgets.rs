@@ -4,63 +4,28 @@
 
 use super::Candidate;
 use proa_kit::{
-    Change, Kind,
-    selector::LabelSelector,
-    views::{Meta, PodView},
+    Change,
+    views::{Meta, PodDisruptionBudgetView, PodView},
 };
-use serde::{Deserialize, de::IgnoredAny};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-/// A PodDisruptionBudget as far as preemption reads it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct BudgetView {
-    /// Metadata.
-    pub metadata: Meta,
-    /// Spec.
-    pub spec: BudgetSpec,
-    /// Status.
-    pub status: BudgetStatus,
-}
-
-proa_kit::view!(BudgetView, Kind::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"));
-
-/// Spec of a budget.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct BudgetSpec {
-    /// Which pods it guards.
-    pub selector: Option<LabelSelector>,
-}
-
-/// Status of a budget.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct BudgetStatus {
-    /// How many may go now.
-    pub disruptions_allowed: i32,
-    /// Pods that are taken from it already.
-    pub disrupted_pods: BTreeMap<Box<str>, IgnoredAny>,
-}
-
-impl BudgetView {
-    /// Whether a pod that goes must be taken from it. An empty selector guards nothing here, as upstream.
-    fn counts(&self, pod: &PodView) -> bool {
-        self.spec.selector.as_ref().is_some_and(|own| !own.is_empty() && own.matches(&pod.metadata.labels))
-            && !self.status.disrupted_pods.contains_key(&pod.metadata.name)
-    }
+/// Whether a pod that goes must be taken from a budget. An empty selector guards nothing here, as upstream.
+fn counts(budget: &PodDisruptionBudgetView, pod: &PodView) -> bool {
+    budget.spec.selector.as_ref().is_some_and(|selector| !selector.is_empty())
+        && budget.guards(pod)
+        && !budget.status.disrupted_pods.contains_key(&pod.metadata.name)
 }
 
 /// All budgets, by namespace and name.
 #[derive(Debug, Default)]
-pub struct Budgets(HashMap<Box<str>, BTreeMap<Box<str>, Arc<BudgetView>>>);
+pub struct Budgets(HashMap<Box<str>, BTreeMap<Box<str>, Arc<PodDisruptionBudgetView>>>);
 
 impl Budgets {
     /// Takes in a change of a budget.
-    pub(super) fn change(&mut self, change: &Change<BudgetView>) {
+    pub(super) fn change(&mut self, change: &Change<PodDisruptionBudgetView>) {
         let Some(latest) = change.latest() else { return };
         let Meta { namespace, name, .. } = &latest.metadata;
         if let Some(budget) = &change.new {
@@ -83,7 +48,7 @@ impl Budgets {
             return false;
         }
         let Some((namespace, budgets)) = self.0.get_key_value(&pod.metadata.namespace) else { return false };
-        for (name, budget) in budgets.iter().filter(|(_, budget)| budget.counts(pod)) {
+        for (name, budget) in budgets.iter().filter(|(_, budget)| counts(budget, pod)) {
             let taken = taken.entry((namespace, name)).or_default();
             *taken += 1;
             if *taken > budget.status.disruptions_allowed {
