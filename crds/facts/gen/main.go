@@ -15,6 +15,7 @@ import (
 	"sort"
 	"strings"
 
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -81,6 +82,7 @@ func registeredTypes() ([]registeredType, error) {
 	all := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		scheme.AddToScheme, apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme, metav1.AddMetaToScheme,
+		apidiscoveryv2.AddToScheme,
 	} {
 		if err := add(all); err != nil {
 			return nil, err
@@ -92,7 +94,8 @@ func registeredTypes() ([]registeredType, error) {
 			continue
 		}
 		name := gvk.Group + "/" + gvk.Version + "/" + gvk.Kind
-		if strings.HasSuffix(goType.PkgPath(), "apimachinery/pkg/apis/meta/v1") {
+		isDocument := strings.HasSuffix(goType.PkgPath(), "k8s.io/api/apidiscovery/v2")
+		if isDocument || strings.HasSuffix(goType.PkgPath(), "apimachinery/pkg/apis/meta/v1") {
 			name = ""
 		}
 		if strings.HasPrefix(goType.PkgPath(), "k8s.io/api") || strings.HasPrefix(goType.PkgPath(), "k8s.io/kube-aggregator") {
