@@ -213,6 +213,7 @@ impl Done {
                 Self::Put(Arc::new(entry.with_value(&object, &kind.state.selectable())))
             }
             (Self::Unchanged(Some(_)), _) => Self::Unchanged(current.cloned()),
+            (Self::Removed(entry, revision), _) => Self::Removed(current.cloned().unwrap_or(entry), revision),
             (done, _) => done,
         }
     }

@@ -261,11 +261,12 @@ impl Entry {
     }
     /// Where the tail says in which version it is stored: its last member, if it says so.
     fn stored_as_at(&self) -> Option<(usize, &str)> {
-        const MEMBER: &str = ",\"apiVersion\":\"";
-        let rest = std::str::from_utf8(self.tail.strip_suffix(b"\"}")?).ok()?;
-        let at = rest.rfind('"')? + 1;
+        const MEMBER: &[u8] = b",\"apiVersion\":\"";
+        let rest = self.tail.strip_suffix(b"\"}")?;
+        let at = rest.iter().rposition(|&byte| byte == b'"')? + 1;
         let start = at.checked_sub(MEMBER.len())?;
-        (rest.get(start..at)? == MEMBER).then(|| (start, &rest[at..]))
+        let api_version = std::str::from_utf8(&rest[at..]).ok()?;
+        (&rest[start..at] == MEMBER).then_some((start, api_version))
     }
     /// The `apiVersion` in which the object is stored, where versions differ.
     pub(crate) fn stored_as(&self) -> Option<&str> {
@@ -352,7 +353,9 @@ impl Entry {
         }
         out.reserve(self.tail.len() + 128);
         write_head(out, &def.gvk.kind, &def.gvk.api_version(), revision);
-        match self.stored_as_at().filter(|_| def.versions.is_some()) {
+        // Also where the definition has one version again; built-in kinds never say it.
+        let stored_as = if def.custom { self.stored_as_at() } else { None };
+        match stored_as {
             Some((at, _)) => {
                 out.extend_from_slice(&self.tail[..at]);
                 out.push(b'}');
@@ -403,6 +406,23 @@ mod tests {
         let cut = [b"{\"metadata\":{\"x\":1".as_slice(), &entry.metadata_tail(), b"}"].concat();
         let partial: Value = serde_json::from_slice(&cut).expect("metadata alone is JSON");
         assert_eq!(partial["metadata"]["labels"]["app"], "web");
+    }
+
+    #[test]
+    fn the_stored_version_is_never_shown() {
+        let object = json!({"metadata": {"name": "web"}, "spec": {"text": "ä\"}"}});
+        let (tail, decoded) = encode_as(&object, &[], Some("example.com/v1"));
+        let entry = Entry::new("/example.com/toys/d/web".into(), Revision(42), tail, Arc::new(decoded));
+        assert_eq!(entry.stored_as(), Some("example.com/v1"));
+        let gvk = proa_meta::Gvk::new("example.com", "v2", "Toy");
+        // Of one version by now.
+        let def =
+            KindDef { custom: true, ..KindDef::namespaced(gvk, "toys", proa_schema::SchemaRef::default()) };
+        let mut json = Vec::new();
+        entry.write_json(&def, &mut json);
+        let text = String::from_utf8(json).expect("text");
+        assert_eq!(text.matches("apiVersion").count(), 1, "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON")["apiVersion"], "example.com/v2");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Registry {
         if let Some(token) = token {
             let Ok(revision) = u64::try_from(token.rv) else { return Ok(present()) };
             let revision = Revision(revision);
-            if self.now().as_second() - token.begun > LIST_SECONDS {
+            if self.now().as_second().saturating_sub(token.begun) > LIST_SECONDS {
                 return Err(expired_token(token));
             }
             let snapshot = state.snapshot_at(revision).map_err(|_| expired_token(token))?;

@@ -5,7 +5,7 @@
 
 use super::{
     scale,
-    update::{Change, Update},
+    update::{Change, PRECONDITIONS, Update},
     write::Stages,
 };
 use crate::{
@@ -78,7 +78,7 @@ impl Change for Patched {
         if !issues.is_empty() && stages.options.field_validation == FieldValidation::Strict {
             return Err(patch_error(&new, &strict_text(&issues)));
         }
-        stages.isolate(&mut new, old);
+        stages.isolate(&mut new, old, &PRECONDITIONS);
         stages.manage(old, &mut new);
         Ok(new)
     }
@@ -215,7 +215,7 @@ impl Change for Applied {
         stages.identify(&mut new)?;
         stages.check_namespace(&mut new)?;
         stages.decode_types(&mut new)?;
-        stages.isolate(&mut new, old);
+        stages.isolate(&mut new, old, &PRECONDITIONS);
         Ok(new)
     }
 }

@@ -86,15 +86,19 @@ struct Put(Value);
 impl Change for Put {
     fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
         let mut new = self.0.clone();
-        stages.isolate(&mut new, old);
+        stages.isolate(&mut new, old, &PRECONDITIONS);
         stages.manage(old, &mut new);
         Ok(new)
     }
 }
 
+/// What a write gives of the metadata to say which object it means.
+pub(super) const PRECONDITIONS: [&str; 2] = ["resourceVersion", "uid"];
+
 impl Stages<'_> {
-    /// A write through `/status` or the path of another part changes only that; any other never changes the status.
-    pub(super) fn isolate(&self, new: &mut Value, old: &Value) {
+    /// A write through `/status` or the path of another part changes only that; any other never changes the status. Of
+    /// a custom object's metadata a write through `/status` has a say in `kept` alone.
+    pub(super) fn isolate(&self, new: &mut Value, old: &Value, kept: &[&str]) {
         let def = self.def();
         if let Some(part) = def.part(&self.target.subresource) {
             return (part.keep)(new, old);
@@ -114,8 +118,8 @@ impl Stages<'_> {
         // upstream; of custom kinds only the preconditions are looked at.
         if def.custom {
             let mut merged = old["metadata"].clone();
-            for field in ["resourceVersion", "uid"] {
-                set_member(&mut merged, field, metadata.get(field).cloned());
+            for field in kept {
+                set_member(&mut merged, field, metadata.get(*field).cloned());
             }
             set_member(new, "metadata", Some(merged));
         } else {
@@ -172,8 +176,9 @@ impl<C: Change> Update<'_, C> {
         let mut new = self.change.change(stages, &old)?;
         stages.check_preconditions(&new, &old)?;
         metadata::keep_on_update(&mut new, &old);
-        stages.mutate(&mut new, Some(&old)).await?;
-        stages.isolate_again(&mut new, &old);
+        if stages.mutate(&mut new, Some(&old)).await? {
+            stages.isolate(&mut new, &old, &["resourceVersion", "uid", "managedFields"]);
+        }
         let mut errors = FieldErrors::default();
         let part = def.part(&stages.target.subresource);
         if stages.target.subresource == "status" {
@@ -272,27 +277,5 @@ impl Stages<'_> {
             return Err(ApiError::modified(&resource, name));
         }
         Ok(())
-    }
-
-    /// Admission must not reach what this path cannot change.
-    fn isolate_again(&self, new: &mut Value, old: &Value) {
-        if let Some(part) = self.def().part(&self.target.subresource) {
-            return (part.keep)(new, old);
-        }
-        if self.target.subresource == "status" {
-            let (status, mut metadata) = (new.get_mut("status").map(Value::take), new["metadata"].take());
-            *new = old.clone();
-            set_member(new, "status", status);
-            if self.def().custom {
-                let mut merged = old["metadata"].clone();
-                for field in ["resourceVersion", "uid", "managedFields"] {
-                    set_member(&mut merged, field, metadata.get_mut(field).map(Value::take));
-                }
-                metadata = merged;
-            }
-            set_member(new, "metadata", Some(metadata));
-        } else if self.def().status {
-            set_member(new, "status", old.get("status").cloned());
-        }
     }
 }

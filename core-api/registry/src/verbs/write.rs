@@ -150,22 +150,24 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Mutating admission; `object` is null on delete.
-    pub(super) async fn mutate(&self, object: &mut Value, old: Option<&Value>) -> ApiResult<()> {
+    /// Mutating admission; `object` is null on delete. Whether anyone had a say in it.
+    pub(super) async fn mutate(&self, object: &mut Value, old: Option<&Value>) -> ApiResult<bool> {
         let name = match self.target.name.as_str() {
             "" => metadata::text(object, "name").to_owned(),
             name => name.to_owned(),
         };
         let rounds = Rounds::default();
+        let mut is_heard = false;
         loop {
             let request = self.admission(&name, old, &rounds);
             for plugin in self.registry.mutators() {
                 if plugin.handles(&request) {
                     plugin.admit(&request, object).await?;
+                    is_heard = true;
                 }
             }
             if !rounds.next() {
-                return Ok(());
+                return Ok(is_heard);
             }
         }
     }
