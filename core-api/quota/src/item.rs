@@ -26,7 +26,7 @@ pub enum Item {
     /// A persistent volume claim.
     Claim(claim::Priced),
     /// Any other object: it is only counted, under these names.
-    Counted([String; 2]),
+    Counted(Vec<String>),
 }
 
 impl Item {
@@ -44,7 +44,12 @@ impl Item {
     }
     /// An object that is only counted.
     pub fn counted(resource: &GroupResource) -> Self {
-        Self::Counted([names::count(resource), resource.resource.to_string()])
+        let mut names = vec![names::count(resource)];
+        // A plain name belongs to the core group's kind alone.
+        if resource.group.is_empty() {
+            names.push(resource.resource.to_string());
+        }
+        Self::Counted(names)
     }
     /// What it costs at a time.
     pub fn usage(&self, now: Timestamp) -> Amounts {
@@ -52,7 +57,6 @@ impl Item {
             Self::Pod(pod) => pod.usage(now),
             Self::Service(service) => service.usage(),
             Self::Claim(claim) => claim.usage(),
-            // A plain name belongs to the core group's kind; quotas cannot have it for another one.
             Self::Counted(names) => {
                 let one = Quantity::new(1, Format::DecimalSi);
                 names.iter().map(|name| (name.clone(), one)).collect()

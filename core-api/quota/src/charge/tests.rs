@@ -36,6 +36,16 @@ fn every_quota_that_is_about_the_object_pays() {
 }
 
 #[test]
+fn a_plain_name_is_the_core_groups_alone() {
+    let hard = json!({"services": "1", "count/services.serving.knative.dev": "3"});
+    let used = json!({"services": "1", "count/services.serving.knative.dev": "0"});
+    let knative = GroupResource::new("serving.knative.dev", "services");
+    let charged =
+        charge(&[limits("q", &hard, &used)], &knative, &Item::counted(&knative), None, now()).unwrap();
+    assert_eq!(text(&charged[0].used), "count/services.serving.knative.dev=1,services=1");
+}
+
+#[test]
 fn refusals_are_in_upstreams_words() {
     let full = limits("compute", &json!({"cpu": "2", "pods": "1"}), &json!({"cpu": "1900m", "pods": "1"}));
     let refused = |quotas: &[Quota], item: &Item| charge(quotas, &pods(), item, None, now()).unwrap_err();
