@@ -59,6 +59,10 @@ impl Schedule {
 
 impl Fields {
     fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        // A field without a value is accepted, as upstream does; no time has to be tried to see that none fits.
+        if [self.minutes, self.hours, self.months].contains(&0) {
+            return None;
+        }
         let minute = after.as_second().div_euclid(60) + 1;
         let mut at = Timestamp::from_second(minute * 60).ok()?.to_zoned(zone.clone());
         let last = at.year().saturating_add(YEARS);
