@@ -111,7 +111,7 @@ pub(crate) fn keep_metadata(new: &mut Value, old: &Value) {
     fields.iter().for_each(|field| keep(sub(new, "metadata"), &old["metadata"], field));
 }
 
-/// An annotation or label, empty when absent.
+/// An annotation, empty when absent.
 pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> &'a str {
     object["metadata"]["annotations"].get(key).and_then(Value::as_str).unwrap_or("")
 }

@@ -1,12 +1,13 @@
 //! v1 PersistentVolume, with `/status`.
 //!
-//! Deliberately absent: the time of a change of phase after the first one.
+//! Deliberately absent: the time of a change of phase after the first one, and the change of a node affinity from beta
+//! labels to stable ones, which upstream allows.
 //! Upstream: `pkg/registry/core/persistentvolume/strategy.go`, `ValidatePersistentVolume{,Update}`.
 
 use super::cluster;
 use crate::{
     cursor::Cursor,
-    fill::{absent, annotation, remove, same, set, sub, zero},
+    fill::{absent, annotation, present, remove, same, set, sub, zero},
     pod_spec::{
         update::differences,
         validate::persistent_volume::{self as rules, Use, short_modes},
@@ -45,6 +46,9 @@ pub(crate) fn kind() -> KindDef {
                 let spec = sub(object, "spec");
                 zero(spec, "persistentVolumeReclaimPolicy", "Retain");
                 absent(spec, "volumeMode", "Filesystem");
+                if let Some(path) = present(spec, "hostPath") {
+                    absent(path, "type", "");
+                }
             },
             prepare_create: |object| {
                 let since = object["metadata"]["creationTimestamp"].clone();
@@ -77,6 +81,13 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     }
     let mode = spec.get("volumeMode");
     root.get("volumeMode").with(mode.value()).immutable(&old_spec.get("volumeMode"), errors);
+    let affinity = old_spec.get("nodeAffinity");
+    let present_affinity = spec.get("nodeAffinity");
+    if affinity.is_set() && !same(present_affinity.value(), affinity.value()) {
+        // The path is upstream's.
+        let place = root.get("nodeAffinity").with(present_affinity.value());
+        place.invalid(errors, "field is immutable, except for updating from beta label to GA");
+    }
     let class = spec.get("volumeAttributesClassName");
     if old_spec.get("volumeAttributesClassName").is_set() && !class.is_set() {
         class.forbidden(errors, "update from non-nil value to nil is forbidden");

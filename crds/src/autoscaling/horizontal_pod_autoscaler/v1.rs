@@ -3,8 +3,12 @@
 //! Annotations that make no sense are dropped, as upstream drops them.
 
 use super::{metrics_of_cpu, usual_metrics};
-use crate::fill::{absent, fields, is_empty, present, remove, set, sub};
+use crate::{
+    facts,
+    fill::{absent, fields, is_empty, present, remove, set, sub},
+};
 use proa_meta::quantity::Quantity;
+use proa_schema::decode;
 use serde_json::{Value, json};
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
@@ -188,6 +192,14 @@ fn taken(object: &mut Value, annotation: &str) -> Option<Value> {
     serde_json::from_str(text.as_str()?).ok()
 }
 
+/// Whether a part at this place has the types that v2 has there.
+fn fits(part: &Value, place: &str) -> bool {
+    let mut probe = json!({});
+    put(&mut probe, place, part);
+    let schema = facts::schema("io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler");
+    decode::decode_part(schema.get(), &mut probe, "HorizontalPodAutoscaler").is_ok()
+}
+
 fn note(object: &mut Value, annotation: &str, value: &Value) {
     if !is_empty(value) {
         set(sub(sub(object, "metadata"), "annotations"), annotation, value.to_string());
@@ -211,25 +223,32 @@ pub(super) fn to_storage(object: &mut Value) {
     tidy(object);
     let spec = sub(object, "spec");
     let percent = fields(spec).remove("targetCPUUtilizationPercentage").filter(|percent| !percent.is_null());
+    let is_list = |list: &Value| list.as_array().is_some_and(|list| list.iter().all(Value::is_object));
+    let others = others.filter(is_list);
     let mut all = others.map_or_else(Vec::new, |others| metrics(&others, &AIMS, true));
     all.iter_mut().for_each(typed);
+    if !fits(&all.clone().into(), "/spec/metrics") {
+        all.clear();
+    }
     if let Some(percent) = percent {
         all.extend(metrics_of_cpu(&percent).as_array().into_iter().flatten().cloned());
     }
     set(spec, "metrics", if all.is_empty() { usual_metrics() } else { all.into() });
-    if let Some(rules) = rules {
-        set(spec, "behavior", behavior(&rules, true));
+    let rules = rules.map(|rules| behavior(&rules, true));
+    if let Some(rules) = rules.filter(|rules| !is_empty(rules) && fits(rules, "/spec/behavior")) {
+        set(spec, "behavior", rules);
     }
     let Some(status) = present(object, "status") else { return };
     let percent =
         fields(status).remove("currentCPUUtilizationPercentage").filter(|percent| !percent.is_null());
-    if let Some(measured) = measured {
-        set(status, "currentMetrics", metrics(&measured, &MEASURED, true));
+    let measured = measured.filter(is_list).map(|measured| Value::from(metrics(&measured, &MEASURED, true)));
+    if let Some(measured) = measured.filter(|measured| fits(measured, "/status/currentMetrics")) {
+        set(status, "currentMetrics", measured);
     } else if let Some(percent) = percent {
         let resource = json!({"name": "cpu", "current": {"averageUtilization": percent}});
         set(status, "currentMetrics", json!([{"type": "Resource", "resource": resource}]));
     }
-    if let Some(conditions) = conditions {
+    if let Some(conditions) = conditions.filter(|conditions| fits(conditions, "/status/conditions")) {
         set(status, "conditions", conditions);
     }
 }
@@ -338,6 +357,26 @@ mod tests {
         assert_eq!(v1["spec"].as_object().map(serde_json::Map::len), Some(4));
         to_storage(&mut v1);
         assert_eq!(v1, object);
+    }
+
+    #[test]
+    fn what_is_of_another_type_is_dropped() {
+        let policies = r#"[{"Type":"Pods","Value":1,"PeriodSeconds":1}]"#;
+        let rules = format!(r#"{{"ScaleUp":{{"StabilizationWindowSeconds":"x","Policies":{policies}}}}}"#);
+        for (annotation, text) in [
+            (BEHAVIOR, rules.as_str()),
+            (BEHAVIOR, "{}"),
+            (METRICS, "[5]"),
+            (METRICS, "5"),
+            (CONDITIONS, "5"),
+        ] {
+            let mut object = json!({"metadata": {"annotations": {annotation: text}}, "spec": {"maxReplicas": 2},
+                "status": {"currentReplicas": 1}});
+            to_storage(&mut object);
+            let wanted = json!({"metadata": {}, "spec": {"maxReplicas": 2, "metrics": usual_metrics()},
+                "status": {"currentReplicas": 1}});
+            assert_eq!(object, wanted, "{annotation}: {text}");
+        }
     }
 
     #[test]
