@@ -1,8 +1,7 @@
 //! Built-in admission plugins, one file each.
 //!
-//! Owns: which plugins run and in which order (upstream's: `pkg/kubeapiserver/options/plugins.go`). Left out until
-//! their kinds exist: StorageObjectInUseProtection, DefaultStorageClass,
-//! PersistentVolumeClaimResize, DefaultIngressClass. Existence and termination of namespaces
+//! Owns: which plugins run and in which order (upstream's: `pkg/kubeapiserver/options/plugins.go`). Left out:
+//! StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize, DefaultIngressClass. Existence and termination of namespaces
 //! are checked by the registry, which guards the write with them.
 
 pub mod certificates;

@@ -2,10 +2,10 @@
 //! nodes (proxies); and those that it makes itself, to webhooks.
 //!
 //! Reads top-down: [`outside`] is the table of what is served; `log`, `stream` and `proxy` say where a request goes;
-//! `forward` sends it there and brings the answer back, `webhook` asks a question of its own, `dial` makes the connection. Invariants: authorization is over
-//! before anything is dialled; credentials of the client are never passed on; answers stream, nothing is held whole; a
+//! `forward` sends it there and brings the answer back, `webhook` asks a question of its own, `dial` makes the
+//! connection. Invariants: authorization is over before anything is dialled; credentials of the client are never passed on; answers stream, nothing is held whole; a
 //! client that goes away ends the connection behind it. Deliberately absent: what is spoken on a connection that has left
-//! HTTP (bytes go both ways as they are), kept connections (each request dials), the rewriting of links in HTML.
+//! HTTP (bytes go both ways as they are), kept connections but those to webhooks (each other request dials).
 //! Upstream: `pkg/registry/core/{pod,service,node}`, `pkg/kubelet/client`, apimachinery `pkg/util/proxy`.
 
 mod containers;

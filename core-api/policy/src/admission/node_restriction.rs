@@ -1,7 +1,7 @@
 //! NodeRestriction: a node writes only what is its own.
 //!
-//! Owns: what the bodies of nodes' requests may say; which requests they may make at all is `node`'s matter. Token
-//! requests and evictions do not pass admission here: their actions call [`check_token_request`] and
+//! Owns: what the bodies of nodes' requests may say; which requests they may make at all is `node`'s matter. Of token
+//! requests and evictions nothing is checked here: their actions call [`check_token_request`] and
 //! [`check_eviction`]. Upstream: `plugin/pkg/admission/noderestriction/admission.go`.
 
 mod certificates;
