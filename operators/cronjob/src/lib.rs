@@ -2,7 +2,8 @@
 //!
 //! Owns: the cron job's jobs, deletion of finished ones beyond the history limits, its status. Guarantees: one job for
 //! one scheduled minute, whenever the operator stops, since the job's name is made from that time. Of several times
-//! that were missed only the last is made good, within `startingDeadlineSeconds`.
+//! that were missed only the last is made good, within `startingDeadlineSeconds`; of a schedule whose times are unevenly
+//! far apart that one may be passed over, as upstream.
 //! When a schedule changes, times before the change count no more. That is remembered in memory only: after a restart
 //! the new schedule's last time may be made good.
 //! Upstream: pkg/controller/cronjob/{cronjob_controllerv2,utils}.go.

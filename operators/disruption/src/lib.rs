@@ -64,12 +64,28 @@ impl Operator for DisruptionOperator {
     }
 }
 
-/// A pod wakes the budgets that guard it, or did.
+/// What counts of a pod that a budget guards.
+fn counted<'p>(
+    budget: &PodDisruptionBudgetView,
+    pod: Option<&'p PodView>,
+) -> Option<impl PartialEq + use<'p>> {
+    let pod = pod.filter(|pod| budget.guards(pod))?;
+    let meta = &pod.metadata;
+    Some((
+        &meta.uid,
+        meta.is_deleting(),
+        pod.is_ready(),
+        pod.is_terminal(),
+        meta.controller().map(|owner| &owner.uid),
+    ))
+}
+
+/// A pod wakes the budgets that guard it, or did, when something has changed that they count.
 fn guarding(change: &Change<PodView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
     let Some(latest) = change.latest() else { return };
     for budget in reader.cache::<PodDisruptionBudgetView>().by(&Index::NAMESPACE, &latest.metadata.namespace)
     {
-        if change.both().any(|pod| budget.guards(pod)) {
+        if counted(&budget, change.old.as_deref()) != counted(&budget, change.new.as_deref()) {
             wake(budget.key());
         }
     }

@@ -63,7 +63,8 @@ fn set(
     now: Timestamp,
 ) {
     let mut condition = Condition::new(ALLOWED, value, reason, message, now);
-    condition.observed_generation = Some(observed);
+    // The API leaves out a zero, and what is read back must be what was written.
+    condition.observed_generation = Some(observed).filter(|generation| *generation != 0);
     let mut list = status.conditions.to_vec();
     conditions::set(&mut list, condition);
     status.conditions = list.into();

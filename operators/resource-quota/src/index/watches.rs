@@ -25,6 +25,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::oneshot;
 
 /// After a definition changed, once more: it may not be served at once.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 struct Running {
     kind: Kind,
     forget: Box<dyn Fn() + Send>,
+    /// Dropped with the watch: whoever waits for its first list gives up.
+    _alive: oneshot::Sender<()>,
     _subscription: Subscription,
 }
 
@@ -42,7 +45,8 @@ struct Watches {
     reader: Reader,
     feed: Feed<Ledger, Key>,
     running: HashMap<Need, Running>,
-    filling: FuturesUnordered<BoxFuture<'static, Need>>,
+    /// First lists; none when the watch has ended before.
+    filling: FuturesUnordered<BoxFuture<'static, Option<Need>>>,
     found: Option<Discovery>,
 }
 
@@ -65,8 +69,10 @@ pub(crate) async fn keep(reader: Reader, feed: Feed<Ledger, Key>, wanted: Arc<Wa
                 watches.found = None;
                 look = None;
             }
-            Some(need) = watches.filling.next() => {
-                watches.feed.take_in(|ledger, wake| ledger.complete(&need, true, wake));
+            Some(filled) = watches.filling.next() => {
+                if let Some(need) = filled {
+                    watches.feed.take_in(|ledger, wake| ledger.complete(&need, true, wake));
+                }
             }
         }
     }
@@ -146,9 +152,18 @@ impl Watches {
             });
         });
         let (caches, kind_of_cache, full) = (self.reader.caches().clone(), kind.clone(), need.clone());
-        self.filling.push(async move { cache.ready().map(|()| full).await }.boxed());
+        let (alive, ended) = oneshot::channel();
+        let filled = async move {
+            // An end counts more than a list that came just before: the book of the need is no longer its.
+            tokio::select! {
+                biased;
+                _ = ended => None,
+                () = cache.ready() => Some(full),
+            }
+        };
+        self.filling.push(filled.boxed());
         let forget = move || caches.forget::<V>(&kind_of_cache, &filter);
-        Running { kind, forget: Box::new(forget), _subscription: subscription }
+        Running { kind, forget: Box::new(forget), _alive: alive, _subscription: subscription }
     }
 }
 
