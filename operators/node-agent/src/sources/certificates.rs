@@ -143,7 +143,14 @@ impl Certificates {
                         tokio::time::sleep(spread.saturating_add(left)).await;
                     }
                     Ok(Outcome::Refused(why)) => {
-                        told.send_replace(Answer::Refused(why));
+                        // A pair that was issued before is good until it runs out.
+                        told.send_if_modified(|answer| {
+                            let is_first = !matches!(answer, Answer::Issued(_));
+                            if is_first {
+                                *answer = Answer::Refused(why);
+                            }
+                            is_first
+                        });
                         marks.add([uid(&order.pod).to_owned()]);
                         return;
                     }
