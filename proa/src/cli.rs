@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use proa_node_agent::EvictionHard;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// A Kubernetes-compatible cluster in one binary.
@@ -112,6 +113,10 @@ pub(crate) struct Server {
     /// made from the name].
     #[arg(long)]
     pub(crate) node_link_cidr: Option<String>,
+    /// When pods are evicted because a node runs short, as a kubelet's evictionHard, such as
+    /// memory.available<100Mi,nodefs.available<5% [default: memory 100Mi, disks 5%].
+    #[arg(long, value_name = "SIGNAL<VALUE,...")]
+    pub(crate) eviction_hard: Option<EvictionHard>,
     /// How long events are kept, in seconds.
     #[arg(long, default_value_t = 3600)]
     pub(crate) event_ttl: u64,
@@ -161,6 +166,10 @@ pub(crate) struct Node {
     /// File that names the servers for names outside the cluster [default: the machine's].
     #[arg(long)]
     pub(crate) resolv_conf: Option<PathBuf>,
+    /// When pods are evicted because the node runs short, as a kubelet's evictionHard, such as
+    /// memory.available<100Mi,nodefs.available<5% [default: memory 100Mi, disks 5%].
+    #[arg(long, value_name = "SIGNAL<VALUE,...")]
+    pub(crate) eviction_hard: Option<EvictionHard>,
     /// Which of the cluster's nodes on this machine; what is not the first needs a network namespace of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::settings::MOST_NODES)))]
     pub(crate) number: u32,

@@ -67,6 +67,7 @@ fn settings(args: &cli::Node) -> Result<NodeSettings> {
         services: network(&args.service_cidr, "--service-cidr")?,
         domain: args.cluster_domain.clone(),
         resolv_conf: args.resolv_conf.clone().unwrap_or_else(node::resolv_conf),
+        eviction_hard: args.eviction_hard.clone().unwrap_or_default(),
         server: ServerConfig {
             listen: SocketAddr::new(args.listen, args.agent_port),
             certificate: read("agent.crt")?,

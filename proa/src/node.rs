@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context, Result};
 use kube::Client;
 use proa_kit::{CachePool, RunConfig};
-use proa_node_agent::{AgentConfig, ServerConfig};
+use proa_node_agent::{AgentConfig, EvictionHard, ServerConfig};
 use proa_operator_dns::DnsConfig;
 use proa_operator_service_proxy::ProxyConfig;
 use proa_runtime_shim::{
@@ -122,6 +122,7 @@ pub(crate) struct NodeSettings {
     pub(crate) domain: String,
     /// Names the servers for names outside the cluster.
     pub(crate) resolv_conf: PathBuf,
+    pub(crate) eviction_hard: EvictionHard,
     /// How the agent serves.
     pub(crate) server: ServerConfig,
 }
@@ -147,6 +148,7 @@ impl NodeSettings {
             services: settings.services,
             domain: settings.domain.clone(),
             resolv_conf: resolv_conf(),
+            eviction_hard: args.eviction_hard.clone().unwrap_or_default(),
             server: ServerConfig {
                 listen,
                 certificate,
@@ -163,8 +165,18 @@ impl Node {
     /// # Errors
     /// The networks are none that pods can have.
     pub(crate) fn new(settings: NodeSettings) -> Result<Self> {
-        let NodeSettings { place, cluster, name, address, own_pods, domain, resolv_conf, server, .. } =
-            settings;
+        let NodeSettings {
+            place,
+            cluster,
+            name,
+            address,
+            own_pods,
+            domain,
+            resolv_conf,
+            eviction_hard,
+            server,
+            ..
+        } = settings;
         let (all_pods, services) = (settings.pods, settings.services);
         let pods = Subnet::parse(&own_pods.to_string())?;
         let agent = AgentConfig {
@@ -179,6 +191,7 @@ impl Node {
             resolv_conf: resolv_conf.clone(),
             cgroup_parent: place.footprint.cgroup.clone(),
             max_pods: MAX_PODS,
+            eviction_hard,
             server,
         };
         let proxy = ProxyConfig {

@@ -57,11 +57,11 @@ pub(crate) struct Further {
 pub(crate) fn further(args: &cli::Server, settings: &Settings, pki: &Pki) -> Result<Vec<Further>> {
     let first = args.node_name.clone().unwrap_or_else(node::host_name);
     let count = args.nodes.unwrap_or(0);
-    (2..=count).map(|number| Further::new(number, format!("{first}-{number}"), settings, pki)).collect()
+    (2..=count).map(|number| Further::new(number, format!("{first}-{number}"), args, settings, pki)).collect()
 }
 
 impl Further {
-    fn new(number: u32, name: String, settings: &Settings, pki: &Pki) -> Result<Self> {
+    fn new(number: u32, name: String, args: &cli::Server, settings: &Settings, pki: &Pki) -> Result<Self> {
         let place = Place::new(&settings.name, &settings.data_dir, number);
         let addresses = Addresses {
             machine: settings.links.nth(1),
@@ -98,6 +98,7 @@ impl Further {
             ("--cluster-domain", settings.domain.clone()),
             ("--resolv-conf", resolv_conf.display().to_string()),
         ];
+        let hard = args.eviction_hard.as_ref().map(|hard| ("--eviction-hard", hard.to_string()));
         Ok(Self {
             number,
             name,
@@ -108,7 +109,11 @@ impl Further {
             cluster: settings.name.clone(),
             links: settings.links,
             pods: settings.pods,
-            arguments: options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]).collect(),
+            arguments: options
+                .into_iter()
+                .chain(hard)
+                .flat_map(|(option, value)| [option.to_owned(), value])
+                .collect(),
         })
     }
 

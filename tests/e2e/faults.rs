@@ -137,7 +137,7 @@ impl Drop for Disk {
 /// container ended.
 #[test]
 fn a_full_disk_evicts_who_fills_it() {
-    let mut node = Node::start();
+    let mut node = Node::start_with(&["--eviction-hard", "nodefs.available<5%"]);
     let kubectl = node.kubectl();
     node.down();
     let _disk = Disk::over(node.data().join("node"));

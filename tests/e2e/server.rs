@@ -157,11 +157,13 @@ impl Drop for Process {
 
 fn spawn(data: &Path, name: &str, port: u16, flags: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
-    let listen = ["--listen", "127.0.0.1"].iter().filter(|_| !flags.iter().any(|flag| flag == "--listen"));
+    // Pods of tests are not evicted for what the machine is short of.
+    let defaults = [["--listen", "127.0.0.1"], ["--eviction-hard", ""]];
+    let defaults = defaults.iter().filter(|[name, _]| !flags.iter().any(|flag| flag == name)).flatten();
     Command::new(PROA)
         .args(["server", "--name", name, "--port", &port.to_string(), "--data-dir"])
         .arg(data)
-        .args(listen)
+        .args(defaults)
         .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

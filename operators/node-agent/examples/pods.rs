@@ -81,6 +81,7 @@ fn agent(dir: &Path, daemon: &DaemonConfig) -> Result<AgentConfig> {
         resolv_conf: "/etc/resolv.conf".into(),
         cgroup_parent: daemon.cgroup_parent.clone(),
         max_pods: 110,
+        eviction_hard: proa_node_agent::EvictionHard::default(),
         server: ServerConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             certificate: certificate.cert.pem().into_bytes(),

@@ -8,6 +8,7 @@
 //! Upstream: `pkg/kubelet/eviction`.
 
 pub(crate) mod admit;
+mod hard;
 mod limits;
 mod manager;
 mod measure;
@@ -19,7 +20,7 @@ mod thresholds;
 mod usage;
 
 pub(crate) use admit::refusal;
-pub(crate) use thresholds::{Amount, Signal, Threshold};
+pub use hard::{EvictionHard, ThresholdError};
 
 use k8s_openapi::api::core::v1::Pod;
 use proa_kit::events::Recorder;
@@ -46,29 +47,17 @@ pub(crate) struct Pressure {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EvictionConfig {
     /// Thresholds; below one, pods are evicted.
-    pub(crate) thresholds: Vec<Threshold>,
+    pub(crate) hard: EvictionHard,
     /// How long a condition holds after its threshold was last met.
     pub(crate) transition: Duration,
     /// Time between two measurements.
     pub(crate) interval: Duration,
 }
 
-impl Default for EvictionConfig {
-    /// As a kubelet that is told nothing, but for disks: upstream's 10 % and 15 % are hundreds of GiB of a large disk and
-    /// would evict pods from many a developer's machine. 5 % is what k3s uses.
-    fn default() -> Self {
-        let share = |signal, share| Threshold { signal, below: Amount::Share(share) };
-        Self {
-            thresholds: vec![
-                Threshold { signal: Signal::MemoryAvailable, below: Amount::Absolute(100 << 20) },
-                share(Signal::NodeFsAvailable, 0.05),
-                share(Signal::NodeFsInodesFree, 0.05),
-                share(Signal::ImageFsAvailable, 0.05),
-                share(Signal::ImageFsInodesFree, 0.05),
-            ],
-            transition: Duration::from_secs(300),
-            interval: Duration::from_secs(10),
-        }
+impl EvictionConfig {
+    /// With upstream's times.
+    pub(crate) fn new(hard: EvictionHard) -> Self {
+        Self { hard, transition: Duration::from_secs(300), interval: Duration::from_secs(10) }
     }
 }
 

@@ -31,6 +31,7 @@ use act::{Node, cgroups::Cgroups};
 use build::NodeFacts;
 use collect::Collector;
 use eviction::{Eviction, EvictionConfig, Pressure};
+pub use eviction::{EvictionHard, ThresholdError};
 use futures::FutureExt as _;
 use hooks::Hooks;
 use images::Images;
@@ -89,6 +90,8 @@ pub struct AgentConfig {
     pub cgroup_parent: String,
     /// Most pods that the node takes.
     pub max_pods: u32,
+    /// When pods are evicted because the node runs short of something.
+    pub eviction_hard: EvictionHard,
     /// The agent's HTTPS server: logs, exec, attach, port-forward, stats.
     pub server: ServerConfig,
 }
@@ -243,7 +246,7 @@ impl<R: Runtime> Pods<R> {
             self.runtime.clone(),
             &self.config.node,
             self.config.root.clone(),
-            EvictionConfig::default(),
+            EvictionConfig::new(self.config.eviction_hard.clone()),
             self.recorder.clone(),
             self.pressure.clone(),
             shutdown.clone(),

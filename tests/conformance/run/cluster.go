@@ -47,7 +47,10 @@ func start(p paths, program string, nodes int) (*cluster, error) {
 		return nil, err
 	}
 	// Upstream's tests expect node ports of upstream's range.
-	if err := c.command("up", "--nodes", strconv.Itoa(nodes), "--node-ports", "30000-32767", "--wait", "180").Run(); err != nil {
+	up := []string{"up", "--nodes", strconv.Itoa(nodes), "--node-ports", "30000-32767", "--wait", "180"}
+	// Pods are not evicted for what the machine is short of.
+	up = append(up, "--eviction-hard", "memory.available<50Mi")
+	if err := c.command(up[0], up[1:]...).Run(); err != nil {
 		return nil, errors.Join(fmt.Errorf("proa up: %w", err), c.stop())
 	}
 	return c, nil

@@ -22,6 +22,7 @@ pub(crate) fn config() -> AgentConfig {
         resolv_conf: "/etc/resolv.conf".into(),
         cgroup_parent: "/proa-n1".to_owned(),
         max_pods: 110,
+        eviction_hard: crate::EvictionHard::default(),
         server: ServerConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             certificate: Vec::new(),

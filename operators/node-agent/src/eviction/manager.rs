@@ -7,7 +7,7 @@ use super::{
     measure::{self, Stats},
     message,
     rank::{self, Candidate},
-    thresholds::{self, LastSeen, Met},
+    thresholds::{self, LastSeen, Met, Threshold},
 };
 use k8s_openapi::api::core::v1::Pod;
 use proa_kit::{Kind, ObjectRef, Timestamp, Typed as _, action::Action, events::Recorder, views::PodView};
@@ -31,6 +31,7 @@ pub(super) struct Manager<H, R> {
     node: Arc<ObjectRef>,
     root: PathBuf,
     config: EvictionConfig,
+    thresholds: Vec<Threshold>,
     recorder: Recorder,
     pressure: watch::Sender<Pressure>,
 }
@@ -46,7 +47,8 @@ impl<H: Host, R: Runtime> Manager<H, R> {
         pressure: watch::Sender<Pressure>,
     ) -> Self {
         let node = Arc::new(ObjectRef::new(NODE, "", node).with_uid(node));
-        Self { host, runtime, node, root, config, recorder, pressure }
+        let thresholds = config.hard.thresholds();
+        Self { host, runtime, node, root, config, thresholds, recorder, pressure }
     }
 
     pub(super) async fn run(self) {
@@ -62,7 +64,7 @@ impl<H: Host, R: Runtime> Manager<H, R> {
     /// Measures and acts once; whether a pod was evicted.
     async fn step(&self, seen: &mut LastSeen) -> bool {
         let (observed, dedicated) = measure::observe(&self.runtime, &self.root).await;
-        let met = thresholds::met(&self.config.thresholds, &observed);
+        let met = thresholds::met(&self.thresholds, &observed);
         let pressure = seen.take(&met, Timestamp::now(), self.config.transition);
         self.publish(pressure);
         let active = self.host.active();
@@ -111,7 +113,7 @@ impl<H: Host, R: Runtime> Manager<H, R> {
         if met.signal.is_of_disk() && (met.signal.is_of_images() || !dedicated) {
             self.host.reclaim().await;
             let (observed, _) = measure::observe(&self.runtime, &self.root).await;
-            if thresholds::met(&self.config.thresholds, &observed).is_empty() {
+            if thresholds::met(&self.thresholds, &observed).is_empty() {
                 return false;
             }
         }

@@ -84,7 +84,8 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(pods: Vec<Arc<Pod>>, thresholds: Vec<Threshold>) -> Self {
+    async fn start(pods: Vec<Arc<Pod>>, hard: &str) -> Self {
+        let hard = hard.parse().unwrap();
         let runtime = Fake::new();
         uses(&runtime, "a", 1 << 20).await;
         uses(&runtime, "b", 2 << 20).await;
@@ -95,8 +96,7 @@ impl Bench {
         std::fs::write(directory.path().join("a/cache/file"), vec![1; 1 << 20]).unwrap();
         let root = directory.path().to_owned();
         let agent = Arc::new(Agent { pods: Mutex::new(pods), evicted: tell, reclaimed: say, directory });
-        let config =
-            EvictionConfig { thresholds, transition: Duration::ZERO, interval: Duration::from_secs(3600) };
+        let config = EvictionConfig { hard, transition: Duration::ZERO, interval: Duration::from_secs(3600) };
         let (publish, pressure) = watch::channel(Pressure::default());
         let shutdown = CancellationToken::new();
         let (host, token) = (agent.clone(), shutdown.clone());
@@ -118,9 +118,8 @@ impl Bench {
 
 #[tokio::test]
 async fn short_memory_takes_pods_one_by_one_the_largest_first() {
-    let always = Threshold { signal: Signal::MemoryAvailable, below: Amount::Share(2.0) };
     let pods = vec![pod("a", &json!([])), pod("b", &json!([]))];
-    let mut bench = Bench::start(pods, vec![always]).await;
+    let mut bench = Bench::start(pods, "memory.available<1Ei").await;
     let (first, eviction) = bench.next_evicted().await;
     assert_eq!(first, "b");
     assert!(eviction.is_disruption);
@@ -142,8 +141,7 @@ async fn short_memory_takes_pods_one_by_one_the_largest_first() {
 
 #[tokio::test]
 async fn a_full_disk_is_first_met_by_what_nothing_uses() {
-    let always = Threshold { signal: Signal::NodeFsAvailable, below: Amount::Share(2.0) };
-    let mut bench = Bench::start(vec![pod("a", &json!([]))], vec![always]).await;
+    let mut bench = Bench::start(vec![pod("a", &json!([]))], "nodefs.available<1Ei").await;
     timeout(PATIENCE, bench.reclaimed.recv()).await.unwrap().unwrap();
     let (name, eviction) = bench.next_evicted().await;
     assert_eq!(name, "a");
@@ -158,7 +156,7 @@ async fn a_full_disk_is_first_met_by_what_nothing_uses() {
 async fn a_volume_over_its_limit_takes_its_pod_whatever_the_node_has() {
     let cache = |limit: &str| json!([{"name": "cache", "emptyDir": {"sizeLimit": limit}}]);
     let pods = vec![pod("b", &cache("1Mi")), pod("a", &cache("100Ki"))];
-    let mut bench = Bench::start(pods, vec![]).await;
+    let mut bench = Bench::start(pods, "").await;
     let (name, eviction) = bench.next_evicted().await;
     assert_eq!(name, "a");
     assert!(!eviction.is_disruption);

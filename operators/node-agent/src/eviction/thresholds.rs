@@ -49,6 +49,30 @@ impl Resource {
 }
 
 impl Signal {
+    /// Every one.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::MemoryAvailable,
+        Self::NodeFsAvailable,
+        Self::NodeFsInodesFree,
+        Self::ImageFsAvailable,
+        Self::ImageFsInodesFree,
+        Self::PidAvailable,
+    ];
+    /// As configurations name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::MemoryAvailable => "memory.available",
+            Self::NodeFsAvailable => "nodefs.available",
+            Self::NodeFsInodesFree => "nodefs.inodesFree",
+            Self::ImageFsAvailable => "imagefs.available",
+            Self::ImageFsInodesFree => "imagefs.inodesFree",
+            Self::PidAvailable => "pid.available",
+        }
+    }
+    /// Of its name.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.name() == name)
+    }
     /// What is short.
     pub(crate) const fn resource(self) -> Resource {
         match self {
@@ -167,7 +191,7 @@ impl LastSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eviction::EvictionConfig;
+    use crate::eviction::EvictionHard;
 
     fn observed(signals: &[(Signal, u64, u64)]) -> Observations {
         signals
@@ -180,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_upstreams() {
-        let thresholds = EvictionConfig::default().thresholds;
+        let thresholds = EvictionHard::default().thresholds();
         let of = |signals: &[(Signal, u64, u64)]| -> Vec<(Signal, u64)> {
             met(&thresholds, &observed(signals)).iter().map(|met| (met.signal, met.threshold)).collect()
         };

@@ -32,6 +32,7 @@ fn config(pod_cidr: &str) -> AgentConfig {
         resolv_conf: "/etc/resolv.conf".into(),
         cgroup_parent: "/test".to_owned(),
         max_pods: 110,
+        eviction_hard: crate::EvictionHard::default(),
         server: crate::ServerConfig { listen: any, certificate: vec![], key: vec![], client_ca: vec![] },
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn configz(config: &AgentConfig) -> Value {
         "clusterDomain": config.cluster_domain,
         "containerLogMaxFiles": limits.files,
         "containerLogMaxSize": format!("{}Mi", limits.size >> 20),
+        "evictionHard": config.eviction_hard.json(),
         "maxPods": config.max_pods,
         "podCIDR": config.pod_cidr,
         "podLogsDir": config.pod_logs,

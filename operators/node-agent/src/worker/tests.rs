@@ -84,6 +84,8 @@ impl World {
             resolv_conf: "/etc/resolv.conf".into(),
             cgroup_parent: "/proa-test".to_owned(),
             max_pods: 110,
+            // Whatever the machine is short of.
+            eviction_hard: "".parse().unwrap(),
             server: ServerConfig {
                 listen: ([127, 0, 0, 1], 0).into(),
                 certificate: Vec::new(),

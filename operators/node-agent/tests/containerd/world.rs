@@ -118,6 +118,8 @@ impl World {
             resolv_conf: "/etc/resolv.conf".into(),
             cgroup_parent: self.node.cgroup_parent.clone(),
             max_pods: 110,
+            // Whatever the machine is short of.
+            eviction_hard: "".parse().unwrap(),
             server: ServerConfig {
                 listen: ([127, 0, 0, 1], 0).into(),
                 certificate: certificate.cert.pem().into_bytes(),

@@ -127,6 +127,7 @@ impl<R: Runtime> TestServer<R> {
             resolv_conf: "/etc/resolv.conf".into(),
             cgroup_parent: "/test".to_owned(),
             max_pods: 110,
+            eviction_hard: crate::EvictionHard::default(),
             server: ServerConfig {
                 listen: ([127, 0, 0, 1], 0).into(),
                 certificate: certificate.into(),
