@@ -4,7 +4,7 @@ use proa_crds::facts;
 use proa_schema::{
     Schema, Shape,
     canonical::canonical,
-    protobuf::{self, Message, Part, Wire},
+    protobuf::{self, Wire},
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -54,10 +54,9 @@ impl Samples {
             Shape::Quantity => self.of(&["0", "1", "100m", "1Gi", "-3", "1500u"]).into(),
             Shape::IntOrString => self.of(&[json!(0), json!(-8080), json!(""), json!("25%")]),
             Shape::Object(object) => {
-                let mut names = Vec::new();
-                fields(object.message.as_ref().expect("a built-in type has a message"), &mut names);
+                let message = object.message.as_ref().expect("a built-in type has a message");
                 let mut map = Map::new();
-                for name in names {
+                for name in message.names() {
                     let chance = if depth < 3 { 8 } else { 3 };
                     if depth < 14 && self.room > 0 && self.next() % 10 < chance {
                         map.insert(name.to_owned(), self.value(&object.fields[name].schema, depth + 1));
@@ -98,16 +97,6 @@ impl Samples {
         let mut value = self.value(schema, depth + 1);
         canonical(schema, &mut value);
         value
-    }
-}
-
-/// Names of the fields that have a number.
-fn fields(message: &Message, names: &mut Vec<&'static str>) {
-    for (_, part) in &message.0 {
-        match part {
-            Part::Field(name) => names.push(name),
-            Part::Inlined(inner) => fields(inner, names),
-        }
     }
 }
 

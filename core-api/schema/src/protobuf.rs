@@ -12,10 +12,14 @@ mod encode;
 mod envelope;
 mod message;
 mod reader;
+mod writer;
 
 pub use decode::decode;
-pub use encode::encode;
-pub use envelope::{Envelope, write_envelope, write_frame};
+pub use encode::{encode, encode_json};
+pub use envelope::{
+    Envelope, ListField, begin_envelope, begin_list_field, end_envelope, list_field_length, write_envelope,
+    write_frame,
+};
 pub use message::{Message, Part, Wire};
 pub use reader::DecodeError;
 
@@ -30,7 +34,7 @@ pub const MAX_DEPTH: usize = 100;
 /// Whether objects of this schema have a protobuf form.
 pub fn is_message(schema: &Schema) -> bool {
     match &schema.shape {
-        Shape::Object(object) => object.message.as_ref().is_some_and(|message| !message.0.is_empty()),
+        Shape::Object(object) => object.message.as_ref().is_some_and(|message| !message.is_empty()),
         _ => false,
     }
 }

@@ -1,207 +1,300 @@
-//! A JSON value becomes a message.
+//! JSON becomes a message, in one pass and without a tree of values.
 //!
-//! The value is canonical; a part that is not of its schema's shape is left out. Absent fields stay absent, where Go
-//! writes zero values of fields that are no pointers: readers cannot tell the difference.
+//! What is read is canonical; a part that is not of its schema's shape is left out. Fields are written in the order in
+//! which they come, which readers of protobuf take as any other. Absent fields stay absent, where Go writes zero
+//! values of fields that are no pointers: readers cannot tell the difference.
 
-use super::{Message, Part, Wire};
-use crate::{
-    decode::duration,
-    schema::{ListShape, ObjectShape, Schema, Shape},
+mod text;
+
+use super::{
+    Message, Wire,
+    message::Place,
+    writer::{Open, bytes_field, double_field, nested, varint_field},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use proa_meta::time::{MicroTime, Time};
-use serde_json::{Map, Value};
+use crate::schema::{Field, ListShape, ObjectShape, Schema, Shape};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::{Value, value::RawValue};
+use std::fmt;
 
 /// Appends the message of a canonical value.
 pub fn encode(schema: &Schema, value: &Value, out: &mut Vec<u8>) {
-    if let (Shape::Object(shape), Value::Object(map)) = (&schema.shape, value) {
-        object(shape, map, out);
-    }
+    let written = Node::whole(schema, out).deserialize(value);
+    debug_assert!(written.is_ok(), "whatever a value holds is written or left out");
 }
 
-fn object(shape: &ObjectShape, map: &Map<String, Value>, out: &mut Vec<u8>) {
-    if let Some(parts) = &shape.message {
-        message(shape, parts, map, out);
-    }
+/// Appends the message of canonical JSON.
+///
+/// # Errors
+/// The bytes are not JSON.
+pub fn encode_json(schema: &Schema, json: &[u8], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    Node::whole(schema, out).deserialize(&mut reader)?;
+    reader.end()
 }
 
-fn message(shape: &ObjectShape, parts: &Message, map: &Map<String, Value>, out: &mut Vec<u8>) {
-    for (number, part) in &parts.0 {
-        match part {
-            Part::Field(name) => {
-                let Some(field) = shape.fields.get(*name) else { continue };
-                if let Some(value) = map.get(*name).filter(|value| !value.is_null()) {
-                    node(*number, &field.schema, value, out);
-                }
-            }
-            Part::Inlined(inner) => {
-                let start = out.len();
-                let written = nested(*number, out, |out| message(shape, inner, map, out));
-                if written == 0 {
-                    out.truncate(start);
-                }
-            }
-        }
-    }
+/// A value that is about to be read, and where it goes.
+struct Node<'a> {
+    /// Number of its field; zero: its parts are those of the message that is being written.
+    number: u32,
+    schema: &'a Schema,
+    /// It is one of a list or map: null is an empty message, and a list is a message of its own.
+    is_element: bool,
+    out: &'a mut Vec<u8>,
 }
 
-/// A field: each element of a list, each entry of a map, or the value.
-fn node(number: u32, schema: &Schema, value: &Value, out: &mut Vec<u8>) {
-    match (&schema.shape, value) {
-        (Shape::List(list), Value::Array(items)) if !matches!(schema.wire, Wire::Wrapped) => {
-            elements(number, list, items, out);
-        }
-        (Shape::Map(shape), Value::Object(map)) => {
-            for (key, value) in map {
-                nested(number, out, |out| {
-                    bytes(1, key.as_bytes(), out);
-                    element(2, &shape.values, value, out);
-                });
-            }
-        }
-        _ => element(number, schema, value, out),
+impl<'a> Node<'a> {
+    const fn whole(schema: &'a Schema, out: &'a mut Vec<u8>) -> Self {
+        Self { number: 0, schema, is_element: false, out }
     }
-}
-
-fn elements(number: u32, list: &ListShape, items: &[Value], out: &mut Vec<u8>) {
-    for item in items {
-        element(number, &list.items, item, out);
+    const fn field(number: u32, schema: &'a Schema, out: &'a mut Vec<u8>) -> Self {
+        Self { number, schema, is_element: false, out }
     }
-}
-
-/// One value; null is an empty message.
-fn element(number: u32, schema: &Schema, value: &Value, out: &mut Vec<u8>) {
-    match (&schema.shape, value) {
-        (Shape::Boolean, Value::Bool(on)) => varint_field(number, u64::from(*on), out),
-        (Shape::Integer { .. }, Value::Number(whole)) => {
-            varint_field(number, whole.as_i64().unwrap_or_default().cast_unsigned(), out);
-        }
-        (Shape::Number, Value::Number(of)) => {
-            varint(u64::from(number) << 3 | 1, out);
-            out.extend_from_slice(&of.as_f64().unwrap_or_default().to_le_bytes());
-        }
-        (Shape::String, Value::String(text)) => bytes(number, text.as_bytes(), out),
-        (Shape::Bytes, Value::String(text)) => {
-            bytes(number, &STANDARD.decode(text).unwrap_or_default(), out);
-        }
-        (Shape::Object(shape), Value::Object(map)) => {
-            nested(number, out, |out| object(shape, map, out));
-        }
-        (Shape::List(list), Value::Array(items)) => {
-            nested(number, out, |out| elements(1, list, items, out));
-        }
-        (Shape::Any, value) => {
-            nested(number, out, |out| any(&schema.wire, value, out));
-        }
-        (shape, Value::Null) if !matches!(shape, Shape::Boolean | Shape::Integer { .. } | Shape::Number) => {
-            bytes(number, b"", out);
-        }
-        (shape, value) => special(number, shape, value, out),
+    const fn element(number: u32, schema: &'a Schema, out: &'a mut Vec<u8>) -> Self {
+        Self { number, schema, is_element: true, out }
     }
-}
 
-/// Messages whose JSON form is a scalar.
-fn special(number: u32, shape: &Shape, value: &Value, out: &mut Vec<u8>) {
-    match (shape, value) {
-        (Shape::Time, Value::String(text)) => {
-            let Ok(time) = Time::parse(text) else { return };
-            nested(number, out, |out| time_parts(time.timestamp().as_second(), 0, out));
+    /// JSON text as it is.
+    fn raw<E: Error>(self, text: &str) -> Result<(), E> {
+        if text == "null" {
+            return self.visit_unit();
         }
-        (Shape::MicroTime, Value::String(text)) => {
-            let Ok(time) = MicroTime::parse(text) else { return };
-            // Parts before 1970 point in one direction; protobuf wants the fraction to count forward.
-            let nanoseconds = time.timestamp().as_nanosecond();
-            let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or_default();
-            let rest = u64::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or_default();
-            nested(number, out, |out| time_parts(seconds, rest, out));
-        }
-        (Shape::Duration, Value::String(text)) => {
-            let Some(nanoseconds) = duration::parse(text) else { return };
-            nested(number, out, |out| varint_field(1, nanoseconds.cast_unsigned(), out));
-        }
-        (Shape::Quantity, Value::String(text)) => {
-            nested(number, out, |out| bytes(1, text.as_bytes(), out));
-        }
-        (Shape::IntOrString, Value::Number(whole)) => {
-            nested(number, out, |out| {
+        nested(self.number, self.out, |out| bytes_field(1, text.as_bytes(), out));
+        Ok(())
+    }
+
+    fn integer(self, value: i64) {
+        match self.schema.shape {
+            Shape::Integer { .. } => varint_field(self.number, value.cast_unsigned(), self.out),
+            Shape::Number => double_field(self.number, double(value), self.out),
+            Shape::IntOrString => nested(self.number, self.out, |out| {
                 varint_field(1, 0, out);
-                varint_field(2, whole.as_i64().unwrap_or_default().cast_unsigned(), out);
-            });
+                varint_field(2, value.cast_unsigned(), out);
+            }),
+            _ => {}
         }
-        (Shape::IntOrString, Value::String(text)) => {
-            nested(number, out, |out| {
+    }
+}
+
+fn double(value: impl Into<serde_json::Number>) -> f64 {
+    value.into().as_f64().unwrap_or_default()
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
+        match (&self.schema.shape, &self.schema.wire) {
+            (Shape::Any, Wire::Raw) => self.raw(Box::<RawValue>::deserialize(source)?.get()),
+            _ => source.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        let is_scalar = matches!(self.schema.shape, Shape::Boolean | Shape::Integer { .. } | Shape::Number);
+        if self.is_element && !is_scalar {
+            bytes_field(self.number, b"", self.out);
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, on: bool) -> Result<(), E> {
+        match (&self.schema.shape, &self.schema.wire) {
+            (Shape::Boolean, _) => varint_field(self.number, u64::from(on), self.out),
+            (Shape::Any, Wire::SchemaOrBool(_)) => {
+                nested(self.number, self.out, |out| varint_field(1, u64::from(on), out));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.integer(value);
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => self.visit_f64(double(value)),
+        }
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        if matches!(self.schema.shape, Shape::Number) {
+            double_field(self.number, value, self.out);
+        }
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        text::write(self.number, &self.schema.shape, value, self.out);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        let texts = Schema::of(Shape::String);
+        match (&self.schema.shape, &self.schema.wire) {
+            (Shape::List(ListShape { items, .. }), Wire::Plain) if !self.is_element => {
+                elements(self.number, items, seq, self.out)
+            }
+            (Shape::List(ListShape { items, .. }), _) => {
+                nested(self.number, self.out, |out| elements(1, items, seq, out))
+            }
+            (Shape::Any, Wire::SchemaOrArray(schema)) => {
+                nested(self.number, self.out, |out| elements(2, schema, seq, out))
+            }
+            (Shape::Any, Wire::SchemaOrStrings(_)) => {
+                nested(self.number, self.out, |out| elements(2, &texts, seq, out))
+            }
+            _ => IgnoredAny.visit_seq(seq).map(|_| ()),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let Self { number, schema, is_element, out } = self;
+        match (&schema.shape, &schema.wire) {
+            (Shape::Object(shape), _) if number == 0 => fields(shape, map, out),
+            (Shape::Object(shape), _) => nested(number, out, |out| fields(shape, map, out)),
+            (Shape::Map(shape), _) if !is_element => entries(number, &shape.values, map, out),
+            (Shape::Any, Wire::SchemaOrBool(schema)) => nested(number, out, |out| {
                 varint_field(1, 1, out);
-                bytes(3, text.as_bytes(), out);
-            });
-        }
-        _ => {}
-    }
-}
-
-/// Both always, for an empty message is Go's zero time and not 1970.
-fn time_parts(seconds: i64, nanoseconds: u64, out: &mut Vec<u8>) {
-    varint_field(1, seconds.cast_unsigned(), out);
-    varint_field(2, nanoseconds, out);
-}
-
-fn any(wire: &Wire, value: &Value, out: &mut Vec<u8>) {
-    match (wire, value) {
-        (Wire::Raw, Value::Null) | (Wire::Plain | Wire::Wrapped, _) => {}
-        (Wire::Raw, value) => {
-            nested(1, out, |out| {
-                // Writing to memory cannot fail.
-                let _ = serde_json::to_writer(out, value);
-            });
-        }
-        (Wire::SchemaOrBool(_), Value::Bool(allows)) => varint_field(1, u64::from(*allows), out),
-        (Wire::SchemaOrBool(schema), value) => {
-            varint_field(1, 1, out);
-            element(2, schema, value, out);
-        }
-        (Wire::SchemaOrArray(schema), Value::Array(items)) => {
-            items.iter().for_each(|item| element(2, schema, item, out));
-        }
-        (Wire::SchemaOrStrings(_), Value::Array(items)) => {
-            items.iter().filter_map(Value::as_str).for_each(|text| bytes(2, text.as_bytes(), out));
-        }
-        (Wire::SchemaOrArray(schema) | Wire::SchemaOrStrings(schema), value) => {
-            element(1, schema, value, out);
+                Node::field(2, schema, out).visit_map(map)
+            }),
+            (Shape::Any, Wire::SchemaOrArray(schema) | Wire::SchemaOrStrings(schema)) => {
+                nested(number, out, |out| Node::field(1, schema, out).visit_map(map))
+            }
+            _ => IgnoredAny.visit_map(map).map(|_| ()),
         }
     }
 }
 
-pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
+fn elements<'de, A: SeqAccess<'de>>(
+    number: u32,
+    items: &Schema,
+    mut seq: A,
+    out: &mut Vec<u8>,
+) -> Result<(), A::Error> {
+    while seq.next_element_seed(Node::element(number, items, out))?.is_some() {}
+    Ok(())
+}
+
+/// Each entry of a map is a message: key 1, value 2.
+fn entries<'de, A: MapAccess<'de>>(
+    number: u32,
+    values: &Schema,
+    mut map: A,
+    out: &mut Vec<u8>,
+) -> Result<(), A::Error> {
+    while let Some(open) = map.next_key_seed(Key { number, out })? {
+        map.next_value_seed(Node::element(2, values, out))?;
+        open.end(out);
     }
-    out.push(value.to_le_bytes()[0]);
+    Ok(())
 }
 
-fn varint_field(number: u32, value: u64, out: &mut Vec<u8>) {
-    varint(u64::from(number) << 3, out);
-    varint(value, out);
-}
-
-pub(super) fn bytes(number: u32, content: &[u8], out: &mut Vec<u8>) {
-    varint(u64::from(number) << 3 | 2, out);
-    varint(content.len() as u64, out);
-    out.extend_from_slice(content);
-}
-
-/// A length and what it is the length of; returns the length. Most messages are short: one byte is set aside for it.
-pub(super) fn nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
-    varint(u64::from(number) << 3 | 2, out);
-    let at = out.len();
-    out.push(0);
-    write(out);
-    let length = out.len() - at - 1;
-    if length < 0x80 {
-        out[at] = length.to_le_bytes()[0];
-    } else {
-        let mut prefix = Vec::with_capacity(10);
-        varint(length as u64, &mut prefix);
-        out.splice(at..=at, prefix);
+fn fields<'de, A: MapAccess<'de>>(
+    shape: &ObjectShape,
+    mut map: A,
+    out: &mut Vec<u8>,
+) -> Result<(), A::Error> {
+    let Some(message) = &shape.message else { return IgnoredAny.visit_map(map).map(|_| ()) };
+    let mut inlined = Inlined::default();
+    while let Some(found) = map.next_key_seed(Name { shape, message })? {
+        match found {
+            Some((field, place)) => {
+                inlined.enter(&place.within, out);
+                map.next_value_seed(Node::field(place.number, &field.schema, out))?;
+            }
+            None => _ = map.next_value::<IgnoredAny>()?,
+        }
     }
-    length
+    inlined.leave(out);
+    Ok(())
+}
+
+/// The inlined messages that the last field was in. One whose fields do not come one after the other is written in
+/// several parts, which readers merge.
+#[derive(Default)]
+struct Inlined<'a> {
+    within: &'a [u32],
+    open: Vec<Open>,
+}
+
+impl<'a> Inlined<'a> {
+    fn enter(&mut self, within: &'a [u32], out: &mut Vec<u8>) {
+        if self.within != within {
+            self.leave(out);
+            self.open.extend(within.iter().map(|number| Open::begin(*number, out)));
+            self.within = within;
+        }
+    }
+    fn leave(&mut self, out: &mut Vec<u8>) {
+        while let Some(open) = self.open.pop() {
+            open.end_unless_empty(out);
+        }
+        self.within = &[];
+    }
+}
+
+/// A name, looked up.
+struct Name<'a> {
+    shape: &'a ObjectShape,
+    message: &'a Message,
+}
+
+impl<'de, 'a> DeserializeSeed<'de> for Name<'a> {
+    type Value = Option<(&'a Field, &'a Place)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for Name<'a> {
+    type Value = Option<(&'a Field, &'a Place)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.message.place(name).and_then(|place| Some((self.shape.fields.get(name)?, place))))
+    }
+}
+
+/// The key of an entry, written; the entry stays open.
+struct Key<'a> {
+    number: u32,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Open;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Open, D::Error> {
+        source.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Open;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E>(self, key: &str) -> Result<Open, E> {
+        let open = Open::begin(self.number, self.out);
+        bytes_field(1, key.as_bytes(), self.out);
+        Ok(open)
+    }
 }

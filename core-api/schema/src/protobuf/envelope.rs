@@ -2,8 +2,8 @@
 
 use super::{
     DecodeError, decode,
-    encode::{bytes, nested},
     reader::{Decoded, Reader},
+    writer::{bytes_field, length_field, nested, varint_length},
 };
 use crate::schema::Schema;
 use serde_json::{Map, Value};
@@ -96,26 +96,65 @@ impl<'a> Envelope<'a> {
 }
 
 /// Appends an envelope around the message that `write` appends.
-pub fn write_envelope(api_version: &str, kind: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn write_envelope<R>(
+    api_version: &str,
+    kind: &str,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> R,
+) -> R {
+    write_type(api_version, kind, out);
+    let result = nested(2, out, write);
+    end_envelope(out);
+    result
+}
+
+/// Appends an envelope up to the message, which has `length` bytes; [`end_envelope`] belongs behind it.
+pub fn begin_envelope(api_version: &str, kind: &str, length: usize, out: &mut Vec<u8>) {
+    write_type(api_version, kind, out);
+    length_field(2, length, out);
+}
+
+/// Appends what follows the message of an envelope: neither encoding nor content type.
+pub fn end_envelope(out: &mut Vec<u8>) {
+    bytes_field(3, b"", out);
+    bytes_field(4, b"", out);
+}
+
+fn write_type(api_version: &str, kind: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(MAGIC);
     nested(1, out, |out| {
-        bytes(1, api_version.as_bytes(), out);
-        bytes(2, kind.as_bytes(), out);
+        bytes_field(1, api_version.as_bytes(), out);
+        bytes_field(2, kind.as_bytes(), out);
     });
-    nested(2, out, write);
-    bytes(3, b"", out);
-    bytes(4, b"", out);
+}
+
+/// Numbers of the two fields that every list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListField {
+    /// `metadata`.
+    Metadata = 1,
+    /// `items`.
+    Items = 2,
+}
+
+/// Appends the beginning of a part of a list whose message has `length` bytes.
+pub fn begin_list_field(field: ListField, length: usize, out: &mut Vec<u8>) {
+    length_field(field as u32, length, out);
+}
+
+/// How many bytes a part of a list takes whose message has `length` bytes.
+pub const fn list_field_length(length: usize) -> usize {
+    1 + varint_length(length as u64) + length
 }
 
 /// Appends a frame of a watch: four bytes of length, then a `WatchEvent` with the object that `write` appends.
-pub fn write_frame(event: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn write_frame<R>(event: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
-    bytes(1, event.as_bytes(), out);
-    nested(2, out, |out| {
-        nested(1, out, write);
-    });
+    bytes_field(1, event.as_bytes(), out);
+    let result = nested(2, out, |out| nested(1, out, write));
     // No object is near four gigabytes.
     let length = u32::try_from(out.len() - at - 4).unwrap_or(u32::MAX);
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    result
 }

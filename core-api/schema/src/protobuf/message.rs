@@ -2,9 +2,14 @@
 
 use crate::schema::SchemaRef;
 
-/// Parts of a message by field number, ascending.
+/// Parts of a message.
 #[derive(Clone, Debug, Default)]
-pub struct Message(pub Box<[(u32, Part)]>);
+pub struct Message {
+    /// By field number, ascending.
+    parts: Box<[(u32, Part)]>,
+    /// By JSON name, those of inlined messages too.
+    names: Box<[(&'static str, Place)]>,
+}
 
 /// One field of a message.
 #[derive(Clone, Debug)]
@@ -15,16 +20,50 @@ pub enum Part {
     Inlined(Message),
 }
 
+/// Where a message has a field.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Numbers of the inlined messages around it, the outermost first.
+    pub(super) within: Box<[u32]>,
+    pub(super) number: u32,
+}
+
 impl Message {
     /// Sorts the parts.
     pub fn new(mut parts: Vec<(u32, Part)>) -> Self {
         parts.sort_by_key(|(number, _)| *number);
-        Self(parts.into_boxed_slice())
+        let mut names = Vec::with_capacity(parts.len());
+        for (number, part) in &parts {
+            match part {
+                Part::Field(name) => names.push((*name, Place { within: Box::default(), number: *number })),
+                Part::Inlined(inner) => names.extend(inner.names.iter().map(|(name, place)| {
+                    let within = std::iter::once(number).chain(&place.within).copied().collect();
+                    (*name, Place { within, number: place.number })
+                })),
+            }
+        }
+        names.sort_by_key(|(name, _)| *name);
+        Self { parts: parts.into_boxed_slice(), names: names.into_boxed_slice() }
+    }
+
+    /// Whether it has no fields.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// JSON names of its fields and of those inlined, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.names.iter().map(|(name, _)| *name)
     }
 
     pub(super) fn part(&self, number: u32) -> Option<&Part> {
-        let at = self.0.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        Some(&self.0[at].1)
+        let at = self.parts.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(&self.parts[at].1)
+    }
+
+    pub(super) fn place(&self, name: &str) -> Option<&Place> {
+        let at = self.names.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+        Some(&self.names[at].1)
     }
 }
 

@@ -165,7 +165,7 @@ fn nesting_is_bounded() {
         let mut bytes = Vec::new();
         for _ in 0..depth {
             let mut outer = Vec::new();
-            super::encode::bytes(1, &bytes, &mut outer);
+            super::writer::bytes_field(1, &bytes, &mut outer);
             bytes = outer;
         }
         bytes
@@ -194,6 +194,37 @@ fn envelopes_name_the_type() {
     ] {
         assert!(Envelope::open(body).unwrap_err().to_string().contains(why));
     }
+}
+
+#[test]
+fn a_list_is_written_from_lengths() {
+    let message = |out: &mut Vec<u8>| {
+        for (field, part) in [(ListField::Metadata, &[1_u8; 3][..]), (ListField::Items, &[2; 200])] {
+            begin_list_field(field, part.len(), out);
+            out.extend_from_slice(part);
+        }
+    };
+    let mut whole = Vec::new();
+    write_envelope("v1", "PodList", &mut whole, message);
+    let mut pieces = Vec::new();
+    begin_envelope("v1", "PodList", list_field_length(3) + list_field_length(200), &mut pieces);
+    message(&mut pieces);
+    end_envelope(&mut pieces);
+    assert_eq!(pieces, whole);
+}
+
+/// Fields of an inlined message need not come one after the other.
+#[test]
+fn parts_of_inlined_messages_are_merged() {
+    let text = || field(Shape::String, Omit::Empty);
+    let shape = object([("a", text()), ("b", text()), ("c", text()), ("d", text())]);
+    let inner = Message::new(vec![(1, Part::Field("a")), (2, Part::Field("c")), (3, Part::Field("d"))]);
+    let schema = numbered(shape, vec![(1, Part::Inlined(inner)), (2, Part::Field("b"))]);
+    let value = json!({"a": "1", "b": "2", "c": "3", "d": "4"});
+    let mut out = Vec::new();
+    encode(&schema, &value, &mut out);
+    assert_eq!(out, b"\x0a\x03\x0a\x011\x12\x012\x0a\x06\x12\x013\x1a\x014");
+    assert_eq!(decode(&schema, &out).unwrap(), value);
 }
 
 #[test]
@@ -270,10 +301,14 @@ proptest! {
         }
     }
 
-    /// What is not canonical is left out, never a panic.
+    /// What is not canonical is left out, never a panic; text is read as the value that it says.
     #[test]
     fn any_value_can_be_encoded(value in any_value()) {
         let _ = encoded(&value);
+        let inner = json!({"labels": value, "extra": value, "raw": value, "inner": value, "name": value});
+        let mut out = Vec::new();
+        encode_json(&thing(), &serde_json::to_vec(&inner).unwrap(), &mut out).unwrap();
+        prop_assert_eq!(out, encoded(&inner));
         let wrapped = json!({
             "flag": value, "time": value, "size": value, "port": value, "extra": value, "raw": value,
             "numbers": value, "inner": value, "data": value, "labels": value, "wait": value, "rate": value,
