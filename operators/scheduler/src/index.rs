@@ -9,28 +9,36 @@
 
 pub mod budgets;
 pub mod candidate;
+pub mod namespaces;
 pub mod nodes;
+pub mod pod_rules;
 pub mod ports;
 pub mod resources;
 pub mod rules;
+pub mod storage;
 mod waiting;
 
 use crate::{
     Lane,
-    plan::{preempt::Choice, trial},
+    plan::{filter::volume_binding, preempt::Choice, trial},
 };
 use budgets::Budgets;
 pub use candidate::Candidate;
 use nodes::{Nodes, Rank, Slot};
 use proa_kit::{
     Change, Key, Timestamp, View,
-    views::{NodeView, PodDisruptionBudgetView, PodView},
+    views::{
+        NamespaceView, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodDisruptionBudgetView,
+        PodView, StorageClassView,
+    },
 };
 use rules::Rules;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
+
+use storage::Storage;
 
 /// Scheduler whose pods are ours.
 const OWN: &str = "default-scheduler";
@@ -47,6 +55,8 @@ struct Placed {
 #[derive(Clone, Debug)]
 enum Decided {
     Binding(Key),
+    /// Its volumes.
+    Volumes(Key),
     /// The pods that go for it, each with its node.
     Preemption(Key, Vec<(Slot, Rank)>),
 }
@@ -57,10 +67,15 @@ pub struct Cluster {
     pub(crate) nodes: Nodes,
     pub(crate) rules: Rules,
     pub(crate) budgets: Budgets,
-    /// Nodes came, went or have other labels: what rules count by labels is out of date.
+    pub(crate) storage: Storage,
+    /// Nodes or namespaces came, went or have other labels: what rules count by labels is out of date.
     is_relabelled: bool,
     /// Pods came or went: rules about other pods may let more through.
     moved: bool,
+    /// Claims, volumes or classes changed: pods that those keep away may be let through.
+    restocked: bool,
+    /// Pods whose volumes were not bound, and why.
+    failures: Vec<(Arc<Candidate>, String)>,
     placed: HashMap<Key, Placed>,
     waiting: waiting::Queue,
     /// Nodes where room is made for waiting pods.
@@ -79,8 +94,11 @@ impl Cluster {
             nodes: Nodes::default(),
             rules: Rules::default(),
             budgets: Budgets::default(),
+            storage: Storage::default(),
             is_relabelled: false,
             moved: false,
+            restocked: false,
+            failures: Vec::new(),
             placed: HashMap::new(),
             waiting: waiting::Queue::default(),
             nominations: HashMap::new(),
@@ -113,9 +131,33 @@ impl Cluster {
         let labels = |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| node.metadata.labels.clone());
         self.is_relabelled |= labels(&change.old) != labels(&change.new);
     }
+    /// Takes in a change of a namespace.
+    pub fn namespace(&mut self, change: &Change<NamespaceView>) {
+        if self.rules.namespaces.set(change) {
+            self.is_relabelled |= self.rules.know_namespaces();
+            self.moved |= self.waiting.has_kept_by_rules();
+        }
+    }
     /// Takes in a change of a disruption budget.
     pub fn budget(&mut self, change: &Change<PodDisruptionBudgetView>) {
         self.budgets.change(change);
+    }
+    /// Takes in a change of a claim.
+    pub fn claim(&mut self, change: &Change<PersistentVolumeClaimView>) {
+        for (pod, why) in self.storage.claim(change) {
+            self.not_bound(pod, Some(why));
+        }
+        self.restocked |= self.waiting.has_kept_by_volumes();
+    }
+    /// Takes in a change of a volume.
+    pub fn volume(&mut self, change: &Change<PersistentVolumeView>) {
+        self.storage.volume(change);
+        self.restocked |= self.waiting.has_kept_by_volumes();
+    }
+    /// Takes in a change of a storage class.
+    pub fn class(&mut self, change: &Change<StorageClassView>) {
+        self.storage.class(change);
+        self.restocked |= self.waiting.has_kept_by_volumes();
     }
     /// Takes in a change of a pod.
     pub fn pod(&mut self, change: &Change<PodView>) {
@@ -143,6 +185,7 @@ impl Cluster {
             if is_known && self.nodes.get(placed.slot).is_some_and(|node| node.name == pod.spec.node_name) {
                 placed.assumed = false;
                 self.nodes.renew(placed.slot, &rank, pod);
+                self.storage.forget(&key);
                 return;
             }
         }
@@ -177,6 +220,7 @@ impl Cluster {
         let priority = pod.priority();
         let slot = self.nodes.place(node, key.clone(), pod.clone());
         self.rules.count(pod, slot, &self.nodes, true);
+        self.storage.count(pod, true);
         self.moved |= self.waiting.has_kept_by_rules();
         self.placed.insert(key, Placed { slot, priority, assumed });
     }
@@ -185,6 +229,9 @@ impl Cluster {
         let Some(pod) = self.resident(key).cloned() else { return };
         let Some(Placed { slot, priority, .. }) = self.placed.remove(key) else { return };
         self.rules.count(&pod, slot, &self.nodes, false);
+        self.storage.count(&pod, false);
+        self.storage.forget(key);
+        self.restocked |= !pod.claims.is_empty() && self.waiting.has_kept_by_volumes();
         self.nodes.displace(slot, &(priority, key.clone()));
         self.moved |= self.waiting.has_kept_by_rules();
         self.eased.insert(slot);
@@ -231,6 +278,9 @@ impl Cluster {
     /// The next pod to decide about.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<(Key, Arc<Candidate>)> {
         self.now = now;
+        for pod in self.storage.expired(now) {
+            self.not_bound(pod, Some("timed out waiting for the condition".to_owned()));
+        }
         if std::mem::take(&mut self.is_relabelled) {
             self.rules.recount(&self.nodes, self.nodes.residents());
         }
@@ -249,12 +299,14 @@ impl Cluster {
             return;
         }
         let (eased, moved) = (std::mem::take(&mut self.eased), std::mem::take(&mut self.moved));
+        let restocked = std::mem::take(&mut self.restocked);
         let nodes: Vec<_> = eased.iter().filter_map(|slot| self.nodes.get(*slot)).collect();
         let nominations = &self.nominations;
         self.waiting.retry(self.now, |key, pod| {
             let nominated = nominations.get(key);
             let preempts = nominated.is_none() && pod.may_preempt();
             pod.is_kept_by_rules && (moved || !nodes.is_empty())
+                || pod.is_kept_by_volumes && restocked
                 || nominated.is_some_and(|slot| eased.contains(slot))
                 || nodes.iter().any(|node| trial::may_fit(pod, node, preempts))
         });
@@ -265,6 +317,37 @@ impl Cluster {
         self.withdraw(&key);
         self.place(key.clone(), pod, &name, true);
         self.decide(lane, Decided::Binding(key));
+    }
+    /// A pod counts on a node until its volumes are bound, and is bound then.
+    pub(crate) fn assume_until_bound(
+        &mut self,
+        lane: Lane,
+        key: Key,
+        pod: &Arc<Candidate>,
+        slot: Slot,
+        choices: &[volume_binding::Choice],
+    ) {
+        let Some(name) = self.nodes.get(slot).map(|node| node.name.clone()) else { return };
+        self.withdraw(&key);
+        self.place(key.clone(), pod, &name, true);
+        self.storage.wait(&key, &name, choices, self.now);
+        self.decide(lane, Decided::Volumes(key));
+    }
+    /// The next pod whose volumes are bound, and its node.
+    pub(crate) fn next_bindable(&mut self, lane: Lane) -> Option<(Arc<Candidate>, Box<str>)> {
+        while let Some(key) = self.storage.next_ready() {
+            let placed = self.placed.get(&key).filter(|placed| placed.assumed);
+            let node = placed.and_then(|placed| self.nodes.get(placed.slot)).map(|node| node.name.clone());
+            if let Some((pod, node)) = self.resident(&key).cloned().zip(node) {
+                self.decide(lane, Decided::Binding(key));
+                return Some((pod, node));
+            }
+        }
+        None
+    }
+    /// Pods whose volumes were not bound, and why, since the last time that this was asked.
+    pub(crate) fn take_failures(&mut self) -> Vec<(Arc<Candidate>, String)> {
+        std::mem::take(&mut self.failures)
     }
     /// A pod fits nowhere.
     pub(crate) fn fits_nowhere(&mut self, key: Key, pod: Arc<Candidate>) {
@@ -307,7 +390,10 @@ impl Cluster {
     pub fn settled(&mut self, lane: Lane, succeeded: bool) {
         let decided = self.decided.get_mut(usize::from(lane)).and_then(Option::take);
         match decided {
-            Some(Decided::Binding(key)) if !succeeded => self.not_bound(key),
+            Some(Decided::Binding(key)) if !succeeded => self.not_bound(key, None),
+            Some(Decided::Volumes(key)) if !succeeded && self.storage.is_awaiting(&key) => {
+                self.not_bound(key, None);
+            }
             Some(Decided::Preemption(key, _)) if succeeded => self.waiting.release(&key, self.now),
             Some(Decided::Preemption(key, going)) => {
                 going.iter().for_each(|(slot, rank)| self.nodes.preempted(*slot, rank, false));
@@ -315,31 +401,35 @@ impl Cluster {
                     self.waiting.failed(key, pod, self.now);
                 }
             }
-            Some(Decided::Binding(_)) | None => {}
+            Some(Decided::Binding(_) | Decided::Volumes(_)) | None => {}
         }
     }
-    fn not_bound(&mut self, key: Key) {
+    /// The pod waits again. Why, if that is not said elsewhere.
+    fn not_bound(&mut self, key: Key, why: Option<String>) {
         if let Some(pod) = self.resident(&key).filter(|_| self.is_assumed(&key)).cloned() {
             self.displace(&key);
+            self.failures.extend(why.map(|why| (pod.clone(), why)));
             self.waiting.failed(key, pod, self.now);
         }
     }
     /// Whether there is something to decide, now.
     pub fn has_work(&self) -> bool {
-        self.waiting.has_ready() || self.has_eased() && !self.waiting.is_empty()
+        let is_bound = self.storage.has_ready() || !self.failures.is_empty();
+        is_bound || self.waiting.has_ready() || self.has_eased() && !self.waiting.is_empty()
     }
     fn has_eased(&self) -> bool {
-        self.moved || !self.eased.is_empty()
+        self.moved || self.restocked || !self.eased.is_empty()
     }
     /// When a pod that must wait after a failure is ready again.
     pub(crate) fn next_retry(&self) -> Option<Timestamp> {
-        self.waiting.next_strict()
+        self.waiting.next_strict().into_iter().chain(self.storage.next_expiry()).min()
     }
     /// The lane that shall work, if there is work.
     pub(crate) fn lane_to_wake(&mut self) -> Option<Lane> {
         if self.waiting.is_empty() {
             self.eased.clear();
             self.moved = false;
+            self.restocked = false;
         }
         if !self.has_work() {
             return None;

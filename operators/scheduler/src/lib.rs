@@ -2,13 +2,13 @@
 //!
 //! Owns: the node of every pod whose `schedulerName` is `default-scheduler`; the condition `PodScheduled` and the nominated
 //! node of those that fit nowhere; the end of pods that make room for more important ones, and their condition
-//! `DisruptionTarget`. Watches nodes, pods and disruption budgets into one snapshot (`index`) that is changed by events and
+//! `DisruptionTarget`; the node (annotation) or the volume that claims get which wait for a pod. Watches nodes, pods, namespaces, claims, volumes and disruption budgets into one snapshot (`index`) that is changed by events and
 //! by its own decisions (a pod counts on its node from the moment it is chosen; a refused binding takes that back). A
 //! decision (`plan`) looks at nodes until enough fit, from where the last one stopped, and takes the best; when none fits,
 //! it asks where fewer pods would help.
 //! Guarantees: nothing scans all pods for one pod that fits; a pod that fits nowhere is tried again when a node changed so
 //! that it may fit, not by time; a pod never makes way for one that is not more important.
-//! Deliberately absent, so far: volumes, preferences about other pods, extenders, other profiles.
+//! Deliberately absent, so far: limits and free space of volumes' drivers, extenders, other profiles.
 //! Upstream: pkg/scheduler/{schedule_one,scheduler,eventhandlers}.go, backend/{cache,queue}, framework/preemption.
 
 pub mod index;
@@ -21,7 +21,10 @@ use proa_kit::{
     decide::{self, Decider, Feed},
     queue::Queue,
     rbac::rbac_rules,
-    views::{NodeView, PodDisruptionBudgetView, PodView},
+    views::{
+        NamespaceView, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodDisruptionBudgetView,
+        PodView, StorageClassView,
+    },
 };
 use serde_json::Value;
 
@@ -56,6 +59,39 @@ impl Decider for Scheduler {
                 wake_lane(cluster, wake);
             })
             .into(),
+            // Rules about other pods may select their namespaces by labels.
+            decide::feed(
+                NamespaceView::KIND,
+                |cluster: &mut Cluster, change: &Change<NamespaceView>, wake| {
+                    cluster.namespace(change);
+                    wake_lane(cluster, wake);
+                },
+            )
+            .into(),
+            decide::feed(
+                PersistentVolumeClaimView::KIND,
+                |cluster: &mut Cluster, change: &Change<PersistentVolumeClaimView>, wake| {
+                    cluster.claim(change);
+                    wake_lane(cluster, wake);
+                },
+            )
+            .into(),
+            decide::feed(
+                PersistentVolumeView::KIND,
+                |cluster: &mut Cluster, change: &Change<PersistentVolumeView>, wake| {
+                    cluster.volume(change);
+                    wake_lane(cluster, wake);
+                },
+            )
+            .into(),
+            decide::feed(
+                StorageClassView::KIND,
+                |cluster: &mut Cluster, change: &Change<StorageClassView>, wake| {
+                    cluster.class(change);
+                    wake_lane(cluster, wake);
+                },
+            )
+            .into(),
             // Budgets matter only when a decision is made: they decide who goes, not whether anybody does.
             decide::feed(
                 PodDisruptionBudgetView::KIND,
@@ -71,6 +107,8 @@ impl Decider for Scheduler {
             Write::sub(&PodView::KIND, "binding", &["create"]),
             Write::sub(&PodView::KIND, "status", &["patch"]),
             Write::to(&PodView::KIND, &["delete"]),
+            Write::to(&PersistentVolumeClaimView::KIND, &["patch"]),
+            Write::to(&PersistentVolumeView::KIND, &["patch"]),
         ]
     }
     fn plan(&self, lane: &Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {

@@ -14,10 +14,11 @@ use crate::{
         Candidate, Cluster,
         nodes::{Node, Nodes, Slot},
         rules::Rules,
+        storage::{PATIENCE, PodClaims},
     },
     status,
 };
-use filter::{Rejection, pod_rules::Domains};
+use filter::{Rejection, pod_rules::Domains, volume_binding};
 use preempt::Outcome;
 use proa_kit::{Action, Key, Plan, Timestamp, Typed, clock::elapsed, views::PodView};
 use std::{sync::Arc, time::Duration};
@@ -41,7 +42,7 @@ pub struct Misfit {
     /// Nodes that were not asked, since the pod names others.
     pub unasked: usize,
     /// Why no node was asked at all.
-    pub refusal: Option<&'static str>,
+    pub refusal: Option<String>,
 }
 
 impl Misfit {
@@ -68,7 +69,11 @@ fn count(rejections: &mut Vec<(Rejection, usize)>, rejection: Rejection) {
 
 /// The plan of a lane: the most important pod that waits.
 pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan { actions: status::not_bound(cluster.take_failures()), ..Plan::default() };
+    if let Some((pod, node)) = cluster.next_bindable(lane) {
+        plan.actions.extend(bind(&pod.view, &node));
+        return plan;
+    }
     let Some((key, pod)) = cluster.next(now) else {
         if let Some(at) = cluster.next_retry() {
             plan.look_again(elapsed(now, at).max(Duration::from_millis(1)));
@@ -76,19 +81,51 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         return plan;
     };
     let nominated = cluster.nomination(&key);
-    match choose(&mut cluster.nodes, &cluster.rules, &pod, nominated) {
-        Ok(slot) => {
+    let (claims, refusal) = match cluster.storage.ask(&pod) {
+        Ok(claims) => (claims, None),
+        Err(why) => (PodClaims::default(), Some(why)),
+    };
+    let chosen = match refusal {
+        None => choose(&mut cluster.nodes, &cluster.rules, &pod, &claims, nominated),
+        Some(_) => Err(Misfit { nodes: cluster.nodes.len(), refusal, ..Misfit::default() }),
+    };
+    match chosen {
+        Ok(slot) if claims.unbound.is_empty() => {
             let node = cluster.nodes.get(slot).map_or("", |node| &node.name);
-            plan.actions = bind(&pod.view, node);
+            plan.actions.extend(bind(&pod.view, node));
             cluster.assume(lane, key, &pod, slot);
         }
+        Ok(slot) => {
+            plan.actions.extend(bind_volumes(lane, cluster, key, &pod, &claims, slot));
+            plan.look_again(PATIENCE);
+        }
         Err(misfit) => {
-            let is_kept_by_rules = misfit.rejections.iter().any(|(rejection, _)| rejection.is_about_pods());
-            let pod = Arc::new(Candidate { is_kept_by_rules, ..Arc::unwrap_or_clone(pod) });
-            plan.actions = fits_nowhere(lane, cluster, key, pod, &misfit, now);
+            let any =
+                |is: fn(Rejection) -> bool| misfit.rejections.iter().any(|(rejection, _)| is(*rejection));
+            let is_kept_by_rules = any(Rejection::is_about_pods);
+            let is_kept_by_volumes = misfit.refusal.is_some() || any(Rejection::is_about_volumes);
+            let kept = Candidate { is_kept_by_rules, is_kept_by_volumes, ..Arc::unwrap_or_clone(pod) };
+            plan.actions.extend(fits_nowhere(lane, cluster, key, Arc::new(kept), &claims, &misfit, now));
         }
     }
     plan
+}
+
+/// Has the volumes bound that a pod needs; it gets its node once they are, and counts there until then.
+fn bind_volumes(
+    lane: Lane,
+    cluster: &mut Cluster,
+    key: Key,
+    pod: &Arc<Candidate>,
+    claims: &PodClaims,
+    slot: Slot,
+) -> Vec<Action> {
+    let view = cluster.nodes.get(slot).and_then(|node| node.view.clone());
+    // The node was asked a moment ago.
+    let Some(view) = view else { return Vec::new() };
+    let choices = volume_binding::choices(claims, &view).unwrap_or_default();
+    cluster.assume_until_bound(lane, key, pod, slot, &choices);
+    volume_binding::writes(&choices, &view.metadata.name)
 }
 
 /// Makes room for a pod that fits nowhere, if that helps, and says what came of it.
@@ -97,12 +134,13 @@ fn fits_nowhere(
     cluster: &mut Cluster,
     key: Key,
     pod: Arc<Candidate>,
+    claims: &PodClaims,
     misfit: &Misfit,
     now: Timestamp,
 ) -> Vec<Action> {
     let nominated = cluster.nomination(&key);
     let Cluster { nodes, rules, budgets, .. } = cluster;
-    let outcome = preempt::preempt(nodes, rules, budgets, &pod, nominated, misfit, now);
+    let outcome = preempt::preempt(nodes, rules, budgets, (&pod, claims), nominated, misfit, now);
     let mut actions = status::unschedulable(&pod, misfit, &outcome, now);
     match outcome {
         Outcome::Found(choice) => {
@@ -129,11 +167,12 @@ pub fn choose(
     nodes: &mut Nodes,
     rules: &Rules,
     pod: &Candidate,
+    claims: &PodClaims,
     nominated: Option<Slot>,
 ) -> Result<Slot, Misfit> {
-    let (found, looked) = feasible(nodes, rules, pod, nominated)?;
+    let (found, looked) = feasible(nodes, rules, pod, claims, nominated)?;
     nodes.start = (nodes.start + looked) % nodes.slots().len().max(1);
-    Ok(score::best(nodes, pod, &found))
+    Ok(score::best(nodes, rules, pod, &found))
 }
 
 /// How many fitting nodes are looked for.
@@ -148,14 +187,12 @@ fn feasible(
     nodes: &Nodes,
     rules: &Rules,
     pod: &Candidate,
+    claims: &PodClaims,
     nominated: Option<Slot>,
 ) -> Result<(Vec<Slot>, usize), Misfit> {
-    let mut misfit = Misfit { nodes: nodes.len(), refusal: pod.rules.refusal, ..Misfit::default() };
-    if misfit.refusal.is_some() {
-        return Err(misfit);
-    }
+    let mut misfit = Misfit { nodes: nodes.len(), ..Misfit::default() };
     let domains = Domains::of(pod, rules, nodes);
-    let fits = |node: &Node| trial::fits(pod, node, &domains);
+    let fits = |node: &Node| trial::fits(pod, claims, node, &domains);
     if let Some(slot) = nominated
         && nodes.get(slot).is_some_and(|node| fits(node).is_ok())
     {

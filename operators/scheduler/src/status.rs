@@ -130,12 +130,28 @@ pub(crate) fn event(about: Arc<ObjectRef>, reason: &str, action: &str, note: Str
     })
 }
 
+/// What is said about pods whose volumes were not bound.
+pub(crate) fn not_bound(failures: Vec<(Arc<Candidate>, String)>) -> Vec<Action> {
+    let said = |(pod, why): (Arc<Candidate>, String)| {
+        Action::Event(Event {
+            regarding: Arc::new(pod.view.reference()),
+            related: None,
+            severity: Severity::Warning,
+            reason: "FailedScheduling".into(),
+            action: "Scheduling".into(),
+            note: format!("running PreBind plugin \"VolumeBinding\": binding volumes: {why}").into(),
+            field_path: "".into(),
+        })
+    };
+    failures.into_iter().map(said).collect()
+}
+
 /// How many nodes said what, and what came of preemption.
 fn message(pod: &Candidate, misfit: &Misfit, outcome: &Outcome) -> String {
     if misfit.nodes == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
-    let said = match misfit.refusal {
+    let said = match &misfit.refusal {
         Some(refusal) => format!("0/{} nodes are available: {refusal}.", misfit.nodes),
         None => {
             let unasked = ("node(s) didn't satisfy plugin(s) [NodeAffinity]", misfit.unasked);

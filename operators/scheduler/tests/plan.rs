@@ -5,7 +5,7 @@ use proa_kit::{
     decide::Decider,
     queue::Queue,
     testing::golden::{self, Case},
-    views::{NodeView, PodDisruptionBudgetView, PodView},
+    views::{NamespaceView, NodeView, PodDisruptionBudgetView, PodView},
 };
 use proa_operator_scheduler::{Scheduler, index::Cluster, plan::plan};
 use serde_json::{Value, json};
@@ -208,4 +208,74 @@ fn domains_follow_the_labels_of_nodes() {
     let moved = Change { old: Some(Arc::new(zoned("b", "z1"))), new: Some(Arc::new(zoned("b", "z2"))) };
     cluster.node(&moved);
     assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("b"));
+}
+
+fn preference(kind: &str, weight: i32, topology: &str) -> Value {
+    json!({"affinity": {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm":
+        {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": topology}}]}}})
+}
+
+/// Where a pod goes when this one is on node `a`, out of two zones.
+fn beside(resident: &Value, newcomer: &Value) -> Option<String> {
+    let nodes = vec![zoned("a", "z1"), zoned("b", "z1"), zoned("c", "z2")];
+    let mut cluster = cluster(nodes, vec![labelled("resident", "a", resident)]);
+    add(&mut cluster, labelled("newcomer", "", newcomer));
+    bound_to(&plan(0, &mut cluster, now()))
+}
+
+#[test]
+fn pods_that_like_each_other_come_together() {
+    let (near, away, plain) = (
+        preference("podAffinity", 100, "kubernetes.io/hostname"),
+        preference("podAntiAffinity", 100, "zone"),
+        json!({}),
+    );
+    assert_eq!(beside(&plain, &near).as_deref(), Some("a"));
+    assert_eq!(beside(&plain, &away).as_deref(), Some("c"));
+    // What is there has its wishes too.
+    assert_eq!(beside(&near, &plain).as_deref(), Some("a"));
+    assert_eq!(beside(&away, &plain).as_deref(), Some("c"));
+    assert_eq!(beside(&rule("podAffinity", "kubernetes.io/hostname"), &plain).as_deref(), Some("a"));
+    assert_eq!(beside(&plain, &plain).as_deref(), Some("b"), "else the emptiest node");
+}
+
+#[test]
+fn wishes_go_with_the_pods_that_have_them() {
+    let near = preference("podAffinity", 100, "kubernetes.io/hostname");
+    let nodes = vec![zoned("a", "z1"), zoned("b", "z1")];
+    let mut cluster =
+        cluster(nodes, vec![labelled("resident", "a", &near), labelled("other", "b", &json!({}))]);
+    cluster.pod(&Change { old: Some(Arc::new(labelled("resident", "a", &near))), new: None });
+    add(&mut cluster, labelled("newcomer", "", &json!({})));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("a"), "the empty node");
+}
+
+#[test]
+fn a_spread_that_should_hold_does_where_it_can() {
+    let spread = json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone",
+        "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": {"app": "web"}}}]});
+    let nodes = vec![zoned("a", "z1"), zoned("b", "z1"), zoned("c", "z2")];
+    let places = place(&spread, nodes, 6);
+    assert_eq!(places.iter().flatten().filter(|node| *node == "c").count(), 3, "{places:?}");
+    let unlabelled = vec![node("plain", "4")];
+    assert_eq!(place(&spread, unlabelled, 2).iter().flatten().count(), 2, "nothing is kept away");
+}
+
+fn namespace(labels: &Value) -> Arc<NamespaceView> {
+    Arc::new(decode(&json!({"metadata": {"name": "d", "labels": labels}})))
+}
+
+#[test]
+fn rules_select_namespaces_by_labels() {
+    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "zone",
+         "namespaceSelector": {"matchLabels": {"team": "red"}}}]}}});
+    let mut cluster = cluster(vec![zoned("a", "z1")], vec![labelled("resident", "a", &json!({}))]);
+    let red = namespace(&json!({"team": "red"}));
+    cluster.namespace(&Change { old: None, new: Some(red.clone()) });
+    add(&mut cluster, labelled("newcomer", "", &apart));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())), None);
+    cluster.namespace(&Change { old: Some(red), new: Some(namespace(&json!({"team": "blue"}))) });
+    let later = "2026-01-01T00:01:00Z".parse().expect("well-formed");
+    assert_eq!(bound_to(&plan(0, &mut cluster, later)).as_deref(), Some("a"));
 }

@@ -1,12 +1,13 @@
 //! A pod with what decisions need, worked out once.
 
 use super::{
+    pod_rules::PodRules,
     ports::{HostPort, host_ports},
     resources::Requests,
-    rules::PodRules,
+    storage::claims_of,
 };
 use proa_kit::{
-    Timestamp, conditions,
+    Key, Timestamp, conditions,
     views::{PodView, pod_spec::PodSpec},
 };
 use std::{
@@ -28,12 +29,16 @@ pub struct Candidate {
     pub requests: Requests,
     /// Host ports it takes.
     pub ports: Vec<HostPort>,
+    /// Claims of its volumes, and whether they are made for it.
+    pub claims: Box<[(Key, bool)]>,
     /// Its controller's uid, hashed.
     pub controller: Option<u64>,
     /// Rules about other pods.
     pub rules: PodRules,
     /// Whether such rules, its own or others', kept it away when it was tried last.
     pub is_kept_by_rules: bool,
+    /// Whether volumes or claims did.
+    pub is_kept_by_volumes: bool,
     /// How often it was tried.
     pub attempts: u32,
     /// When it was tried last.
@@ -51,7 +56,9 @@ impl Candidate {
             ports: host_ports(&view.spec),
             controller: view.metadata.controller().map(|owner| hasher.hash_one(&owner.uid)),
             rules: PodRules::of(&view),
+            claims: claims_of(&view),
             is_kept_by_rules: false,
+            is_kept_by_volumes: false,
             attempts: 0,
             tried: None,
             is_preempted: false,

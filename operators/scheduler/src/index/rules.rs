@@ -1,166 +1,27 @@
-//! Rules about other pods: where the pods are that a rule selects, and where pods are that keep others away.
+//! Rules about other pods: where the pods are that a rule selects, and where pods are that keep others away or want them.
 //!
-//! Invariants: a group counts, per node and per value of its label, the placed pods that its selector matches; it is made by one pass over all pods
-//! when a rule first needs it, and kept up to date from then on, so that no pod is ever compared with all others. Many
-//! pods of one template share a group. Bans are the required anti-affinity of placed pods.
-//! Deliberately absent: selectors of namespaces other than the empty one; preferences.
+//! Invariants: a group counts, per node and per value of its label, the placed pods that its selector matches; it is made
+//! by one pass over all pods when a rule first needs it, and kept up to date from then on, so that no pod is ever compared
+//! with all others. Many pods of one template share a group. Bans are the required anti-affinity of placed pods, wishes
+//! their preferences and what they must be near.
 //! Upstream: pkg/scheduler/framework/plugins/{interpodaffinity,podtopologyspread}.
 
 use super::{
     Candidate,
+    namespaces::Namespaces,
     nodes::{Nodes, Slot},
+    pod_rules::{Place, Term},
 };
-use proa_kit::{
-    Pairs,
-    selector::LabelSelector,
-    views::{
-        PodView,
-        pod_spec::{PodAffinity, PodAffinityTerm, Requirement, TopologySpreadConstraint},
-    },
-};
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use proa_kit::views::PodView;
+use std::{collections::HashMap, hash::Hash};
 
 /// Groups remembered; beyond, all are forgotten and made again as needed.
 const REMEMBERED: usize = 2048;
-
-/// Which pods a rule is about, and which label makes a domain.
-#[derive(Clone, Debug)]
-pub struct Term {
-    /// Equal for equal selections.
-    pub key: Arc<str>,
-    /// Label of nodes.
-    pub topology: Box<str>,
-    /// Namespaces; all when absent.
-    namespaces: Option<Box<[Box<str>]>>,
-    selector: Option<LabelSelector>,
-}
-
-impl Term {
-    fn new(namespaces: Option<Box<[Box<str>]>>, selector: Option<LabelSelector>, topology: &str) -> Self {
-        let key = serde_json::to_string(&(&namespaces, &selector)).unwrap_or_default().into();
-        Self { key, topology: topology.into(), namespaces, selector }
-    }
-    fn place(&self) -> Place {
-        (self.key.clone(), self.topology.clone())
-    }
-    /// Whether it is the same rule.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.key == other.key && self.topology == other.topology
-    }
-    /// Whether it is about the pod.
-    pub fn matches(&self, pod: &PodView) -> bool {
-        self.namespaces.as_deref().is_none_or(|list| list.contains(&pod.metadata.namespace))
-            && self.selector.as_ref().is_some_and(|selector| selector.matches(&pod.metadata.labels))
-    }
-}
-
-/// A spread that must hold.
-#[derive(Clone, Debug)]
-pub struct Spread {
-    /// Which pods are counted, and by what.
-    pub term: Term,
-    /// Largest allowed difference.
-    pub max_skew: i64,
-    /// Fewest domains.
-    pub min_domains: usize,
-    /// Whether nodes that the pod's own labels rule out are left out.
-    pub honours_affinity: bool,
-    /// Whether nodes that it does not tolerate are.
-    pub honours_taints: bool,
-}
-
-/// The rules of one pod that must hold.
-#[derive(Clone, Debug, Default)]
-pub struct PodRules {
-    /// Near these.
-    pub affinity: Vec<Term>,
-    /// Away from these.
-    pub anti_affinity: Vec<Term>,
-    /// Spread.
-    pub spreads: Vec<Spread>,
-    /// A rule that cannot be kept.
-    pub refusal: Option<&'static str>,
-}
-
-impl PodRules {
-    /// The rules of a pod.
-    pub fn of(pod: &PodView) -> Self {
-        let mut rules = Self::default();
-        if let Some(affinity) = &pod.spec.affinity {
-            rules.affinity = rules.terms(pod, affinity.pod_affinity.as_ref());
-            rules.anti_affinity = rules.terms(pod, affinity.pod_anti_affinity.as_ref());
-        }
-        let strict =
-            |constraint: &&TopologySpreadConstraint| &*constraint.when_unsatisfiable == "DoNotSchedule";
-        rules.spreads =
-            pod.spec.topology_spread_constraints.iter().filter(strict).map(|own| spread(pod, own)).collect();
-        rules
-    }
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.affinity.is_empty() && self.anti_affinity.is_empty() && self.spreads.is_empty()
-    }
-    fn terms(&mut self, pod: &PodView, affinity: Option<&PodAffinity>) -> Vec<Term> {
-        let required =
-            affinity.map_or(&[][..], |own| &own.required_during_scheduling_ignored_during_execution);
-        if required.iter().any(|term| term.namespace_selector.as_ref().is_some_and(|own| !own.is_empty())) {
-            self.refusal =
-                Some("pod affinity by labels of namespaces is not supported by this scheduler yet");
-        }
-        required.iter().map(|own| term(pod, own)).collect()
-    }
-    fn all(&self) -> impl Iterator<Item = &Term> {
-        let spreads = self.spreads.iter().map(|spread| &spread.term);
-        self.affinity.iter().chain(&self.anti_affinity).chain(spreads)
-    }
-}
-
-fn term(pod: &PodView, own: &PodAffinityTerm) -> Term {
-    let namespaces = match (&own.namespace_selector, &*own.namespaces) {
-        (Some(_), _) => None,
-        (None, []) => Some([pod.metadata.namespace.clone()].into()),
-        (None, _) => Some(own.namespaces.clone()),
-    };
-    let mut selector = own.label_selector.clone();
-    add_keys(&mut selector, &own.match_label_keys, "In", &pod.metadata.labels);
-    add_keys(&mut selector, &own.mismatch_label_keys, "NotIn", &pod.metadata.labels);
-    Term::new(namespaces, selector, &own.topology_key)
-}
-
-fn spread(pod: &PodView, own: &TopologySpreadConstraint) -> Spread {
-    let mut selector = own.label_selector.clone();
-    add_keys(&mut selector, &own.match_label_keys, "In", &pod.metadata.labels);
-    let honours =
-        |policy: &Option<Box<str>>, default| policy.as_ref().map_or(default, |own| &**own == "Honor");
-    Spread {
-        term: Term::new(Some([pod.metadata.namespace.clone()].into()), selector, &own.topology_key),
-        max_skew: i64::from(own.max_skew),
-        min_domains: own.min_domains.and_then(|own| usize::try_from(own).ok()).unwrap_or(1),
-        honours_affinity: honours(&own.node_affinity_policy, true),
-        honours_taints: honours(&own.node_taints_policy, false),
-    }
-}
-
-/// The pod's own values of these labels become requirements.
-fn add_keys(selector: &mut Option<LabelSelector>, keys: &[Box<str>], operator: &str, labels: &Pairs) {
-    let Some(selector) = selector.as_mut().filter(|_| !keys.is_empty()) else { return };
-    let mut all = selector.match_expressions.to_vec();
-    for key in keys {
-        if let Some(value) = labels.get(key) {
-            let values = [value.into()].into();
-            all.push(Requirement { key: key.clone(), operator: operator.into(), values });
-        }
-    }
-    selector.match_expressions = all.into();
-}
 
 /// Pods by node.
 type Counts = HashMap<Slot, u32>;
 /// Pods by the value of a node label.
 pub type Values = HashMap<Box<str>, u32>;
-/// A term's selection and its label.
-type Place = (Arc<str>, Box<str>);
-
 #[derive(Debug)]
 struct Counted {
     term: Term,
@@ -193,22 +54,26 @@ fn step<K: Eq + Hash + Clone>(counts: &mut HashMap<K, u32>, key: K, comes: bool)
 /// What placed pods mean for others.
 #[derive(Debug, Default)]
 pub struct Rules {
+    /// Labels of namespaces, which some rules are about.
+    pub namespaces: Namespaces,
     groups: HashMap<Place, Counted>,
     bans: HashMap<Place, Counted>,
+    /// By what they weigh.
+    wishes: HashMap<(i64, Place), Counted>,
 }
 
 impl Rules {
     /// A pod comes to a node or leaves it; the node must still be known.
     pub(super) fn count(&mut self, pod: &Candidate, slot: Slot, nodes: &Nodes, comes: bool) {
-        for group in self.groups.values_mut().filter(|group| group.term.matches(&pod.view)) {
+        let namespaces = &self.namespaces;
+        for group in self.groups.values_mut().filter(|group| group.term.matches(&pod.view, namespaces)) {
             group.step(nodes, slot, comes);
         }
         for term in &pod.rules.anti_affinity {
-            let ban = self.bans.entry(term.place()).or_insert_with(|| Counted::new(term));
-            ban.step(nodes, slot, comes);
-            if ban.by_slot.is_empty() {
-                self.bans.remove(&term.place());
-            }
+            count(&mut self.bans, term.place(), term, nodes, slot, comes);
+        }
+        for (weight, term) in pod.rules.wishes() {
+            count(&mut self.wishes, (weight, term.place()), term, nodes, slot, comes);
         }
     }
     /// Makes the groups that a pod's rules need.
@@ -226,19 +91,25 @@ impl Rules {
                 self.groups.clear();
             }
             let mut group = Counted::new(term);
-            for (_, slot) in placed.clone().filter(|(pod, _)| term.matches(&pod.view)) {
+            for (_, slot) in placed.clone().filter(|(pod, _)| term.matches(&pod.view, &self.namespaces)) {
                 group.step(nodes, slot, true);
             }
             self.groups.insert(term.place(), group);
         }
     }
-    /// Labels of nodes changed: everything is counted anew, groups when they are needed.
+    /// Whether labels of namespaces decide what any of them is about.
+    pub(super) fn know_namespaces(&self) -> bool {
+        let all = self.groups.values().chain(self.bans.values()).chain(self.wishes.values());
+        all.into_iter().any(|counted| counted.term.knows_namespaces())
+    }
+    /// Labels of nodes or namespaces changed: everything is counted anew, groups when they are needed.
     pub(super) fn recount<'a>(&mut self, nodes: &Nodes, placed: impl Iterator<Item = (&'a Candidate, Slot)>) {
         self.groups.clear();
-        if self.bans.is_empty() {
+        if self.bans.is_empty() && self.wishes.is_empty() {
             return;
         }
         self.bans.clear();
+        self.wishes.clear();
         placed
             .filter(|(pod, _)| !pod.rules.is_empty())
             .for_each(|(pod, slot)| self.count(pod, slot, nodes, true));
@@ -253,7 +124,28 @@ impl Rules {
     }
     /// Rules by which placed pods keep this one away, and where those pods are.
     pub fn bans<'a>(&'a self, pod: &PodView) -> impl Iterator<Item = (&'a Term, &'a Values)> {
-        let about = self.bans.values().filter(|ban| ban.term.matches(pod));
+        let about = self.bans.values().filter(|ban| ban.term.matches(pod, &self.namespaces));
         about.map(|ban| (&ban.term, &ban.by_value))
+    }
+    /// What placed pods would like this one to do, by weight, and where they are.
+    pub fn wishes<'a>(&'a self, pod: &PodView) -> impl Iterator<Item = (i64, &'a Term, &'a Values)> {
+        let about = self.wishes.iter().filter(|(_, wish)| wish.term.matches(pod, &self.namespaces));
+        about.map(|((weight, _), wish)| (*weight, &wish.term, &wish.by_value))
+    }
+}
+
+/// A pod with a rule comes to a node or leaves it. What no pod has any more is forgotten.
+fn count<K: Eq + Hash + Clone>(
+    all: &mut HashMap<K, Counted>,
+    key: K,
+    term: &Term,
+    nodes: &Nodes,
+    slot: Slot,
+    comes: bool,
+) {
+    let counted = all.entry(key.clone()).or_insert_with(|| Counted::new(term));
+    counted.step(nodes, slot, comes);
+    if counted.by_slot.is_empty() {
+        all.remove(&key);
     }
 }

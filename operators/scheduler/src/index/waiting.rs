@@ -47,6 +47,8 @@ pub(super) struct Queue {
     held: BTreeSet<Key>,
     /// Those of them that rules about other pods keep away.
     kept_by_rules: BTreeSet<Key>,
+    /// Those of them that volumes keep away.
+    kept_by_volumes: BTreeSet<Key>,
     arrivals: u64,
 }
 
@@ -68,6 +70,10 @@ impl Queue {
     /// Whether rules about other pods keep some away.
     pub(super) fn has_kept_by_rules(&self) -> bool {
         !self.kept_by_rules.is_empty()
+    }
+    /// Whether volumes keep some away.
+    pub(super) fn has_kept_by_volumes(&self) -> bool {
+        !self.kept_by_volumes.is_empty()
     }
     /// When the next pod that must back off is ready.
     pub(super) fn next_strict(&self) -> Option<Timestamp> {
@@ -171,6 +177,9 @@ impl Queue {
                 if pod.is_kept_by_rules {
                     self.kept_by_rules.insert(key.clone());
                 }
+                if pod.is_kept_by_volumes {
+                    self.kept_by_volumes.insert(key.clone());
+                }
                 self.nowhere.insert(key.clone());
             }
             State::Held(_) => drop(self.held.insert(key.clone())),
@@ -186,6 +195,7 @@ impl Queue {
             State::BackingOff(at, true) => drop(self.strict.remove(&(at, key.clone()))),
             State::Nowhere => {
                 self.kept_by_rules.remove(key);
+                self.kept_by_volumes.remove(key);
                 self.nowhere.remove(key);
             }
             State::Held(_) => drop(self.held.remove(key)),

@@ -9,10 +9,14 @@ pub mod node_resources;
 pub mod node_unschedulable;
 pub mod pod_rules;
 pub mod taint_toleration;
+pub mod volume_binding;
+pub mod volume_restrictions;
+pub mod volume_zone;
 
 use crate::index::{
     Candidate,
     nodes::{Load, Node},
+    storage::PodClaims,
 };
 use node_resources::Lack;
 
@@ -31,6 +35,16 @@ pub enum Rejection {
     Ports,
     /// It lacks resources.
     Resources(Lack),
+    /// Another pod has a claim for itself.
+    VolumeTaken,
+    /// A claim's volume does not exist.
+    VolumeGone,
+    /// A volume is elsewhere.
+    VolumeOutOfReach,
+    /// A claim would not get a volume.
+    VolumeToBind,
+    /// A volume is in another zone.
+    VolumeZone,
     /// It lacks a label by which pods are spread.
     SpreadLabel,
     /// There would be too many pods in its domain.
@@ -48,6 +62,17 @@ impl Rejection {
     pub fn is_about_pods(self) -> bool {
         matches!(self, Self::Spread | Self::PodAffinity | Self::PodAntiAffinity | Self::OthersAntiAffinity)
     }
+    /// Whether volumes are the reason, so that a change of one may end it.
+    pub fn is_about_volumes(self) -> bool {
+        matches!(
+            self,
+            Self::VolumeTaken
+                | Self::VolumeGone
+                | Self::VolumeOutOfReach
+                | Self::VolumeToBind
+                | Self::VolumeZone
+        )
+    }
     /// Whether the pod might fit if others went.
     pub fn is_resolvable(self) -> bool {
         match self {
@@ -57,6 +82,11 @@ impl Rejection {
             | Self::Name
             | Self::Taint
             | Self::Affinity
+            | Self::VolumeTaken
+            | Self::VolumeGone
+            | Self::VolumeOutOfReach
+            | Self::VolumeToBind
+            | Self::VolumeZone
             | Self::SpreadLabel
             | Self::PodAffinity => false,
         }
@@ -70,6 +100,11 @@ impl Rejection {
             Self::Affinity => node_affinity::REASON,
             Self::Ports => node_ports::REASON,
             Self::Resources(lack) => return lack.reasons(pod),
+            Self::VolumeTaken => volume_restrictions::REASON,
+            Self::VolumeGone => volume_binding::GONE,
+            Self::VolumeOutOfReach => volume_binding::OUT_OF_REACH,
+            Self::VolumeToBind => volume_binding::NONE_TO_BIND,
+            Self::VolumeZone => volume_zone::REASON,
             Self::SpreadLabel => pod_rules::NO_LABEL,
             Self::Spread => pod_rules::SPREAD,
             Self::PodAffinity => pod_rules::AFFINITY,
@@ -103,4 +138,14 @@ pub fn room(pod: &Candidate, node: &Node, load: &Load) -> Result<(), Rejection> 
         return Err(Rejection::Ports);
     }
     node_resources::fits(&pod.requests.needed, node, load).map_err(Rejection::Resources)
+}
+
+/// Whether its volumes can be had there.
+pub fn volumes(claims: &PodClaims, node: &Node) -> Result<(), Rejection> {
+    let Some(view) = &node.view else { return Err(Rejection::Name) };
+    if !volume_restrictions::fits(claims) {
+        return Err(Rejection::VolumeTaken);
+    }
+    volume_binding::fits(claims, view)?;
+    if volume_zone::fits(claims, view) { Ok(()) } else { Err(Rejection::VolumeZone) }
 }

@@ -11,13 +11,14 @@ mod victims;
 
 use super::{
     Misfit,
-    filter::{Rejection, pod_rules::Domains},
+    filter::{self, Rejection, pod_rules::Domains},
 };
 use crate::index::{
     Candidate,
     budgets::Budgets,
     nodes::{Nodes, Slot},
     rules::Rules,
+    storage::PodClaims,
 };
 use proa_kit::Timestamp;
 use std::{cmp::Reverse, sync::Arc};
@@ -71,7 +72,7 @@ pub fn preempt(
     nodes: &Nodes,
     rules: &Rules,
     budgets: &Budgets,
-    pod: &Candidate,
+    (pod, claims): (&Candidate, &PodClaims),
     nominated: Option<Slot>,
     misfit: &Misfit,
     now: Timestamp,
@@ -98,6 +99,11 @@ pub fn preempt(
         nodes_to_try.split_at(nodes_to_try.partition_point(|slot| (*slot as usize) < nodes.start));
     for slot in after.iter().chain(before).copied() {
         let Some(node) = nodes.get(slot) else { continue };
+        // Volumes stay where they are, whoever goes.
+        if let Err(rejection) = filter::volumes(claims, node) {
+            super::count(&mut unhelpful.rejections, rejection);
+            continue;
+        }
         match victims::select(pod, node, &domains, budgets, now) {
             Ok(victims) if victims.violations == 0 => clean.push((slot, node, victims)),
             Ok(victims) => breaking.push((slot, node, victims)),

@@ -6,16 +6,22 @@
 pub mod balanced_allocation;
 pub mod least_allocated;
 pub mod node_affinity;
+pub mod pod_affinity;
 pub mod siblings;
 pub mod taint_toleration;
+pub mod topology_spread;
 
 use crate::index::{
     Candidate,
     nodes::{Node, Nodes, Slot},
+    rules::Rules,
 };
 
 /// The best mark.
 pub(crate) const MOST: i64 = 100;
+
+/// Weight of the rules about other pods.
+const ABOUT_PODS: i64 = 2;
 
 /// A rule that compares nodes: its weight, whether less is better, and the raw figure of a node.
 type Comparing = (i64, bool, fn(&Candidate, &Node) -> i64);
@@ -24,7 +30,7 @@ const COMPARING: [Comparing; 3] =
     [(3, true, taint_toleration::raw), (2, false, node_affinity::raw), (2, true, siblings::raw)];
 
 /// The node with the highest sum; of equal ones the first, which the rotating search spreads.
-pub fn best(nodes: &Nodes, pod: &Candidate, found: &[Slot]) -> Slot {
+pub fn best(nodes: &Nodes, rules: &Rules, pod: &Candidate, found: &[Slot]) -> Slot {
     let [first, _, ..] = found else { return found.first().copied().unwrap_or_default() };
     let known: Vec<(Slot, &Node)> =
         found.iter().filter_map(|slot| Some((*slot, nodes.get(*slot)?))).collect();
@@ -35,6 +41,11 @@ pub fn best(nodes: &Nodes, pod: &Candidate, found: &[Slot]) -> Slot {
     for (weight, less_is_better, raw) in COMPARING {
         let figures: Vec<i64> = known.iter().map(|(_, node)| raw(pod, node)).collect();
         add_scaled(&mut sums, &figures, weight, less_is_better);
+    }
+    let about_pods =
+        [pod_affinity::scores(pod, rules, &known), topology_spread::scores(pod, rules, nodes, &known)];
+    for scores in about_pods.into_iter().flatten() {
+        sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += ABOUT_PODS * score);
     }
     let mut best = (*first, i64::MIN);
     for ((slot, _), sum) in known.iter().zip(sums) {

@@ -9,6 +9,7 @@ use super::filter::{
 use crate::index::{
     Candidate,
     nodes::{Load, Node},
+    storage::PodClaims,
 };
 
 /// A node as it would be for a pod.
@@ -54,13 +55,20 @@ impl<'a> Trial<'a> {
 }
 
 /// Whether a node takes a pod, now.
-pub fn fits(pod: &Candidate, node: &Node, domains: &Domains<'_>) -> Result<(), Rejection> {
+pub fn fits(
+    pod: &Candidate,
+    claims: &PodClaims,
+    node: &Node,
+    domains: &Domains<'_>,
+) -> Result<(), Rejection> {
     filter::fixed(pod, node)?;
     if node.nominated.is_empty() {
         filter::room(pod, node, &node.load)?;
+        filter::volumes(claims, node)?;
         return domains.allow(node, &Shift::default());
     }
-    Trial::new(pod, node, domains).fits()
+    Trial::new(pod, node, domains).fits()?;
+    filter::volumes(claims, node)
 }
 
 /// Whether a node may take a pod once all its pods of lower priority are gone (if those count), by what they take alone:

@@ -8,8 +8,10 @@
 use super::{Rejection, node_affinity, taint_toleration};
 use crate::index::{
     Candidate,
+    namespaces::Namespaces,
     nodes::{Node, Nodes},
-    rules::{PodRules, Rules, Spread, Term, Values},
+    pod_rules::{PodRules, Spread, Term},
+    rules::{Rules, Values},
 };
 use proa_kit::views::NodeView;
 use std::collections::HashMap;
@@ -25,6 +27,7 @@ pub(super) const NO_LABEL: &str =
 #[derive(Debug)]
 pub struct Domains<'a> {
     pod: &'a Candidate,
+    namespaces: &'a Namespaces,
     near: Vec<(&'a Term, Option<&'a Values>)>,
     /// Whether the pod is one of those that it wants to be near.
     is_kin: bool,
@@ -57,11 +60,13 @@ struct Counted<'a> {
 impl<'a> Domains<'a> {
     /// The domains of a pod.
     pub fn of(pod: &'a Candidate, rules: &'a Rules, nodes: &'a Nodes) -> Self {
-        let PodRules { affinity, anti_affinity, spreads, refusal: _ } = &pod.rules;
+        let PodRules { affinity, anti_affinity, spreads, preferred: _, wished_spreads: _ } = &pod.rules;
+        let namespaces = &rules.namespaces;
         Self {
             pod,
+            namespaces,
             near: affinity.iter().map(|term| (term, rules.values(term))).collect(),
-            is_kin: affinity.iter().all(|term| term.matches(&pod.view)),
+            is_kin: affinity.iter().all(|term| term.matches(&pod.view, namespaces)),
             away: anti_affinity.iter().map(|term| (term, rules.values(term))).collect(),
             banned: rules.bans(&pod.view).collect(),
             spreads: spreads.iter().map(|spread| counted(pod, spread, rules, nodes)).collect(),
@@ -95,15 +100,20 @@ impl<'a> Domains<'a> {
     }
     /// One pod more (or less) on a node.
     pub fn step(&self, shift: &mut Shift, node: &Node, other: &Candidate, by: i64) {
-        let matching = |(term, _): &(&Term, Option<&Values>)| term.matches(&other.view);
+        let matching = |(term, _): &(&Term, Option<&Values>)| term.matches(&other.view, self.namespaces);
         bump(&mut shift.near, self.near.iter().map(matching), by);
         bump(&mut shift.away, self.away.iter().map(matching), by);
         let counted = |counted: &Counted<'_>| {
-            counted.spread.term.matches(&other.view)
-                && node.view.as_ref().is_some_and(|view| counts_in(self.pod, counted.spread, view))
+            counted.spread.term.matches(&other.view, self.namespaces)
+                && node
+                    .view
+                    .as_ref()
+                    .is_some_and(|view| counts_in(self.pod, &self.pod.rules.spreads, counted.spread, view))
         };
         bump(&mut shift.spreads, self.spreads.iter().map(counted), by);
-        for term in other.rules.anti_affinity.iter().filter(|term| term.matches(&self.pod.view)) {
+        for term in
+            other.rules.anti_affinity.iter().filter(|term| term.matches(&self.pod.view, self.namespaces))
+        {
             if node.label(&term.topology).is_none() {
                 continue;
             }
@@ -160,10 +170,10 @@ impl Counted<'_> {
 }
 
 /// Whether the pods of a node count for a spread: it must come into question for the pod.
-fn counts_in(pod: &Candidate, spread: &Spread, view: &NodeView) -> bool {
+pub fn counts_in(pod: &Candidate, all: &[Spread], spread: &Spread, view: &NodeView) -> bool {
     let spec = &pod.view.spec;
     let has_label = |other: &Spread| view.metadata.labels.get(&other.term.topology).is_some();
-    pod.rules.spreads.iter().all(has_label)
+    all.iter().all(has_label)
         && (!spread.honours_affinity || node_affinity::fits(spec, view))
         && (!spread.honours_taints || taint_toleration::fits(spec, view))
 }
@@ -173,7 +183,10 @@ fn counted<'a>(pod: &'a Candidate, spread: &'a Spread, rules: &Rules, nodes: &'a
     let by_slot = rules.by_slot(&spread.term);
     let mut counts: HashMap<&str, i64> = HashMap::new();
     for (slot, node) in (0..).zip(nodes.slots()) {
-        let Some(view) = node.view.as_ref().filter(|view| counts_in(pod, spread, view)) else { continue };
+        let Some(view) = node.view.as_ref().filter(|view| counts_in(pod, &pod.rules.spreads, spread, view))
+        else {
+            continue;
+        };
         if let Some(own) = view.metadata.labels.get(&spread.term.topology) {
             *counts.entry(own).or_default() +=
                 by_slot.and_then(|own| own.get(&slot)).copied().map_or(0, i64::from);
@@ -191,5 +204,11 @@ fn counted<'a>(pod: &'a Candidate, spread: &'a Spread, rules: &Rules, nodes: &'a
             }
         }
     }
-    Counted { spread, least, second, own: i64::from(spread.term.matches(&pod.view)), counts }
+    Counted {
+        spread,
+        least,
+        second,
+        own: i64::from(spread.term.matches(&pod.view, &rules.namespaces)),
+        counts,
+    }
 }
