@@ -30,39 +30,6 @@ const POOL: usize = 253;
 const DRIVER: usize = 63;
 const IDENTIFIER: usize = 32;
 
-/// What a device's expressions may call besides the language's own functions.
-const FUNCTIONS: [&str; 28] = [
-    "add",
-    "asApproximateFloat",
-    "asInteger",
-    "bind",
-    "compareTo",
-    "find",
-    "findAll",
-    "greatest",
-    "includes",
-    "intersects",
-    "isGreaterThan",
-    "isInteger",
-    "isLessThan",
-    "isQuantity",
-    "isSemver",
-    "isSorted",
-    "isURL",
-    "least",
-    "major",
-    "max",
-    "min",
-    "minor",
-    "patch",
-    "quantity",
-    "semver",
-    "sign",
-    "sub",
-    "sum",
-];
-/// The device, and the namespaces of functions.
-const VARIABLES: [&str; 4] = ["device", "cel", "math", "sets"];
 
 /// Name and schema of a kind of the group.
 fn named(kind: &'static str) -> (Gvk, SchemaRef) {
@@ -191,7 +158,7 @@ fn selectors(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         let expression = cel.get("expression");
         if expression.text().len() > EXPRESSION {
             errors.too_long(expression.path(), EXPRESSION);
-        } else if let Err(why) = cel::check(expression.text(), &VARIABLES, &FUNCTIONS) {
+        } else if let Err(why) = cel::check_device_expression(expression.text()) {
             expression.invalid(errors, &format!("compilation failed: {why}"));
         }
     }

@@ -22,6 +22,11 @@ pub use convert::schema_of;
 
 use node::Node;
 
+/// A regular expression in RE2 syntax.
+pub(crate) fn pattern_of(source: &str) -> Result<regex::Regex, String> {
+    pattern::compile(source).map(|pattern| pattern.regex)
+}
+
 /// Whether the version serves `/status`, which restricts the root of its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusSubresource {

@@ -1,0 +1,274 @@
+//! What functions cost, when they are evaluated and when an expression is only estimated.
+//!
+//! Upstream: cel-go `checker/cost.go`, `interpreter/runtimecost.go`, apiserver `pkg/cel/library/cost.go`.
+
+use super::{
+    kube::Kube,
+    types::{Kind, Type},
+    value::Value,
+};
+
+/// Reading one character.
+const CHARACTER: f64 = 0.1;
+/// One character of a pattern, for each character of the text.
+const PATTERN: f64 = 0.25;
+
+/// How the cost of a function comes about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cost {
+    Fixed(u64),
+    /// An argument is read, so many times.
+    Scan(usize, f64),
+    /// As `Scan` of the first; the result has its size.
+    Map(f64),
+    Equal,
+    Add,
+    Contains,
+    Matches,
+    In,
+    Text,
+    Replace,
+    Split,
+    Join,
+    Format,
+    /// All elements of a list are read.
+    Traverse,
+    /// A list is made of the elements.
+    Items,
+    Pairs,
+    Ip,
+    InCidr(u64),
+    Validate,
+    Selector,
+}
+
+/// A factor of a size, rounded up.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+pub(super) fn scaled(size: u64, factor: f64) -> u64 {
+    (size as f64 * factor).ceil() as u64
+}
+
+impl Cost {
+    /// What it did cost.
+    pub(super) fn actual(self, arguments: &[Value<'_>], result: &Value<'_>) -> u64 {
+        let size = |i: usize| arguments.get(i).map_or(1, Value::size);
+        match self {
+            Self::Fixed(cost) => cost,
+            Self::Scan(i, factor) => scaled(size(i), factor),
+            Self::Map(factor) => scaled(size(0), factor),
+            Self::Equal => match arguments.first() {
+                Some(Value::Kube(_) | Value::Foreign(_)) => 1,
+                _ => scaled(size(0).min(size(1)), CHARACTER),
+            },
+            Self::Add => match arguments.first() {
+                Some(Value::String(_) | Value::Bytes(_)) => scaled(size(0) + size(1), CHARACTER),
+                _ => 1,
+            },
+            Self::Contains => scaled(size(0), CHARACTER).saturating_mul(scaled(size(1), CHARACTER)),
+            Self::Matches => scaled(size(0) + 1, CHARACTER).saturating_mul(scaled(size(1), PATTERN)),
+            Self::In => match arguments.get(1) {
+                Some(Value::List(list)) => u64::try_from(list.len()).unwrap_or(u64::MAX),
+                _ => 1,
+            },
+            Self::Text => match arguments.first() {
+                Some(Value::String(_) | Value::Bytes(_)) => scaled(size(0), CHARACTER),
+                _ => 1,
+            },
+            Self::Replace | Self::Split => scaled(size(0), 2.0 * CHARACTER),
+            Self::Join => scaled(result.size(), 2.0 * CHARACTER),
+            Self::Format => scaled(size(0), CHARACTER),
+            Self::Traverse => arguments.first().map_or(1, traversal),
+            Self::Items => result.size().saturating_add(size(0)).saturating_add(11),
+            Self::Pairs => size(0).saturating_mul(size(1)).saturating_add(1),
+            Self::Ip => match arguments.first() {
+                Some(Value::String(_)) => scaled(size(0), CHARACTER),
+                _ => 1,
+            },
+            Self::InCidr(more) => {
+                let base = scaled(size(0) * (2 + more), CHARACTER) + more;
+                match arguments.get(1) {
+                    Some(Value::String(_)) => base + scaled(size(1), CHARACTER),
+                    _ => base,
+                }
+            }
+            Self::Validate => match arguments.first() {
+                Some(Value::Kube(kube)) => match &**kube {
+                    Kube::Format(format) => {
+                        scaled(size(1) + 1, CHARACTER) * scaled(format.pattern_size(), PATTERN)
+                    }
+                    _ => 1,
+                },
+                _ => 1,
+            },
+            Self::Selector => selector(size(1)),
+        }
+    }
+
+    /// What it may cost at most, and the size of its result.
+    pub(super) fn estimate(self, arguments: &[Argument<'_>]) -> (u64, Option<Size>) {
+        let size = |i: usize| arguments.get(i).map_or(Size::UNKNOWN, Argument::size);
+        let max = |i: usize| size(i).max;
+        let kind = |i: usize| arguments.get(i).map_or(&Kind::Dyn, |argument| &argument.ty.kind);
+        let plain = |cost: u64| (cost, None);
+        match self {
+            Self::Fixed(cost) => plain(cost),
+            Self::Scan(i, factor) => plain(scaled(max(i), factor)),
+            Self::Map(factor) => (scaled(max(0), factor), Some(size(0))),
+            Self::Equal => match kind(0) {
+                Kind::Opaque(name) if &**name == "kubernetes.NamedFormat" => plain(scaled(64, CHARACTER)),
+                Kind::Opaque(_) => plain(1),
+                _ => plain(scaled(max(0).min(max(1)), CHARACTER)),
+            },
+            Self::Add => {
+                let both = size(0).plus(size(1));
+                match (kind(0), kind(1)) {
+                    (Kind::List(_), _) | (_, Kind::List(_)) => (1, Some(both)),
+                    (Kind::String | Kind::Bytes | Kind::Dyn, Kind::String | Kind::Bytes | Kind::Dyn) => {
+                        (scaled(both.max, CHARACTER).max(1), Some(both))
+                    }
+                    _ => plain(1),
+                }
+            }
+            Self::Contains => plain(scaled(max(0), CHARACTER).saturating_mul(scaled(max(1), CHARACTER))),
+            Self::Matches => {
+                let cost =
+                    scaled(max(0).saturating_add(1), CHARACTER).saturating_mul(scaled(max(1), PATTERN));
+                (cost, Some(Size { min: 0, max: max(0) }))
+            }
+            Self::In => match kind(1) {
+                Kind::Map(_) => plain(1),
+                _ => plain(max(1)),
+            },
+            Self::Text => match kind(0) {
+                Kind::String => (scaled(max(0), CHARACTER), Some(size(0).times(Size { min: 1, max: 4 }))),
+                Kind::Bytes => (scaled(max(0), CHARACTER), Some(Size { min: size(0).min / 4, max: max(0) })),
+                Kind::Dyn | Kind::Free => plain(scaled(max(0), CHARACTER).max(1)),
+                _ => plain(1),
+            },
+            Self::Replace => (scaled(max(0), 2.0 * CHARACTER), Some(replaced(size(0), size(1), size(2)))),
+            Self::Split => {
+                let most = arguments.get(2).and_then(|argument| argument.literal).unwrap_or(max(0));
+                (scaled(max(0), 2.0 * CHARACTER), Some(Size { min: 0, max: most }))
+            }
+            Self::Join => {
+                let elements = arguments.first().and_then(Argument::element_size);
+                let mut joined = elements.map_or(Size::UNKNOWN, |each| size(0).times(each));
+                if arguments.len() > 1 {
+                    let gaps = Size { min: size(0).min.saturating_sub(1), max: max(0).saturating_sub(1) };
+                    joined = joined.plus(size(1).times(gaps));
+                }
+                (scaled(joined.max, CHARACTER), Some(joined))
+            }
+            Self::Format => plain(scaled(max(0), CHARACTER)),
+            Self::Traverse => match kind(0) {
+                Kind::String => plain(scaled(max(0), CHARACTER)),
+                Kind::List(of) if matches!(of.kind, Kind::String | Kind::Bytes) => {
+                    let each = arguments.first().and_then(Argument::element_size).unwrap_or(Size::UNKNOWN);
+                    plain(max(0).saturating_mul(scaled(each.max, CHARACTER).saturating_add(1)))
+                }
+                _ => plain(max(0)),
+            },
+            Self::Items => {
+                let made = match kind(0) {
+                    Kind::Int => arguments.first().and_then(|a| a.literal).unwrap_or(u64::MAX),
+                    _ => max(0),
+                };
+                let pairs = arguments.first().is_some_and(|a| a.is_quadratic);
+                let cost = if pairs { made.saturating_mul(made).saturating_mul(2) } else { made };
+                (cost.saturating_add(11), Some(Size { min: 0, max: made }))
+            }
+            Self::Pairs => plain(max(0).saturating_mul(max(1)).saturating_add(1)),
+            Self::Ip => match kind(0) {
+                Kind::Opaque(_) => plain(1),
+                _ => plain(scaled(max(0), CHARACTER)),
+            },
+            Self::InCidr(more) => {
+                let base = scaled(16 * (2 + more), CHARACTER) + more;
+                match kind(1) {
+                    Kind::Opaque(_) => plain(base),
+                    _ => plain(base.saturating_add(scaled(max(1), CHARACTER))),
+                }
+            }
+            Self::Validate => plain(scaled(scaled(max(1), CHARACTER), 128.0 * PATTERN)),
+            Self::Selector => plain(selector(max(1))),
+        }
+    }
+}
+
+fn selector(length: u64) -> u64 {
+    10u64.saturating_add(scaled(length, CHARACTER)).saturating_add(scaled(scaled(length, 0.5), 50.0))
+}
+
+/// Every scalar of a tree is read.
+fn traversal(value: &Value<'_>) -> u64 {
+    match value {
+        Value::String(text) => scaled(u64::try_from(text.len()).unwrap_or(u64::MAX), CHARACTER),
+        Value::Bytes(_) => scaled(value.size(), CHARACTER),
+        Value::List(list) => list.iter().map(|item| traversal(&item)).sum(),
+        Value::Map(map) => {
+            let entry =
+                |key: Value<'_>| traversal(&key) + map.find(&key).map_or(0, |value| traversal(&value));
+            map.keys().into_iter().map(entry).sum()
+        }
+        _ => 1,
+    }
+}
+
+fn replaced(text: Size, old: Size, new: Size) -> Size {
+    let (count, kept) = if old.min == 0 {
+        (text.max.saturating_add(1), text.max)
+    } else if new.max <= old.min {
+        (0, text.max)
+    } else {
+        (text.max.div_ceil(old.min), 0)
+    };
+    Size { min: 0, max: count.saturating_mul(new.max).saturating_add(kept) }
+}
+
+/// Fewest and most characters, elements or entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+impl Size {
+    pub(super) const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
+    pub(super) const ONE: Self = Self { min: 1, max: 1 };
+
+    pub(super) fn exactly(size: usize) -> Self {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        Self { min: size, max: size }
+    }
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
+    }
+    pub(super) fn times(self, other: Self) -> Self {
+        Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
+    }
+    pub(super) fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+}
+
+/// What is known of an argument before evaluation.
+pub(super) struct Argument<'n> {
+    pub(super) ty: &'n Type,
+    pub(super) known: Option<Size>,
+    /// Size of the elements, where it is known.
+    pub(super) elements: Option<Size>,
+    /// A whole number that is written out.
+    pub(super) literal: Option<u64>,
+    /// The function compares each element with each.
+    pub(super) is_quadratic: bool,
+}
+
+impl Argument<'_> {
+    fn size(&self) -> Size {
+        self.known.unwrap_or(if self.ty.is_scalar() { Size::ONE } else { Size::UNKNOWN })
+    }
+    fn element_size(&self) -> Option<Size> {
+        self.elements
+    }
+}
