@@ -1,9 +1,9 @@
 //! Every built-in kind, one line each, in the order of discovery: groups as upstream prefers them.
 
 use crate::{
-    admissionregistration, apiextensions, apps, authentication, authorization, autoscaling, batch,
-    certificates, coordination, core, discovery, flowcontrol, networking, node, policy, rbac, resource,
-    scheduling, storage, storagemigration,
+    admissionregistration, apiextensions, apiregistration, apps, authentication, authorization, autoscaling,
+    batch, certificates, coordination, core, discovery, flowcontrol, networking, node, policy, rbac,
+    resource, scheduling, storage, storagemigration,
 };
 use proa_registry::kind::KindDef;
 
@@ -26,6 +26,7 @@ pub fn catalogue() -> Vec<KindDef> {
         core::secret::kind(),
         core::service::kind(),
         core::service_account::kind(),
+        apiregistration::api_service::kind(),
         apps::controller_revision::kind(),
         apps::daemon_set::kind(),
         apps::deployment::kind(),

@@ -7,6 +7,7 @@ pub mod facts;
 
 mod admissionregistration;
 mod apiextensions;
+mod apiregistration;
 mod apps;
 mod authentication;
 mod authorization;

@@ -19,7 +19,7 @@ use authority::{Authority, Issued, Profile};
 use proa_edge::Identity;
 use proa_meta::identity::MASTERS;
 use proa_policy::tokens::SigningKey;
-use proa_relay::RelayConfig;
+use proa_relay::{ClientIdentity, RelayConfig};
 use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
@@ -89,13 +89,7 @@ impl Pki {
         let signing_key = load_or_make_key(&dir.join("sa.key"))?;
         let serving = Profile::serving("kube-apiserver", subject.names());
         let serving = load_or_issue(dir, "apiserver", &authority, &serving, now)?;
-        load_or_issue(
-            dir,
-            "front-proxy-client",
-            &front_proxy,
-            &Profile::client("front-proxy-client", &[]),
-            now,
-        )?;
+        front_proxy_client(dir, &front_proxy, now)?;
         Ok(Self { dir: dir.to_owned(), authority, front_proxy, serving: Some(serving), signing_key })
     }
 
@@ -137,7 +131,10 @@ impl Pki {
         let profile = Profile::client(AGENTS_CLIENT, &[MASTERS.to_owned()]);
         let name = "apiserver-kubelet-client";
         let issued = load_or_issue(&self.dir, name, &self.authority, &profile, SystemTime::now())?;
-        Ok(RelayConfig::new(issued.certificate, issued.key, Some(self.authority.pem().to_owned())))
+        let front = front_proxy_client(&self.dir, &self.front_proxy, SystemTime::now())?;
+        let agents = Some(self.authority.pem().to_owned());
+        let front_proxy = Some(ClientIdentity { certificate: front.certificate, key: front.key });
+        Ok(RelayConfig { front_proxy, ..RelayConfig::new(issued.certificate, issued.key, agents) })
     }
 
     /// Certificate chain and key, as PEM, with which the agent of a node serves.
@@ -244,6 +241,12 @@ impl Pki {
     ) -> client_config::Access<'a> {
         client_config::Access { server, cluster, user, authority: self.authority.pem(), issued }
     }
+}
+
+/// What other API servers know this one by.
+fn front_proxy_client(dir: &Path, authority: &Authority, now: SystemTime) -> Result<Issued> {
+    const NAME: &str = "front-proxy-client";
+    load_or_issue(dir, NAME, authority, &Profile::client(NAME, &[]), now)
 }
 
 fn crt(dir: &Path, name: &str) -> PathBuf {

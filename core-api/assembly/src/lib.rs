@@ -1,7 +1,7 @@
 //! The core API put together: a store engine goes in, an [`Api`] comes out.
 //!
 //! Owns: the order in which registry, store, policy and server are made, the tasks that the core itself runs
-//! (definitions, expiry, role aggregation), and the bootstrap objects. Deliberately absent: sockets, certificates,
+//! (definitions, expiry, role aggregation, registration of groups, other API servers), and the bootstrap objects. Deliberately absent: sockets, certificates,
 //! operators, the command line. The binary and the test cluster both start here, so a test runs what users run.
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use proa_registry::{
     webhook::{CallWebhook, NoWebhooks},
 };
 use proa_relay::{RelayConfig, RelayError};
-use proa_server::{Api, ApiConfig};
+use proa_server::{Api, ApiConfig, aggregation::Aggregate};
 use proa_store::{Engine, Local, OpenError, Options, Store};
 use std::{
     collections::BTreeMap,
@@ -116,14 +116,21 @@ impl Core {
         bootstrap::run(&registry, &settings.bootstrap, operators.collect())
             .await
             .map_err(StartError::Bootstrap)?;
-        let tasks = vec![
+        let mut tasks = vec![
             runtime.spawn(registry.clone().run_definitions()),
             runtime.spawn(registry.clone().run_expiry()),
             runtime.spawn(proa_policy::aggregation::run(registry.clone())),
         ];
         let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
         config.connectors = outside.map(|outside| outside.connectors).unwrap_or_default();
+        let aggregator = outside.as_ref().map(|outside| outside.aggregator.clone());
+        if let Some(aggregator) = &aggregator {
+            // Before the first request: groups of others are known from the start.
+            aggregator.load();
+            tasks.push(runtime.spawn(aggregator.clone().run()));
+        }
         config.authenticators = authenticators;
+        config.aggregation = aggregator.map(|aggregator| aggregator as Arc<dyn Aggregate>);
         config.docs = Arc::new(docs::Catalogue);
         config.public_address =
             SocketAddr::new(settings.bootstrap.advertise, settings.bootstrap.port).to_string();

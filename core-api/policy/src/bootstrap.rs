@@ -2,8 +2,8 @@
 //!
 //! Owns: system namespaces, bootstrap roles and bindings, system priority classes, the `kubernetes` Service with its
 //! endpoints, the service network, priorities of requests, the ConfigMap that tells extension servers whom to trust,
-//! roles of Proa's operators. Runs at every start and only writes what differs; all writes of a step go out at once, so
-//! they share a sync. Objects of kinds that are not served are left out.
+//! APIServices of built-in groups, roles of Proa's operators. Runs at every start and only writes what differs; all
+//! writes of a step go out at once, so they share a sync. Objects of kinds that are not served are left out.
 //! Upstream: `pkg/registry/rbac/rest/storage_rbac.go`,
 //! `pkg/controlplane/controller/{systemnamespaces,kubernetesservice,clusterauthenticationtrust}`,
 //! component-helpers `auth/rbac/reconciliation`.
@@ -14,7 +14,7 @@ mod service_cidr;
 pub mod system;
 pub mod table;
 
-use crate::{aggregation, objects};
+use crate::{aggregation, objects, registration};
 use futures::future::try_join_all;
 use proa_meta::{ApiError, ApiResult, Gvr, Reason};
 use proa_registry::{
@@ -55,6 +55,7 @@ pub async fn run(registry: &Arc<Registry>, settings: &Settings, operators: Vec<W
     wanted.extend(flow::levels());
     wanted.extend(flow::schemas());
     wanted.push(system::authentication(settings));
+    wanted.extend(registration::builtin(registry));
     wanted.extend(system::kubernetes_service(settings));
     ensure_all(registry, wanted).await?;
     aggregation::reconcile(registry).await

@@ -13,4 +13,5 @@ pub mod bootstrap;
 pub mod node;
 pub mod objects;
 pub mod rbac;
+pub mod registration;
 pub mod tokens;

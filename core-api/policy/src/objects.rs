@@ -49,6 +49,8 @@ pub const FLOW_SCHEMAS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "flowschemas");
 pub const PRIORITY_LEVELS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "prioritylevelconfigurations");
 /// ResourceQuotas.
 pub const RESOURCE_QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
+/// APIServices.
+pub const API_SERVICES: Gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices");
 /// LimitRanges.
 pub const LIMIT_RANGES: Gvr = Gvr::new("", "v1", "limitranges");
 /// PodDisruptionBudgets.

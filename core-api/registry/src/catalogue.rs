@@ -165,7 +165,7 @@ impl Catalogue {
 
 /// Preferred first: general availability before beta before alpha, then the higher number; other names last, by
 /// name. Upstream: apimachinery `pkg/version/helpers.go`.
-pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
+pub fn compare_versions(a: &str, b: &str) -> Ordering {
     match (parse_version(a), parse_version(b)) {
         (Some(a), Some(b)) => b.cmp(&a),
         (Some(_), None) => Ordering::Less,

@@ -3,7 +3,7 @@
 //! Owns the catalogue (swapped whole when a CustomResourceDefinition changes) and one state per stored resource. The
 //! store's writer thread publishes to it; nothing else changes what reads see.
 
-pub use crate::catalogue::{Catalogue, Group, Kind, Version};
+pub use crate::catalogue::{Catalogue, Group, Kind, Version, compare_versions};
 use crate::{
     admission::{Mutate, Validate},
     charge::Charge,

@@ -119,6 +119,11 @@ impl Dialer {
         Self { runtime }
     }
 
+    /// Runs a task where connections are driven.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
+    }
+
     /// Sends a request on a new connection.
     pub(crate) async fn send(
         &self,

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Full};
 use hyper::{body::Incoming, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
@@ -26,11 +26,25 @@ impl Relay {
     /// # Errors
     /// 500 when the other side is not reached, or answers with neither an upgrade nor an error.
     pub(crate) async fn upgrade(&self, target: Target, path: &str, request: &Request) -> ApiResult<Response> {
+        let headers = headers::forwarded(&request.headers, client(request));
+        self.switch(target, path, request.method.clone(), headers).await
+    }
+
+    /// The same with headers as they are to be sent.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn switch(
+        &self,
+        target: Target,
+        path: &str,
+        method: Method,
+        mut headers: HeaderMap,
+    ) -> ApiResult<Response> {
         let failed = |error: DialError| unknown(format!("error dialing backend: {error}"));
-        let mut headers = headers::forwarded(&request.headers, client(request));
         // The other side must not expect a body: there is none.
         headers.remove(header::TRANSFER_ENCODING);
-        let asked = outgoing(&target, path, request.method.clone(), headers, Bytes::new())?;
+        let asked = outgoing(&target, path, method, headers, Bytes::new())?;
         let mut answer = self.dialer.send(target, asked).await.map_err(failed)?;
         let status = answer.response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -57,7 +71,7 @@ pub(crate) fn client(request: &Request) -> Option<std::net::IpAddr> {
 pub(crate) fn outgoing(
     target: &Target,
     path_and_query: &str,
-    method: http::Method,
+    method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> ApiResult<http::Request<Full<Bytes>>> {

@@ -1,5 +1,5 @@
 //! Requests that the API server passes on: to node agents (logs, exec, attach, port-forward), to pods, services and
-//! nodes (proxies); and those that it makes itself, to webhooks.
+//! nodes (proxies), to other API servers (aggregation); and those that it makes itself, to webhooks.
 //!
 //! Reads top-down: [`outside`] is the table of what is served; `log`, `stream` and `proxy` say where a request goes;
 //! `forward` sends it there and brings the answer back, `webhook` asks a question of its own, `dial` makes the
@@ -8,6 +8,7 @@
 //! HTTP (bytes go both ways as they are), kept connections but those to webhooks (each other request dials).
 //! Upstream: `pkg/registry/core/{pod,service,node}`, `pkg/kubelet/client`, apimachinery `pkg/util/proxy`.
 
+mod aggregator;
 mod containers;
 mod dial;
 mod forward;
@@ -20,11 +21,12 @@ mod stream;
 mod tls;
 mod webhook;
 
-pub use tls::RelayError;
+pub use aggregator::Aggregator;
+pub use tls::{ClientIdentity, RelayError};
 
 use dial::Dialer;
 use proa_registry::{Authorizer, Registry, webhook::CallWebhook};
-use proa_server::connect::Connectors;
+use proa_server::{aggregation::Priority, connect::Connectors};
 use std::{net::IpAddr, sync::Arc};
 use tls::Trust;
 
@@ -37,6 +39,10 @@ pub struct RelayConfig {
     /// Who signs the agents' serving certificates, PEM; none: they are not verified, as upstream without
     /// `--kubelet-certificate-authority`.
     pub agent_ca: Option<String>,
+    /// What other API servers know this one by; none: nothing, so they do not believe whom a request comes from.
+    pub front_proxy: Option<ClientIdentity>,
+    /// How far up groups stand in discovery whose APIServices do not say otherwise.
+    pub usual_priority: Priority,
     /// Types of node addresses, best first.
     pub address_types: Vec<String>,
     /// Where an address of a pod, an endpoint or a node is reached by proxies; none: it may not be reached.
@@ -52,6 +58,8 @@ impl RelayConfig {
             certificate,
             key,
             agent_ca,
+            front_proxy: None,
+            usual_priority: Priority { group: 1000, version: 100 },
             address_types: ["InternalIP", "ExternalIP", "Hostname"].map(str::to_owned).to_vec(),
             reach: |address| proxy::is_global_unicast(address).then_some(address),
             runtime: tokio::runtime::Handle::current(),
@@ -75,6 +83,8 @@ pub struct Outside {
     pub connectors: Connectors,
     /// Who calls webhooks.
     pub webhooks: Arc<dyn CallWebhook>,
+    /// Who asks other API servers. Its `run` is to be driven.
+    pub aggregator: Arc<Aggregator>,
 }
 
 /// Makes the relay.
@@ -89,7 +99,12 @@ pub fn outside(
     let relay = Arc::new(Relay {
         registry,
         authorizer,
-        trust: Trust::new(&config.certificate, &config.key, config.agent_ca.as_deref())?,
+        trust: Trust::new(
+            &config.certificate,
+            &config.key,
+            config.agent_ca.as_deref(),
+            config.front_proxy.as_ref(),
+        )?,
         dialer: Dialer::new(config.runtime),
         address_types: config.address_types,
         reach: config.reach,
@@ -104,5 +119,6 @@ pub fn outside(
         .with("", "pods", "proxy", proxy(proxy::To::Pod))
         .with("", "services", "proxy", proxy(proxy::To::Service))
         .with("", "nodes", "proxy", proxy(proxy::To::Node));
-    Ok(Outside { connectors, webhooks: Arc::new(webhook::Webhooks::new(relay)) })
+    let aggregator = Arc::new(Aggregator::new(relay.clone(), config.usual_priority));
+    Ok(Outside { connectors, webhooks: Arc::new(webhook::Webhooks::new(relay)), aggregator })
 }

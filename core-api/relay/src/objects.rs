@@ -13,6 +13,9 @@ pub(crate) const SERVICES: Gvr = Gvr::new("", "v1", "services");
 /// EndpointSlices.
 pub(crate) const SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
 
+/// The label of an EndpointSlice that names its Service.
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
 /// A pod: its containers, its node, its addresses.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -175,9 +178,8 @@ pub(crate) fn get<T: DeserializeOwned>(
 
 /// The EndpointSlices of a Service.
 pub(crate) fn slices_of(registry: &Registry, namespace: &str, service: &str) -> Vec<Slice> {
-    const SERVICE: &str = "kubernetes.io/service-name";
     let Some(kind) = registry.kind(&SLICES) else { return Vec::new() };
     let snapshot = kind.snapshot();
-    let own = snapshot.iter_namespace(namespace).filter(|entry| entry.label(SERVICE) == Some(service));
+    let own = snapshot.iter_namespace(namespace).filter(|entry| entry.label(SERVICE_NAME) == Some(service));
     own.filter_map(|entry| entry.decode().ok()).collect()
 }

@@ -155,6 +155,15 @@ impl Relay {
         Ok(self.outside(named.scheme, host, Some(port)))
     }
 
+    /// Where the port of a service is reached without a service proxy: one of its endpoints, or whom it stands for.
+    pub(crate) fn served(&self, namespace: &str, name: &str, port: u16) -> ApiResult<(String, u16)> {
+        let service: Service = objects::get(&self.registry, &SERVICES, namespace, name)?;
+        if service.spec.kind == "ExternalName" {
+            return Ok((service.spec.external_name, port));
+        }
+        self.endpoint(&service, namespace, name, &port.to_string())
+    }
+
     /// Address and port of one of a service's endpoints.
     pub(crate) fn endpoint(
         &self,

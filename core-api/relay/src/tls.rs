@@ -35,13 +35,27 @@ pub(crate) struct Trust {
     pub(crate) unverified_agents: Arc<ClientConfig>,
     /// Towards pods and services, whose certificates nobody knows.
     pub(crate) others: Arc<ClientConfig>,
+    /// What is shown to other API servers, which then believe whom a request comes from.
+    front_proxy: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+/// Whose certificate is accepted.
+#[derive(Clone, Copy)]
+pub(crate) enum Trusted<'a> {
+    /// Anybody's.
+    Anyone,
+    /// One that these authorities (PEM) have signed; none: those that this machine trusts.
+    Bundle(&'a [u8]),
 }
 
 impl Trust {
-    pub(crate) fn new(certificate: &str, key: &str, ca: Option<&str>) -> Result<Self, RelayError> {
-        let chain = certificates("a client certificate", certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-            .map_err(|e| RelayError::Pem { what: "a private key", why: e.to_string() })?;
+    pub(crate) fn new(
+        certificate: &str,
+        key: &str,
+        ca: Option<&str>,
+        front_proxy: Option<&ClientIdentity>,
+    ) -> Result<Self, RelayError> {
+        let (chain, key) = identity(certificate, key)?;
         let unverified = config(None)?.with_client_auth_cert(chain.clone(), key.clone_key());
         let unverified_agents = Arc::new(unverified.map_err(RelayError::Client)?);
         let agents = match ca {
@@ -52,8 +66,47 @@ impl Trust {
                 Arc::new(verified.map_err(RelayError::Client)?)
             }
         };
-        Ok(Self { agents, unverified_agents, others: Arc::new(config(None)?.with_no_client_auth()) })
+        let front_proxy = front_proxy.map(|front| identity(&front.certificate, &front.key)).transpose()?;
+        let others = Arc::new(config(None)?.with_no_client_auth());
+        Ok(Self { agents, unverified_agents, others, front_proxy })
     }
+
+    /// Towards another API server.
+    ///
+    /// # Errors
+    /// The bundle holds something else.
+    pub(crate) fn towards_server(&self, trusted: Trusted<'_>) -> Result<ClientConfig, RelayError> {
+        let roots = match trusted {
+            Trusted::Anyone => None,
+            Trusted::Bundle(bundle) => Some(trusted_by(bundle)?),
+        };
+        let builder = config(roots)?;
+        match &self.front_proxy {
+            None => Ok(builder.with_no_client_auth()),
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(RelayError::Client)
+            }
+        }
+    }
+}
+
+/// A client certificate and its key, as PEM.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    /// The certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+}
+
+fn identity(
+    certificate: &str,
+    key: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), RelayError> {
+    let chain = certificates("a client certificate", certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|e| RelayError::Pem { what: "a private key", why: e.to_string() })?;
+    Ok((chain, key))
 }
 
 /// Trust in who signed a certificate: the authorities of `bundle` (PEM), or those of this machine when it is empty.
@@ -61,15 +114,17 @@ impl Trust {
 /// # Errors
 /// The bundle holds something else, or this machine trusts nobody.
 pub(crate) fn trusting(bundle: &[u8]) -> Result<ClientConfig, RelayError> {
-    let roots = if bundle.is_empty() {
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        roots
-    } else {
-        roots(&String::from_utf8_lossy(bundle))?
-    };
-    Ok(config(Some(roots))?.with_no_client_auth())
+    Ok(config(Some(trusted_by(bundle)?))?.with_no_client_auth())
+}
+
+fn trusted_by(bundle: &[u8]) -> Result<RootCertStore, RelayError> {
+    if !bundle.is_empty() {
+        return roots(&String::from_utf8_lossy(bundle));
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    Ok(roots)
 }
 
 fn certificates(what: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, RelayError> {

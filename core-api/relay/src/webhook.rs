@@ -10,7 +10,6 @@ mod idle;
 use crate::{
     Relay,
     dial::{DialError, Driver, Sender, Target},
-    objects::{self, SERVICES, Service},
     tls::trusting,
 };
 use bytes::Bytes;
@@ -76,7 +75,7 @@ impl Webhooks {
             WebhookPlace::Service { namespace, name, path, port } => {
                 let server = format!("{name}.{namespace}.svc");
                 Ok(Way {
-                    place: self.served(namespace, name, *port),
+                    place: self.relay.served(namespace, name, *port),
                     shown: format!("{server}:{port}"),
                     name: Some(server),
                     path: format!("{}{query}", if path.is_empty() { "/" } else { path }),
@@ -94,14 +93,6 @@ impl Webhooks {
                 })
             }
         }
-    }
-
-    fn served(&self, namespace: &str, name: &str, port: u16) -> ApiResult<(String, u16)> {
-        let service: Service = objects::get(&self.relay.registry, &SERVICES, namespace, name)?;
-        if service.spec.kind == "ExternalName" {
-            return Ok((service.spec.external_name, port));
-        }
-        self.relay.endpoint(&service, namespace, name, &port.to_string())
     }
 
     async fn ask(&self, client: &WebhookClient, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {

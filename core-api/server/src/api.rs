@@ -8,6 +8,7 @@
 //! [`ApiConfig::runtime`].
 
 use crate::{
+    aggregation::{Aggregate, Outline},
     authn::Authenticator,
     connect::Connectors,
     discovery,
@@ -44,6 +45,20 @@ pub struct Request {
     pub caller: Caller,
     /// Whether [`Body::Upgrade`] is a possible answer.
     pub switch: Switch,
+}
+
+impl Request {
+    /// The request, for whoever answers it as it came; what the filters still need of it stays.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            body: std::mem::take(&mut self.body),
+            caller: self.caller.clone(),
+            switch: self.switch,
+        }
+    }
 }
 
 /// Who is asking, as far as the transport knows.
@@ -183,6 +198,8 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// Subresources that answer with streams or other content than objects (logs, proxies).
     pub connectors: Connectors,
+    /// Who asks the API servers that answer for other groups; none: there are no others.
+    pub aggregation: Option<Arc<dyn Aggregate>>,
     /// What `/readyz`, `/livez` and `/healthz` look at.
     pub health: Health,
     /// Further plain paths, such as `/openid/v1/jwks`.
@@ -211,6 +228,7 @@ impl ApiConfig {
             docs: Arc::new(openapi::NoDocs),
             limits: Limits::default(),
             connectors: Connectors::default(),
+            aggregation: None,
             health: Health::default(),
             documents: BTreeMap::new(),
             public_address: String::from("127.0.0.1:6443"),
@@ -229,6 +247,13 @@ pub(crate) struct Server {
     pub(crate) fairness: Fairness,
     pub(crate) discovery: discovery::Cache,
     pub(crate) openapi: openapi::Cache,
+}
+
+impl Server {
+    /// What other servers answer for, and the order of all groups.
+    pub(crate) fn outline(&self) -> Option<Arc<Outline>> {
+        self.config.aggregation.as_ref().map(|aggregation| aggregation.outline())
+    }
 }
 
 impl Api {

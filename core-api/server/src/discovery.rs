@@ -1,9 +1,10 @@
 //! What is served: `/api`, `/apis` and below, plain and aggregated.
 //!
-//! Documents are made from the catalogue when asked for; only the aggregated ones, which every kubectl asks for, are
-//! kept, by catalogue generation. Upstream: apiserver `pkg/endpoints/discovery`.
+//! Documents are made from the catalogue, and from the outline of what others serve, when asked for; only the aggregated
+//! ones, which every kubectl asks for, are kept, by generation of both. Upstream: apiserver `pkg/endpoints/discovery`.
 
 mod aggregated;
+pub(crate) mod merged;
 mod plain;
 
 use crate::{
@@ -19,12 +20,13 @@ use proa_registry::{KindDef, kind::Behaviour};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Aggregated documents of one catalogue generation.
+/// Aggregated documents of one generation.
 #[derive(Default)]
 pub(crate) struct Cache(Mutex<Option<Arc<Aggregated>>>);
 
 struct Aggregated {
-    generation: u64,
+    /// Of the catalogue and of the outline.
+    generation: (u64, u64),
     core: Document,
     groups: Document,
 }
@@ -61,11 +63,13 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<A
             if *prefix == "api" {
                 plain::core_versions(&catalogue, &server.config.public_address)
             } else {
-                plain::groups(&catalogue)
+                plain::groups(&merged::groups(&catalogue, outline))
             }
+    let outline = server.outline();
+    let outline = outline.as_deref();
         }
         ["api", version] => plain::resources(catalogue.version("", version)?, ""),
-        ["apis", group] if !group.is_empty() => plain::group(catalogue.group(group)?),
+        ["apis", group] if !group.is_empty() => plain::group(&merged::group(&catalogue, outline, group)?),
         ["apis", group, version] if !group.is_empty() => {
             plain::resources(catalogue.version(group, version)?, group)
         }
@@ -86,17 +90,14 @@ fn aggregated(server: &Server, request: &Request, core: bool, beta: bool) -> Res
     if beta {
         document = Document::new(aggregated::as_beta(&document.json));
     }
-    let content_type = if beta {
-        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
-    } else {
-        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    };
     let known = request.headers.get(header::IF_NONE_MATCH) == Some(&document.etag);
     let (status, body) = match known {
         true => (StatusCode::NOT_MODIFIED, Body::empty()),
-        false => (StatusCode::OK, Body::Whole(document.json)),
+        false => (StatusCode::OK, Body::Whole(bytes)),
     };
-    let mut response = respond::with_type(status, content_type, body);
+    // Made of constants without control characters.
+    let content_type = HeaderValue::from_str(&content_type).unwrap_or(respond::JSON);
+    let mut response = respond::with_value(status, content_type, body);
     response.headers.insert(header::ETAG, document.etag);
     response.headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
@@ -107,13 +108,13 @@ impl Cache {
     fn get(&self, server: &Server) -> Arc<Aggregated> {
         let catalogue = server.config.registry.catalogue();
         let mut kept = self.0.lock();
-        if let Some(documents) = kept.as_ref().filter(|d| d.generation == catalogue.generation()) {
+        if let Some(documents) = kept.as_ref().filter(|d| d.generation == generation) {
             return Arc::clone(documents);
         }
         let documents = Arc::new(Aggregated {
-            generation: catalogue.generation(),
-            core: Document::new(aggregated::document(&catalogue, true)),
-            groups: Document::new(aggregated::document(&catalogue, false)),
+            generation,
+            core: Document::new(aggregated::document(&groups, true)),
+            groups: Document::new(aggregated::document(&groups, false)),
         });
         *kept = Some(Arc::clone(&documents));
         documents
@@ -124,10 +125,14 @@ impl Cache {
 fn root_verbs(def: &KindDef) -> &'static [&'static str] {
     match def.behaviour {
         Behaviour::Virtual => &["create"],
+        let outline = server.outline();
+        let outline = outline.as_deref();
+        let generation = (catalogue.generation(), outline.map_or(0, |outline| outline.generation));
         Behaviour::Stored if def.deletes_collection => {
             &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
         }
         Behaviour::Stored => &["create", "delete", "get", "list", "patch", "update", "watch"],
+        let groups = merged::groups(&catalogue, outline);
     }
 }
 

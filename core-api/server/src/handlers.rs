@@ -1,4 +1,4 @@
-//! What answers a request that the filters let pass: resources, or plain paths.
+//! What answers a request that the filters let pass: resources, plain paths, or another API server.
 
 pub(crate) mod body;
 mod documents;
@@ -7,12 +7,14 @@ mod resource;
 mod write;
 
 use crate::{
-    api::{Request, Response, Server},
+    aggregation,
+    api::{Body, Request, Response, Server},
     filters::{self, trace::Trace},
     metrics::Labels,
     query::Query,
     request_info::RequestInfo,
     respond,
+    upgrade::Switch,
 };
 use http::Method;
 use proa_meta::{ApiError, ApiResult, Reason, User};
@@ -27,6 +29,10 @@ pub(crate) async fn answer(
     user: Arc<User>,
     trace: &mut Trace,
 ) -> ApiResult<Response> {
+    if let Some(service) = aggregation::concerned(server, &info) {
+        trace.is_served(Labels::default());
+        return pass(server, &service, request, &user).await;
+    }
     if !info.is_resource {
         if request.method == Method::HEAD {
             request.method = Method::GET;
@@ -41,6 +47,23 @@ pub(crate) async fn answer(
     drop(catalogue);
     let body_size = request.body.len();
     resource::Call { server, request, info, query, kind, user, trace, body_size }.answer().await
+}
+
+/// Lets the API server that answers for the request's group do so.
+async fn pass(server: &Server, service: &str, request: &mut Request, user: &User) -> ApiResult<Response> {
+    let Some(aggregation) = &server.config.aggregation else { return Ok(respond::no_such_path()) };
+    let switch = request.switch;
+    only_as_offered(aggregation.pass(service, request.take(), user).await?, switch)
+}
+
+/// An answer that does not leave HTTP unasked.
+fn only_as_offered(response: Response, switch: Switch) -> ApiResult<Response> {
+    match response.body {
+        Body::Upgrade(_) if switch != Switch::Offered => {
+            Err(ApiError::internal("an upgrade was answered that nobody asked for"))
+        }
+        _ => Ok(response),
+    }
 }
 
 /// 405 with upstream's text for paths that exist.

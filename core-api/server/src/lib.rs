@@ -5,6 +5,7 @@
 //! `discovery` and [`openapi`] describe what is served. Deliberately absent: sockets and TLS (`proa-edge`), object
 //! semantics (`proa-registry`), any concrete kind.
 
+pub mod aggregation;
 pub mod api;
 pub mod authn;
 pub mod connect;

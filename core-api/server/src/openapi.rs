@@ -131,7 +131,7 @@ pub(crate) fn answer(
 }
 
 fn index(server: &Server, request: &Request, catalogue: &Catalogue) -> Response {
-    let paths: Map<String, Value> = parts(catalogue)
+    let mut paths: Map<String, Value> = parts(catalogue)
         .iter()
         .map(|part| {
             let hash = server.openapi.hash(server, catalogue.generation(), part);
@@ -139,6 +139,10 @@ fn index(server: &Server, request: &Request, catalogue: &Catalogue) -> Response 
             (part.path(), json!({"serverRelativeURL": url}))
         })
         .collect();
+    // Documents of other API servers, which are asked for them; they may stand in for this one's.
+    for remote in server.outline().iter().flat_map(|outline| &outline.remotes) {
+        paths.extend(remote.documents.iter().map(|(path, value)| (path.clone(), value.clone())));
+    }
     let response = respond::json(StatusCode::OK, text::json_of(&json!({"paths": paths})));
     compress::large(response, &request.headers)
 }

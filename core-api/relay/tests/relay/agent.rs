@@ -33,6 +33,9 @@ pub(crate) const BYE: &str = "bye";
 /// The subprotocol that it speaks.
 pub(crate) const PROTOCOL: &str = "v4.channel.k8s.io";
 
+/// The group that it serves as an API server.
+pub(crate) const FRUIT: &str = "fruit.example.com";
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// A request as it came.
@@ -51,6 +54,8 @@ struct State {
     seen: Vec<Seen>,
     /// Where the next reader of a log is announced.
     readers: Option<mpsc::UnboundedSender<Writer>>,
+    /// Discovery is known in the old form only.
+    is_old: bool,
     /// Bytes that sinks have got.
     sunk: Option<mpsc::UnboundedSender<usize>>,
 }
@@ -93,6 +98,10 @@ impl Agent {
             }
         });
         Self { address, state, task }
+    }
+    /// From now on discovery is known in the old form only.
+    pub(crate) fn grow_old(&self) {
+        self.state.lock().unwrap().is_old = true;
     }
     /// Requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -167,6 +176,7 @@ async fn answer(mut request: Request<Incoming>, state: &Mutex<State>) -> Respons
             response.headers_mut().insert(header::CONTENT_TYPE, "text/html".parse().unwrap());
             response
         }
+        path if path.starts_with("/apis") || path.starts_with("/openapi/") => fruit(&request, state),
         "/teapot" => whole(418, "short and stout"),
         _ => {
             let method = request.method().to_string();
@@ -176,6 +186,40 @@ async fn answer(mut request: Request<Incoming>, state: &Mutex<State>) -> Respons
             whole(200, json!({"method": method, "target": target, "host": host, "body": body}).to_string())
         }
     }
+}
+
+/// As an API server of the group `fruit.example.com`, which knows both forms of discovery unless it is to be old.
+fn fruit(request: &Request<Incoming>, state: &Mutex<State>) -> Response<Body> {
+    const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let is_old = state.lock().unwrap().is_old;
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let kind = json!({"group": FRUIT, "version": "v1", "kind": "Pear"});
+    let verbs = json!(["get", "list"]);
+    let answer = match (request.uri().path(), request.uri().query()) {
+        ("/apis", _) if accepts == Some(AGGREGATED) && !is_old => {
+            let resource =
+                json!({"resource": "pears", "scope": "Namespaced", "responseKind": kind, "verbs": verbs});
+            let version = json!({"version": "v1", "resources": [resource]});
+            let group = json!({"metadata": {"name": FRUIT}, "versions": [version]});
+            let mut response =
+                whole(200, json!({"kind": "APIGroupDiscoveryList", "items": [group]}).to_string());
+            response.headers_mut().insert(header::CONTENT_TYPE, AGGREGATED.parse().unwrap());
+            return response;
+        }
+        ("/apis", _) => json!({"kind": "APIGroupList", "groups": []}),
+        ("/apis/fruit.example.com/v1", _) => {
+            let resource = json!({"name": "apples", "namespaced": true, "kind": "Apple", "verbs": verbs});
+            json!({"kind": "APIResourceList", "resources": [resource]})
+        }
+        ("/openapi/v3", _) if is_old => return whole(404, "no such path"),
+        ("/openapi/v3", _) => {
+            let url = "/openapi/v3/apis/fruit.example.com/v1?hash=1";
+            json!({"paths": {"apis/fruit.example.com/v1": {"serverRelativeURL": url}, "apis/apps/v1": {}}})
+        }
+        (_, Some("watch=1")) => return log(state),
+        (path, _) => json!({"method": request.method().as_str(), "path": path}),
+    };
+    whole(200, answer.to_string())
 }
 
 fn switched(request: &Request<Incoming>, upgrade: http::HeaderValue) -> Response<Body> {

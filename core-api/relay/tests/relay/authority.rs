@@ -73,8 +73,8 @@ impl Authority {
         builder.with_no_client_auth().with_single_cert(chain, key).unwrap()
     }
     /// A server's side, for clients with a certificate of the same authority only.
-    pub(crate) fn server(&self) -> ServerConfig {
-        let (chain, key) = self.identity("agent", &[], &["127.0.0.1"]);
+    pub(crate) fn server(&self, host: &str) -> ServerConfig {
+        let (chain, key) = self.identity("agent", &[], &[host]);
         let provider = Arc::new(default_provider());
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), Arc::clone(&provider));

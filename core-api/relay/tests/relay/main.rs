@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod aggregation;
 mod authority;
 mod conversions;
 mod hook;

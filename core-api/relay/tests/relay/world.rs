@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use proa_assembly::{Core, Settings};
 use proa_edge::{EdgeConfig, Identity, Running};
 use proa_policy::{bootstrap, tokens::SigningKey};
-use proa_relay::RelayConfig;
+use proa_relay::{ClientIdentity, RelayConfig};
 use proa_store::Memory;
 use serde_json::{Value, json};
 use std::{net::Ipv4Addr, sync::Arc};
@@ -50,7 +50,7 @@ impl Answer {
 impl World {
     pub(crate) async fn start() -> Self {
         let authority = Authority::new();
-        let agent = Agent::start(Some(authority.server())).await;
+        let agent = Agent::start(Some(authority.server("127.0.0.1"))).await;
         let core = Core::start(Memory::new(), settings(&authority)).await.unwrap();
         let (certificate, key) = authority.issue("server", &[], &["127.0.0.1"]);
         let edge = proa_edge::serve(EdgeConfig {
@@ -226,6 +226,8 @@ fn settings(authority: &Authority) -> Settings {
     let (certificate, client_key) =
         authority.issue("kube-apiserver-kubelet-client", &["system:masters"], &[]);
     let mut relay = RelayConfig::new(certificate, client_key, Some(authority.pem()));
+    let (certificate, key_of_proxy) = authority.issue("front-proxy-client", &[], &[]);
+    relay.front_proxy = Some(ClientIdentity { certificate, key: key_of_proxy });
     // Backends of tests listen on this host.
     relay.reach = |_| Some(Ipv4Addr::LOCALHOST.into());
     Settings {

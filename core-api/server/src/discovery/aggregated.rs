@@ -1,19 +1,19 @@
 //! Discovery as one document for everything. KEP-3352.
 
-use super::{root_verbs, subresources};
-use crate::encode::text;
-use proa_registry::{
-    KindDef,
-    registry::{Catalogue, Group},
+use super::{
+    merged::{Group, Served},
+    root_verbs, subresources,
 };
+use crate::encode::text;
+use proa_registry::KindDef;
 use serde_json::{Value, json};
 
 const V2: &str = "apidiscovery.k8s.io/v2\"";
 const V2_BETA: &str = "apidiscovery.k8s.io/v2beta1\"";
 
 /// The core group's document or that of all others.
-pub(super) fn document(catalogue: &Catalogue, core: bool) -> Vec<u8> {
-    let groups = catalogue.groups().iter().filter(|g| g.name.is_empty() == core);
+pub(super) fn document(groups: &[Group<'_>], core: bool) -> Vec<u8> {
+    let groups = groups.iter().filter(|g| g.name.is_empty() == core);
     let items: Vec<Value> = groups.map(group).collect();
     text::json_of(&json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
@@ -25,20 +25,30 @@ pub(super) fn as_beta(json: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(json).replacen(V2, V2_BETA, 1).into_bytes()
 }
 
-fn group(group: &Group) -> Value {
-    let versions: Vec<Value> = group
-        .versions
-        .iter()
-        .map(|version| {
-            let resources: Vec<Value> = version.kinds.values().map(|k| resource(&k.def)).collect();
-            json!({"version": version.name, "resources": resources, "freshness": "Current"})
-        })
-        .collect();
+fn group(group: &Group<'_>) -> Value {
+    let versions: Vec<Value> = group.versions.iter().map(version).collect();
     let mut metadata = json!({"creationTimestamp": null});
     if !group.name.is_empty() {
         metadata["name"] = json!(group.name);
     }
     json!({"metadata": metadata, "versions": versions})
+}
+
+fn version(version: &Served<'_>) -> Value {
+    match version {
+        Served::Here(version) => {
+            let resources: Vec<Value> = version.kinds.values().map(|k| resource(&k.def)).collect();
+            json!({"version": version.name, "resources": resources, "freshness": "Current"})
+        }
+        Served::Elsewhere(remote) => {
+            let freshness = if remote.stale { "Stale" } else { "Current" };
+            let mut value = json!({"version": remote.version, "freshness": freshness});
+            if !remote.resources.is_empty() {
+                value["resources"] = json!(*remote.resources);
+            }
+            value
+        }
+    }
 }
 
 fn resource(def: &KindDef) -> Value {

@@ -1,10 +1,14 @@
 //! Discovery as one document per group and version.
 
-use super::{Subresource, root_verbs, subresources};
+use super::{
+    Subresource,
+    merged::{Group, Served},
+    root_verbs, subresources,
+};
 use proa_meta::gvk::api_version;
 use proa_registry::{
     KindDef,
-    registry::{Catalogue, Group, Version},
+    registry::{Catalogue, Version},
 };
 use serde_json::{Value, json};
 
@@ -19,22 +23,22 @@ pub(super) fn core_versions(catalogue: &Catalogue, address: &str) -> Value {
 }
 
 /// `/apis`.
-pub(super) fn groups(catalogue: &Catalogue) -> Value {
-    let groups: Vec<Value> =
-        catalogue.groups().iter().filter(|g| !g.name.is_empty()).map(group_members).collect();
+pub(super) fn groups(groups: &[Group<'_>]) -> Value {
+    let groups: Vec<Value> = groups.iter().filter(|g| !g.name.is_empty()).map(group_members).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/GROUP`.
-pub(super) fn group(group: &Group) -> Value {
+pub(super) fn group(group: &Group<'_>) -> Value {
     let mut value = group_members(group);
     value["kind"] = json!("APIGroup");
     value["apiVersion"] = json!("v1");
     value
 }
 
-fn group_members(group: &Group) -> Value {
-    let version = |v: &Version| json!({"groupVersion": api_version(&group.name, &v.name), "version": v.name});
+fn group_members(group: &Group<'_>) -> Value {
+    let version =
+        |v: &Served<'_>| json!({"groupVersion": api_version(group.name, v.name()), "version": v.name()});
     let versions: Vec<Value> = group.versions.iter().map(version).collect();
     json!({"name": group.name, "preferredVersion": versions.first(), "versions": versions})
 }

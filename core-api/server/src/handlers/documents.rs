@@ -56,12 +56,13 @@ fn version(server: &Server) -> Response {
 fn paths(server: &Server, request: &Request) -> Response {
     let catalogue = server.config.registry.catalogue();
     let mut paths: Vec<String> = Vec::new();
-    for group in catalogue.groups() {
+    for group in discovery::merged::groups(&catalogue, outline.as_deref()) {
+    let outline = server.outline();
         if group.name.is_empty() {
-            paths.extend(group.versions.iter().map(|v| format!("/api/{}", v.name)));
+            paths.extend(group.versions.iter().map(|v| format!("/api/{}", v.name())));
         } else {
             paths.push(format!("/apis/{}", group.name));
-            paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{}", group.name, v.name)));
+            paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{}", group.name, v.name())));
         }
     }
     let fixed = [

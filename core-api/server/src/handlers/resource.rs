@@ -4,7 +4,7 @@
 
 use super::method_not_allowed;
 use crate::{
-    api::{Body, Request, Response, Server},
+    api::{Request, Response, Server},
     connect::{Connect, ConnectRequest},
     encode::{Encoder, Include},
     filters::trace::Trace,
@@ -13,9 +13,8 @@ use crate::{
     query::Query,
     request_info::RequestInfo,
     respond,
-    upgrade::Switch,
 };
-use proa_meta::{ApiError, ApiResult, User};
+use proa_meta::{ApiResult, User};
 use proa_registry::{KindDef, kind::Behaviour, registry::Kind, request::Target};
 use std::sync::Arc;
 
@@ -68,8 +67,8 @@ impl Call<'_> {
         }
     }
 
-    async fn connect(mut self, connector: &dyn Connect) -> ApiResult<Response> {
-        let request = self.take_request();
+    async fn connect(self, connector: &dyn Connect) -> ApiResult<Response> {
+        let request = self.request.take();
         let switch = request.switch;
         let target = self.target();
         let connected = ConnectRequest { request, info: self.info, user: self.user };
@@ -77,26 +76,7 @@ impl Call<'_> {
             let warnings = self.server.config.registry.admit_connect(&target, options).await?;
             self.trace.warnings.extend(warnings);
         }
-        let response = connector.connect(connected).await?;
-        match response.body {
-            Body::Upgrade(_) if switch != Switch::Offered => {
-                Err(ApiError::internal("an upgrade was answered that nobody asked for"))
-            }
-            _ => Ok(response),
-        }
-    }
-
-    /// The request, for a connector; what the filters still need of it stays.
-    fn take_request(&mut self) -> Request {
-        let Request { method, uri, headers, body, caller, switch } = &mut *self.request;
-        Request {
-            method: method.clone(),
-            uri: uri.clone(),
-            headers: headers.clone(),
-            body: std::mem::take(body),
-            caller: caller.clone(),
-            switch: *switch,
-        }
+        super::only_as_offered(connector.connect(connected).await?, switch)
     }
 
     pub(super) fn target(&self) -> Target {
