@@ -6,6 +6,7 @@
 //! Invariant: `metadata` comes first and has at least a name, so a tail always starts with a comma.
 
 mod extract;
+mod message;
 
 use crate::kind::{KindDef, Selectable};
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// An immutable stored object at one revision.
@@ -46,6 +47,8 @@ pub struct Decoded {
     metadata_end: u32,
     labels: Box<[LabelAt]>,
     fields: Box<str>,
+    /// Length of the protobuf form, zero while nobody asked for it; in what would be padding.
+    message_length: AtomicU32,
 }
 
 /// Storage key of an object.
@@ -122,6 +125,7 @@ pub fn decode_tail(tail: &Bytes, selectable: &[Selectable]) -> Result<Decoded, s
         metadata_end: metadata_end(tail).unwrap_or(0),
         labels: find_labels(tail, labels),
         fields: fields.collect::<Vec<_>>().join(SEPARATOR).into_boxed_str(),
+        message_length: AtomicU32::new(0),
     })
 }
 
@@ -156,7 +160,8 @@ fn decode_keys(tail: &Bytes, metadata_end: u32, object: &Value, selectable: &[Se
         }
         push_field(&mut fields, object, field);
     }
-    Decoded { metadata_end, labels, fields: fields.into_boxed_str() }
+    let fields = fields.into_boxed_str();
+    Decoded { metadata_end, labels, fields, message_length: AtomicU32::new(0) }
 }
 
 /// Finds the labels' texts in the tail, where they stand in the given order.

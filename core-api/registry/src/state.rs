@@ -34,18 +34,46 @@ pub struct Event {
     pub old: Option<Arc<Entry>>,
     /// The object after; none when it was removed.
     pub new: Option<Arc<Entry>>,
-    line: OnceLock<(ChangeType, usize, Bytes)>,
+    json: OnceLock<Encoded>,
+    /// Boxed, for most events are never asked for in this form.
+    protobuf: OnceLock<Box<Encoded>>,
+}
+
+/// What the first watcher of an event made, and of what.
+struct Encoded {
+    change: ChangeType,
+    version: usize,
+    bytes: Bytes,
+}
+
+/// In which form a watcher wants events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Lines of JSON.
+    Json,
+    /// Frames of protobuf.
+    Protobuf,
 }
 
 impl Event {
     fn new(revision: Revision, old: Option<Arc<Entry>>, new: Option<Arc<Entry>>) -> Self {
-        Self { revision, old, new, line: OnceLock::new() }
+        Self { revision, old, new, json: OnceLock::new(), protobuf: OnceLock::new() }
     }
-    /// The encoded form, made once and shared by all watchers that see the same change of the same served version
+    /// An encoded form, made once and shared by all watchers that see the same change of the same served version
     /// (`version` tells versions apart). W2.
-    pub fn encoded(&self, change: ChangeType, version: usize, make: impl Fn() -> Bytes) -> Bytes {
-        let (known_change, known_version, line) = self.line.get_or_init(|| (change, version, make()));
-        if *known_change == change && *known_version == version { line.clone() } else { make() }
+    pub fn encoded(
+        &self,
+        encoding: Encoding,
+        change: ChangeType,
+        version: usize,
+        make: impl Fn() -> Bytes,
+    ) -> Bytes {
+        let first = || Encoded { change, version, bytes: make() };
+        let known = match encoding {
+            Encoding::Json => self.json.get_or_init(first),
+            Encoding::Protobuf => self.protobuf.get_or_init(|| Box::new(first())),
+        };
+        if known.change == change && known.version == version { known.bytes.clone() } else { make() }
     }
     fn size(&self) -> usize {
         let size = |e: &Option<Arc<Entry>>| e.as_ref().map_or(0, |e| e.size());

@@ -18,7 +18,7 @@ pub use decode::decode;
 pub use encode::{encode, encode_json};
 pub use envelope::{
     Envelope, ListField, begin_envelope, begin_list_field, end_envelope, list_field_length, write_envelope,
-    write_frame,
+    write_frame, write_list_field,
 };
 pub use message::{Message, Part, Wire};
 pub use reader::DecodeError;

@@ -9,7 +9,8 @@ mod plain;
 
 use crate::{
     api::{Body, Request, Response, Server},
-    negotiate::{self, Shape},
+    encode::{binary, text},
+    negotiate::{self, Shape, Wire},
     respond,
 };
 use bytes::Bytes;
@@ -45,12 +46,27 @@ impl Document {
         let etag = HeaderValue::from_str(&etag).unwrap_or(HeaderValue::from_static("\"\""));
         Self { json: Bytes::from(json), etag }
     }
+
+    /// Only JSON, which every client asks for, is kept.
+    fn written(&self, wire: Wire, server: &Server) -> (Wire, Bytes) {
+        let value = || serde_json::from_slice(&self.json).unwrap_or_default();
+        match wire {
+            Wire::Yaml => (wire, Bytes::from(text::yaml_of(&value()))),
+            Wire::Protobuf => match binary::document(&value(), &*server.config.docs) {
+                Some(bytes) => (wire, Bytes::from(bytes)),
+                None => (Wire::Json, self.json.clone()),
+            },
+            Wire::Json => (wire, self.json.clone()),
+        }
+    }
 }
 
 /// Answers a path under `/api`; `None` when nothing is there.
 pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<ApiResult<Response>> {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let catalogue = server.config.registry.catalogue();
+    let outline = server.outline();
+    let outline = outline.as_deref();
     let value = match parts.as_slice() {
         [prefix @ ("api" | "apis")] => {
             let form = match negotiate::discovery(&request.headers, request.uri.query()) {
@@ -58,15 +74,13 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<A
                 Err(error) => return Some(Err(error)),
             };
             if let Shape::Discovery { beta } = form.shape {
-                return Some(Ok(aggregated(server, request, *prefix == "api", beta)));
+                return Some(Ok(aggregated(server, request, *prefix == "api", beta, form.wire)));
             }
             if *prefix == "api" {
                 plain::core_versions(&catalogue, &server.config.public_address)
             } else {
                 plain::groups(&merged::groups(&catalogue, outline))
             }
-    let outline = server.outline();
-    let outline = outline.as_deref();
         }
         ["api", version] => plain::resources(catalogue.version("", version)?, ""),
         ["apis", group] if !group.is_empty() => plain::group(&merged::group(&catalogue, outline, group)?),
@@ -75,22 +89,26 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<A
         }
         _ => return None,
     };
-    Some(negotiated(request, &value))
+    Some(negotiated(server, request, &value))
 }
 
-fn negotiated(request: &Request, value: &Value) -> ApiResult<Response> {
+fn negotiated(server: &Server, request: &Request, value: &Value) -> ApiResult<Response> {
     let form = negotiate::plain(&request.headers, request.uri.query())?;
-    let (content_type, bytes) = respond::render(value, form.wire, form.pretty);
+    let (content_type, bytes) = respond::render(value, form, &*server.config.docs);
     Ok(respond::with_value(StatusCode::OK, content_type, Body::Whole(bytes)))
 }
 
-fn aggregated(server: &Server, request: &Request, core: bool, beta: bool) -> Response {
+fn aggregated(server: &Server, request: &Request, core: bool, beta: bool, wire: Wire) -> Response {
     let documents = server.discovery.get(server);
     let mut document = if core { documents.core.clone() } else { documents.groups.clone() };
     if beta {
         document = Document::new(aggregated::as_beta(&document.json));
     }
     let known = request.headers.get(header::IF_NONE_MATCH) == Some(&document.etag);
+    let (wire, bytes) = document.written(wire, server);
+    let version = if beta { "v2beta1" } else { "v2" };
+    let content_type =
+        format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", wire.media_type());
     let (status, body) = match known {
         true => (StatusCode::NOT_MODIFIED, Body::empty()),
         false => (StatusCode::OK, Body::Whole(bytes)),
@@ -107,10 +125,14 @@ fn aggregated(server: &Server, request: &Request, core: bool, beta: bool) -> Res
 impl Cache {
     fn get(&self, server: &Server) -> Arc<Aggregated> {
         let catalogue = server.config.registry.catalogue();
+        let outline = server.outline();
+        let outline = outline.as_deref();
+        let generation = (catalogue.generation(), outline.map_or(0, |outline| outline.generation));
         let mut kept = self.0.lock();
         if let Some(documents) = kept.as_ref().filter(|d| d.generation == generation) {
             return Arc::clone(documents);
         }
+        let groups = merged::groups(&catalogue, outline);
         let documents = Arc::new(Aggregated {
             generation,
             core: Document::new(aggregated::document(&groups, true)),
@@ -125,14 +147,10 @@ impl Cache {
 fn root_verbs(def: &KindDef) -> &'static [&'static str] {
     match def.behaviour {
         Behaviour::Virtual => &["create"],
-        let outline = server.outline();
-        let outline = outline.as_deref();
-        let generation = (catalogue.generation(), outline.map_or(0, |outline| outline.generation));
         Behaviour::Stored if def.deletes_collection => {
             &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
         }
         Behaviour::Stored => &["create", "delete", "get", "list", "patch", "update", "watch"],
-        let groups = merged::groups(&catalogue, outline);
     }
 }
 

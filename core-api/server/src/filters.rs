@@ -26,8 +26,9 @@ pub(crate) async fn run(server: &Arc<Server>, mut request: Request) -> Response 
     let mut trace = trace::Trace::begin(&request);
     let stages = AssertUnwindSafe(stages(server, &mut request, &mut trace)).catch_unwind();
     let answer = stages.await.unwrap_or_else(|panic| Err(trace.panicked(panic.as_ref())));
-    let response =
-        answer.unwrap_or_else(|error| respond::error(&error, &request.headers, request.uri.query()));
+    let response = answer.unwrap_or_else(|error| {
+        respond::error(&error, &request.headers, request.uri.query(), &*server.config.docs)
+    });
     trace.end(server, response)
 }
 

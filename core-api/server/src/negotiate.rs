@@ -1,12 +1,13 @@
 //! Which form an answer takes, and in which form a body comes.
 //!
-//! Pure. Served: JSON and YAML; `Table` and `PartialObjectMetadata(List)` of `meta.k8s.io` v1 and v1beta1; answers in
-//! protobuf and CBOR are not, so that clients that offer a JSON fallback get JSON and others 406. Bodies may also be
-//! protobuf.
+//! Pure. Served: JSON, YAML and protobuf; `Table` and `PartialObjectMetadata(List)` of `meta.k8s.io` v1 and v1beta1.
+//! Custom kinds have no protobuf form, nor have tables; CBOR is not served. Clients that offer another form get that,
+//! others 406.
 //! Upstream: apiserver `pkg/endpoints/handlers/negotiation`, `pkg/endpoints/handlers/rest.go`.
 
 use http::{HeaderMap, HeaderValue, header};
 use proa_meta::{ApiError, ApiResult, Reason};
+use proa_schema::protobuf;
 
 /// Bytes on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +15,27 @@ pub(crate) enum Wire {
     #[default]
     Json,
     Yaml,
+    Protobuf,
 }
+
+impl Wire {
+    /// In the order in which a wildcard takes them.
+    const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::Protobuf];
+
+    /// Media type.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+            Self::Protobuf => protobuf::MEDIA_TYPE,
+        }
+    }
+}
+
+/// What is served, as refusals name it.
+const SERVED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+const SERVED_STREAMS: &str =
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// What the bytes describe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,29 +79,49 @@ impl Form {
 /// Where the negotiation takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
+    /// Documents that are text and nothing else.
+    Text,
     /// Plain documents and errors: no transformation.
     Plain,
     /// Objects and lists.
-    Objects,
+    Objects { protobuf: bool },
     /// Objects that are only ever answers.
-    Answers,
+    Answers { protobuf: bool },
     /// `/api` and `/apis`.
     Discovery,
 }
 
-/// For documents that have no other shape.
+impl Place {
+    /// Whether a shape can be written in this form.
+    const fn serves(self, wire: Wire, shape: Shape) -> bool {
+        match (self, shape, wire) {
+            (Self::Text, _, Wire::Protobuf) | (_, Shape::Table, Wire::Protobuf) => false,
+            (Self::Objects { protobuf } | Self::Answers { protobuf }, Shape::Whole, Wire::Protobuf) => {
+                protobuf
+            }
+            _ => true,
+        }
+    }
+}
+
+/// For documents that have no protobuf form.
+pub(crate) fn text(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Text)
+}
+
+/// For documents and errors, which have no other shape.
 pub(crate) fn plain(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
     negotiate(headers, query, Place::Plain)
 }
 
-/// For objects and lists.
-pub(crate) fn objects(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
-    negotiate(headers, query, Place::Objects)
+/// For objects and lists, whose kind has a protobuf form or not.
+pub(crate) fn objects(headers: &HeaderMap, query: Option<&str>, protobuf: bool) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Objects { protobuf })
 }
 
 /// For answers of kinds that nobody lists (access reviews): they have no table.
-pub(crate) fn answers(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
-    negotiate(headers, query, Place::Answers)
+pub(crate) fn answers(headers: &HeaderMap, query: Option<&str>, protobuf: bool) -> ApiResult<Form> {
+    negotiate(headers, query, Place::Answers { protobuf })
 }
 
 /// Whether `application/SUBTYPE` is accepted, and before JSON.
@@ -90,11 +131,11 @@ pub(crate) fn prefers(headers: &HeaderMap, subtype: &str) -> bool {
     clauses(accept).into_iter().find(known).is_some_and(|c| c.subtype == subtype)
 }
 
-/// For watches: only JSON can be framed.
-pub(crate) fn watch(headers: &HeaderMap, query: Option<&str>) -> ApiResult<Form> {
-    match objects(headers, query) {
-        Ok(form) if form.wire == Wire::Json => Ok(Form { pretty: false, ..form }),
-        Ok(_) | Err(_) => Err(not_acceptable("application/json;stream=watch")),
+/// For watches: YAML cannot be framed.
+pub(crate) fn watch(headers: &HeaderMap, query: Option<&str>, protobuf: bool) -> ApiResult<Form> {
+    match objects(headers, query, protobuf)? {
+        Form { wire: Wire::Yaml, .. } => Err(not_acceptable(SERVED_STREAMS)),
+        form => Ok(Form { pretty: false, ..form }),
     }
 }
 
@@ -109,7 +150,8 @@ fn negotiate(headers: &HeaderMap, query: Option<&str>, place: Place) -> ApiResul
         Some(accept) => accept.unwrap_or_default(),
     };
     let found = clauses(accept).into_iter().find_map(|clause| clause.form(place));
-    let Some(form) = found else { return Err(not_acceptable("application/json, application/yaml")) };
+    let served = if place == Place::Text { "application/json, application/yaml" } else { SERVED };
+    let Some(form) = found else { return Err(not_acceptable(served)) };
     Ok(Form { pretty: form.pretty || is_pretty(headers, query), ..form })
 }
 
@@ -164,11 +206,10 @@ impl<'a> Clause<'a> {
     }
 
     fn form(&self, place: Place) -> Option<Form> {
-        [Wire::Json, Wire::Yaml].into_iter().find_map(|wire| {
-            let subtype = if wire == Wire::Json { "json" } else { "yaml" };
+        Wire::ALL.into_iter().find_map(|wire| {
             let fits = match (self.kind, self.subtype) {
                 ("*", "*") | ("application", "*") => true,
-                ("application", named) => named == subtype,
+                ("application", named) => wire.media_type().strip_prefix("application/") == Some(named),
                 _ => false,
             };
             fits.then(|| self.options(wire, place)).flatten()
@@ -184,9 +225,9 @@ impl<'a> Clause<'a> {
                 "as" => kind = Some(*value),
                 "g" => group = value,
                 "v" => version = value,
-                "stream" if !value.is_empty() && (*value != "watch" || wire != Wire::Json) => return None,
+                "stream" if !value.is_empty() && (*value != "watch" || wire == Wire::Yaml) => return None,
                 "sv" if !value.is_empty()
-                    && (matches!(place, Place::Plain | Place::Discovery) || *value != "v1") =>
+                    && (matches!(place, Place::Text | Place::Plain | Place::Discovery) || *value != "v1") =>
                 {
                     return None;
                 }
@@ -199,14 +240,14 @@ impl<'a> Clause<'a> {
             form.shape = shape(kind.unwrap_or_default(), group, version, place)?;
             form.beta = version == "v1beta1";
         }
-        Some(form)
+        place.serves(wire, form.shape).then_some(form)
     }
 }
 
 fn shape(kind: &str, group: &str, version: &str, place: Place) -> Option<Shape> {
     match (place, group, version) {
-        (Place::Objects | Place::Answers, "meta.k8s.io", "v1" | "v1beta1") => match kind {
-            "Table" if place == Place::Objects => Some(Shape::Table),
+        (Place::Objects { .. } | Place::Answers { .. }, "meta.k8s.io", "v1" | "v1beta1") => match kind {
+            "Table" if matches!(place, Place::Objects { .. }) => Some(Shape::Table),
             "PartialObjectMetadata" => Some(Shape::Partial),
             "PartialObjectMetadataList" => Some(Shape::PartialList),
             _ => None,
@@ -233,10 +274,7 @@ pub(crate) fn body(headers: &HeaderMap, custom: bool) -> ApiResult<BodyForm> {
         "application/yaml" => Ok(BodyForm::Yaml),
         "application/vnd.kubernetes.protobuf" if !custom => Ok(BodyForm::Protobuf),
         _ if custom => Err(unsupported_media_type("application/json, application/yaml")),
-        _ => {
-            const SERVED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
-            Err(unsupported_media_type(SERVED))
-        }
+        _ => Err(unsupported_media_type(SERVED)),
     }
 }
 
@@ -260,7 +298,10 @@ mod tests {
         HeaderMap::from_iter([(header::ACCEPT, text.parse().unwrap())])
     }
     fn form(text: &str) -> Option<(Wire, Shape)> {
-        objects(&accept(text), None).ok().map(|f| (f.wire, f.shape))
+        objects(&accept(text), None, true).ok().map(|f| (f.wire, f.shape))
+    }
+    fn custom(text: &str) -> Option<(Wire, Shape)> {
+        objects(&accept(text), None, false).ok().map(|f| (f.wire, f.shape))
     }
 
     #[test]
@@ -271,8 +312,11 @@ mod tests {
              application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
         for (header, want) in [
             (TABLES, Some((Wire::Json, Shape::Table))),
-            (METADATA, Some((Wire::Json, Shape::PartialList))),
-            ("application/vnd.kubernetes.protobuf,application/json", Some((Wire::Json, Shape::Whole))),
+            (METADATA, Some((Wire::Protobuf, Shape::PartialList))),
+            ("application/vnd.kubernetes.protobuf,application/json", Some((Wire::Protobuf, Shape::Whole))),
+            ("application/vnd.kubernetes.protobuf;q=0.5,application/json", Some((Wire::Json, Shape::Whole))),
+            ("application/vnd.kubernetes.protobuf;stream=watch", Some((Wire::Protobuf, Shape::Whole))),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", None),
             ("application/cbor, application/json;q=0.9", Some((Wire::Json, Shape::Whole))),
             ("application/yaml", Some((Wire::Yaml, Shape::Whole))),
             ("application/yaml;q=0.5, application/json;q=0.4", Some((Wire::Yaml, Shape::Whole))),
@@ -282,7 +326,6 @@ mod tests {
             ("application/json;stream=watch", Some((Wire::Json, Shape::Whole))),
             ("application/json;as=Pod;v=v1;g=meta.k8s.io", None),
             ("application/json;as=Table;v=v7;g=meta.k8s.io", None),
-            ("application/vnd.kubernetes.protobuf", None),
             ("application/json;stream=other", None),
             ("text/plain", None),
         ] {
@@ -291,15 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn custom_kinds_have_metadata_in_protobuf() {
+        const BOTH: &str = "application/vnd.kubernetes.protobuf,application/json";
+        const PARTIAL: &str =
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        assert_eq!(custom(BOTH), Some((Wire::Json, Shape::Whole)));
+        assert_eq!(custom("application/vnd.kubernetes.protobuf"), None);
+        assert_eq!(custom(PARTIAL), Some((Wire::Protobuf, Shape::Partial)));
+        assert_eq!(plain(&accept(BOTH), None).unwrap().wire, Wire::Protobuf, "errors are no custom kind");
+        assert_eq!(text(&accept(BOTH), None).unwrap().wire, Wire::Json);
+    }
+
+    #[test]
     fn refusals_name_what_is_served() {
-        let error = objects(&accept("text/plain"), None).unwrap_err();
-        assert_eq!(error.code(), 406);
-        assert_eq!(
-            error.message(),
-            "only the following media types are accepted: application/json, application/yaml"
-        );
-        let error = watch(&accept("application/yaml"), None).unwrap_err();
-        assert!(error.message().ends_with("application/json;stream=watch"));
+        const ONLY: &str = "only the following media types are accepted: ";
+        for (error, served) in [
+            (objects(&accept("text/plain"), None, true), SERVED),
+            (objects(&accept("application/vnd.kubernetes.protobuf"), None, false), SERVED),
+            (watch(&accept("application/cbor"), None, true), SERVED),
+            (watch(&accept("application/yaml"), None, true), SERVED_STREAMS),
+            (
+                text(&accept("application/vnd.kubernetes.protobuf"), None),
+                "application/json, application/yaml",
+            ),
+        ] {
+            let error = error.unwrap_err();
+            assert_eq!((error.code(), error.message()), (406, &*format!("{ONLY}{served}")));
+        }
     }
 
     #[test]

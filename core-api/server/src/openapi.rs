@@ -172,7 +172,7 @@ fn v3(
     part: &Part<'_>,
     query: &Query<'_>,
 ) -> ApiResult<Response> {
-    negotiate::plain(&request.headers, None)?;
+    negotiate::text(&request.headers, None)?;
     let hash = server.openapi.hash(server, catalogue.generation(), part);
     let write = |out: &mut Packed| {
         write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{},\"paths\":{{", info())?;
@@ -224,7 +224,7 @@ fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Re
     }
     const ONLY: &str = "only the following media types are accepted: application/json, \
                         application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    negotiate::plain(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
+    negotiate::text(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
     server.openapi.serve(generation, "v2".to_owned(), request, |out| {
         write!(out, "{{\"swagger\":\"2.0\",\"info\":{},\"paths\":{{", info())?;
         members(out, each_path)?;

@@ -4,8 +4,9 @@
 
 use crate::{
     api::{Body, Response},
-    encode::text,
-    negotiate::{self, Wire},
+    encode::{binary, text},
+    negotiate::{self, Form, Wire},
+    openapi::SchemaDocs,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -13,6 +14,7 @@ use proa_meta::ApiError;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
+pub(crate) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/vnd.kubernetes.protobuf");
 
 /// A response with a content type.
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: Body) -> Response {
@@ -42,10 +44,15 @@ pub(crate) fn no_such_path() -> Response {
 }
 
 /// An error as a `Status` in the form that the client accepts; JSON when it accepts nothing that is served.
-pub(crate) fn error(error: &ApiError, request_headers: &HeaderMap, query: Option<&str>) -> Response {
+pub(crate) fn error(
+    error: &ApiError,
+    request_headers: &HeaderMap,
+    query: Option<&str>,
+    docs: &dyn SchemaDocs,
+) -> Response {
     let form = negotiate::plain(request_headers, query).unwrap_or_default();
     let status = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let (content_type, bytes) = render(&error.to_status(), form.wire, form.pretty);
+    let (content_type, bytes) = render(&error.to_status(), form, docs);
     let mut response = with_value(status, content_type, Body::Whole(bytes));
     if let Some(seconds) = error.details().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
         response.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -54,19 +61,23 @@ pub(crate) fn error(error: &ApiError, request_headers: &HeaderMap, query: Option
     response
 }
 
-/// A made object in a wire form.
-pub(crate) fn render(value: &serde_json::Value, wire: Wire, pretty: bool) -> (HeaderValue, Bytes) {
-    match wire {
-        Wire::Yaml => (YAML, Bytes::from(text::yaml_of(value))),
-        Wire::Json => {
-            let mut bytes = text::json_of(value);
-            if pretty {
-                bytes = text::pretty(&bytes);
+/// A document in a wire form; JSON where it has no protobuf form.
+pub(crate) fn render(value: &serde_json::Value, form: Form, docs: &dyn SchemaDocs) -> (HeaderValue, Bytes) {
+    match form.wire {
+        Wire::Yaml => return (YAML, Bytes::from(text::yaml_of(value))),
+        Wire::Protobuf => {
+            if let Some(bytes) = binary::document(value, docs) {
+                return (PROTOBUF, Bytes::from(bytes));
             }
-            bytes.push(b'\n');
-            (JSON, Bytes::from(bytes))
         }
+        Wire::Json => {}
     }
+    let mut bytes = text::json_of(value);
+    if form.pretty {
+        bytes = text::pretty(&bytes);
+    }
+    bytes.push(b'\n');
+    (JSON, Bytes::from(bytes))
 }
 
 /// Adds `Warning` headers: code 299 with the text quoted. Control characters cannot be sent and become spaces.
@@ -98,26 +109,27 @@ pub(crate) fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::NoDocs;
 
     #[test]
     fn errors_follow_the_accept_header() {
         let why = ApiError::unauthorized();
         let mut headers = HeaderMap::new();
-        let plain = error(&why, &headers, None);
+        let plain = error(&why, &headers, None, &NoDocs);
         assert_eq!(plain.status, 401);
         assert_eq!(plain.headers["content-type"], "application/json");
         let Body::Whole(bytes) = plain.body else { panic!("whole") };
         assert!(bytes.starts_with(b"{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{}"));
         headers.insert("accept", "application/yaml".parse().unwrap());
-        assert_eq!(error(&why, &headers, None).headers["content-type"], "application/yaml");
+        assert_eq!(error(&why, &headers, None, &NoDocs).headers["content-type"], "application/yaml");
         headers.insert("accept", "image/png".parse().unwrap());
-        assert_eq!(error(&why, &headers, None).headers["content-type"], "application/json");
+        assert_eq!(error(&why, &headers, None, &NoDocs).headers["content-type"], "application/json");
     }
 
     #[test]
     fn retry_after_is_a_header_too() {
         let why = ApiError::new(proa_meta::Reason::TooManyRequests, "later").with_retry_after(3);
-        assert_eq!(error(&why, &HeaderMap::new(), None).headers["retry-after"], "3");
+        assert_eq!(error(&why, &HeaderMap::new(), None, &NoDocs).headers["retry-after"], "3");
     }
 
     #[test]

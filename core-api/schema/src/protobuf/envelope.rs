@@ -142,6 +142,11 @@ pub fn begin_list_field(field: ListField, length: usize, out: &mut Vec<u8>) {
     length_field(field as u32, length, out);
 }
 
+/// Appends a part of a list with the message that `write` appends.
+pub fn write_list_field<R>(field: ListField, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    nested(field as u32, out, write)
+}
+
 /// How many bytes a part of a list takes whose message has `length` bytes.
 pub const fn list_field_length(length: usize) -> usize {
     1 + varint_length(length as u64) + length

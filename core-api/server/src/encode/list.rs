@@ -8,7 +8,7 @@ use proa_registry::request::List;
 /// Lists up to this many bytes are written at once, larger ones while they are sent.
 pub(super) const WHOLE_LIST: usize = 1 << 20;
 /// Bytes of a piece, nearly.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
 
 /// The pieces of a list's JSON.
 pub(super) struct Pieces {

@@ -1,7 +1,7 @@
 //! Request bodies as values. Large ones are parsed off the calling thread, which others' watches share.
 
 use super::resource::Call;
-use crate::negotiate::{self, BodyForm, Wire};
+use crate::negotiate::{self, BodyForm};
 use bytes::Bytes;
 use proa_meta::{ApiError, ApiResult};
 use proa_registry::request::{Body, Patch, PatchType};
@@ -12,25 +12,30 @@ use proa_schema::{
 };
 use serde_json::Value;
 
+/// Reads a text form.
+type Parse = fn(&[u8]) -> Result<Parsed, ParseError>;
+
 /// Bodies above this are parsed elsewhere.
 const LARGE: usize = 256 << 10;
 
 impl Call<'_> {
     /// The body of a create or update.
     pub(super) async fn body(&mut self) -> ApiResult<Body> {
-        let form = negotiate::body(&self.request.headers, self.kind.def.custom)?;
+        // A scale is of a built-in type whatever it is a part of.
+        let custom = self.kind.def.custom && self.info.subresource != "scale";
+        let form = negotiate::body(&self.request.headers, custom)?;
         let bytes = std::mem::take(&mut self.request.body);
         let (kind, schema) = self.body_type();
-        let wire = match form {
-            BodyForm::Json => Wire::Json,
-            BodyForm::Yaml => Wire::Yaml,
+        let parse: Parse = match form {
+            BodyForm::Json => json::parse,
+            BodyForm::Yaml => json::parse_yaml,
             BodyForm::Protobuf => {
                 let (kind, schema) = (kind.to_owned(), schema);
                 let work = move || from_protobuf(schema.as_ref(), &kind, &bytes);
                 return Ok(Body { value: self.off_thread(work).await??, issues: Vec::new() });
             }
         };
-        let mut parsed = self.parse(wire, bytes.clone()).await?.map_err(|e| e.unrecognized(kind, &bytes))?;
+        let mut parsed = self.parse(parse, bytes.clone()).await?.map_err(|e| e.unrecognized(kind, &bytes))?;
         if !self.kind.def.custom {
             json::check_head(&mut parsed.value, kind, &bytes)?;
         }
@@ -56,11 +61,11 @@ impl Call<'_> {
             return Ok(Patch { kind, bytes, issues: Vec::new() });
         }
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
-        let wire = if is_json { Wire::Json } else { Wire::Yaml };
-        let mut parsed = self.parse(wire, bytes.clone()).await?;
+        let parse: Parse = if is_json { json::parse } else { json::parse_yaml };
+        let mut parsed = self.parse(parse, bytes.clone()).await?;
         // Flow style YAML also starts with a brace; and repeated fields are told of as in YAML.
         if is_json && !parsed.as_ref().is_ok_and(|parsed| parsed.issues.is_empty()) {
-            parsed = self.parse(Wire::Yaml, bytes).await?;
+            parsed = self.parse(json::parse_yaml, bytes).await?;
         }
         let parsed = parsed.map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))?;
         let mut json = Vec::new();
@@ -68,12 +73,8 @@ impl Call<'_> {
         Ok(Patch { kind, bytes: Bytes::from(json), issues: parsed.issues })
     }
 
-    async fn parse(&self, wire: Wire, bytes: Bytes) -> ApiResult<Result<Parsed, ParseError>> {
-        let work = move || match wire {
-            Wire::Json => json::parse(&bytes),
-            Wire::Yaml => json::parse_yaml(&bytes),
-        };
-        self.off_thread(work).await
+    async fn parse(&self, parse: Parse, bytes: Bytes) -> ApiResult<Result<Parsed, ParseError>> {
+        self.off_thread(move || parse(&bytes)).await
     }
 
     async fn off_thread<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {

@@ -5,7 +5,9 @@
 use super::method_not_allowed;
 use crate::{
     api::{Request, Response, Server},
-    discovery, negotiate, openapi,
+    discovery,
+    negotiate::{self, Form},
+    openapi,
     query::Query,
     request_info::RequestInfo,
     respond,
@@ -55,9 +57,9 @@ fn version(server: &Server) -> Response {
 
 fn paths(server: &Server, request: &Request) -> Response {
     let catalogue = server.config.registry.catalogue();
+    let outline = server.outline();
     let mut paths: Vec<String> = Vec::new();
     for group in discovery::merged::groups(&catalogue, outline.as_deref()) {
-    let outline = server.outline();
         if group.name.is_empty() {
             paths.extend(group.versions.iter().map(|v| format!("/api/{}", v.name())));
         } else {
@@ -79,7 +81,8 @@ fn paths(server: &Server, request: &Request) -> Response {
     paths.extend(fixed.map(str::to_owned));
     paths.extend(server.config.documents.keys().cloned());
     paths.sort_unstable();
-    let form = negotiate::plain(&request.headers, request.uri.query()).unwrap_or_default();
-    let (content_type, bytes) = respond::render(&json!({"paths": paths}), form.wire, true);
+    let form = negotiate::text(&request.headers, request.uri.query()).unwrap_or_default();
+    let (content_type, bytes) =
+        respond::render(&json!({"paths": paths}), Form { pretty: true, ..form }, &*server.config.docs);
     respond::with_value(StatusCode::OK, content_type, crate::api::Body::Whole(bytes))
 }

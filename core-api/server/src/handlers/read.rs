@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 impl Call<'_> {
     pub(super) async fn get(self) -> ApiResult<Response> {
-        let form = negotiate::objects(&self.request.headers, self.request.uri.query())?;
+        let form = negotiate::objects(&self.request.headers, self.request.uri.query(), self.has_protobuf())?;
         let encoder = self.encoder(form)?;
         if self.query.flag("export") == Some(true) {
             const WHY: &str = "the export parameter, deprecated since v1.14, is no longer supported";
@@ -28,17 +28,17 @@ impl Call<'_> {
     }
 
     pub(super) async fn list(self) -> ApiResult<Response> {
-        let form = negotiate::objects(&self.request.headers, self.request.uri.query())?;
+        let form = negotiate::objects(&self.request.headers, self.request.uri.query(), self.has_protobuf())?;
         let encoder = self.encoder(form)?;
         let mut options = list_options(self.query, &self.info, &self.kind.def)?;
         options.metadata_only = form.shape.is_metadata();
         let list = self.server.config.registry.list(&self.target(), &options).await?;
-        encoder.list(list, &self.request.headers)
+        encoder.list(list, &self.request.headers, &self.server.config.runtime).await
     }
 
     pub(super) async fn watch(self) -> ApiResult<Response> {
         refuse_upgrade(&self.request.headers)?;
-        let form = negotiate::watch(&self.request.headers, self.request.uri.query())?;
+        let form = negotiate::watch(&self.request.headers, self.request.uri.query(), self.has_protobuf())?;
         let encoder = self.encoder(form)?;
         let registry = &self.server.config.registry;
         let longest = self.server.config.limits.min_watch;

@@ -16,6 +16,7 @@ use crate::{
 };
 use proa_meta::{ApiResult, User};
 use proa_registry::{KindDef, kind::Behaviour, registry::Kind, request::Target};
+use proa_schema::protobuf::is_message;
 use std::sync::Arc;
 
 /// One request about a kind.
@@ -90,13 +91,18 @@ impl Call<'_> {
         }
     }
 
+    /// Whether the kind's objects can be answered in protobuf, as all but custom ones.
+    pub(super) fn has_protobuf(&self) -> bool {
+        !self.kind.def.custom && is_message(&self.kind.def.schema)
+    }
+
     pub(super) fn encoder(&self, form: Form) -> ApiResult<Encoder> {
         let include = match form.shape {
             Shape::Table => Include::parse(self.query.get("includeObject"))?,
             _ => Include::default(),
         };
         let now = self.server.config.registry.now();
-        Ok(Encoder::new(Arc::clone(&self.kind), form, include, now))
+        Encoder::new(Arc::clone(&self.kind), form, include, now, &self.server.config.docs)
     }
 }
 

@@ -69,14 +69,14 @@ impl Call<'_> {
         let mut deleted =
             self.server.config.registry.delete_collection(&self.target(), &selection, &options).await?;
         self.trace.warnings.append(&mut deleted.warnings);
-        encoder.list(deleted, &self.request.headers)
+        encoder.list(deleted, &self.request.headers, &self.server.config.runtime).await
     }
 
     fn object_encoder(&self) -> ApiResult<Encoder> {
         let (headers, query) = (&self.request.headers, self.request.uri.query());
         self.encoder(match self.kind.def.behaviour {
-            Behaviour::Stored => negotiate::objects(headers, query)?,
-            Behaviour::Virtual => negotiate::answers(headers, query)?,
+            Behaviour::Stored => negotiate::objects(headers, query, self.has_protobuf())?,
+            Behaviour::Virtual => negotiate::answers(headers, query, self.has_protobuf())?,
         })
     }
 
