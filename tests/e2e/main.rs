@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod aggregation;
 mod background;
 mod changes;
 mod client;
@@ -19,6 +20,7 @@ mod custom;
 mod deleting;
 mod dockercoins;
 mod durability;
+mod examples;
 mod faults;
 mod kept;
 #[allow(dead_code, reason = "the tests of other clients use more of it")]

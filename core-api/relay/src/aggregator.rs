@@ -63,10 +63,6 @@ impl Aggregator {
         self.relay.registry.kind(&API_SERVICES)
     }
 
-    fn table(&self) -> Arc<Table> {
-        self.table.read().clone()
-    }
-
     fn backend(&self, name: &str) -> Option<Arc<Backend>> {
         self.table.read().backend(name)
     }

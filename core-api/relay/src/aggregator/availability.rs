@@ -39,6 +39,9 @@ impl Verdict {
             _ => AGAIN,
         }
     }
+    pub(super) fn is_passed(&self) -> bool {
+        self.reason == "Passed"
+    }
     pub(super) fn is_failure(&self) -> bool {
         self.reason == "FailedDiscoveryCheck"
     }

@@ -4,9 +4,15 @@
 //! while an APIService names one. What no object tells, a server that does not answer any more, is found out by asking
 //! it now and then.
 
-use super::{API_SERVICES, Aggregator, availability::Verdict, learn, service::Service, service::Spec};
+use super::{
+    API_SERVICES, Aggregator,
+    availability::Verdict,
+    learn,
+    service::{Service, Spec},
+    table::Learned,
+};
 use crate::objects::{SERVICE_NAME, SERVICES, SLICES};
-use proa_meta::{Gvr, Reason};
+use proa_meta::{ApiResult, Gvr, Reason};
 use proa_registry::{
     Entry, Registry,
     state::{Cursor, Event, FellOut, KindState},
@@ -14,7 +20,7 @@ use proa_registry::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -150,7 +156,7 @@ impl Aggregator {
                     let place = &keeper.spec.place;
                     changed.contains(&(place.namespace.clone(), place.name.clone()))
                 });
-                concerned.for_each(|keeper| drop(keeper.wake.send(())));
+                concerned.for_each(|keeper| keeper.wake.send_replace(()));
             }
         }
         Ok(())
@@ -166,7 +172,7 @@ impl Aggregator {
         let service = entry.and_then(|entry| Service::of(entry));
         let spec = service.as_ref().and_then(|service| service.spec.clone());
         match (spec, keepers.get(name)) {
-            (Some(spec), Some(keeper)) if keeper.spec == spec => drop(keeper.wake.send(())),
+            (Some(spec), Some(keeper)) if keeper.spec == spec => keeper.wake.send_replace(()),
             (Some(spec), _) => {
                 let (wake, woken) = watch::channel(());
                 let task = self.clone().keep(name.to_owned(), spec.clone(), woken);
@@ -188,53 +194,47 @@ impl Aggregator {
         }
     }
 
-    /// Looks after one server.
-    async fn keep(self: Arc<Self>, name: String, spec: Spec, woken: watch::Receiver<()>) {
-        tokio::join!(
-            self.keep_available(&name, &spec, woken.clone()),
-            self.keep_learned(&name, &spec, woken)
-        );
-    }
-
-    async fn keep_available(&self, name: &str, spec: &Spec, mut woken: watch::Receiver<()>) {
+    /// Looks after one server: whether it can be reached, then what it serves, then the condition, so that whoever sees
+    /// it finds the kinds.
+    async fn keep(self: Arc<Self>, name: String, spec: Spec, mut woken: watch::Receiver<()>) {
         let mut failures = 0;
+        let mut learned = None::<Instant>;
         loop {
             woken.borrow_and_update();
-            let Some(backend) = self.backend(name).filter(|backend| backend.spec == *spec) else { return };
+            let Some(backend) = self.backend(&name).filter(|backend| backend.spec == spec) else { return };
             let verdict = self.verdict(&backend).await;
-            let mut pause = verdict.pause(failures);
-            failures = if verdict.is_failure() { failures + 1 } else { 0 };
-            // The object as it is now: it is written about what it said when the server was asked, or not at all.
-            let entry = self.kind().and_then(|kind| kind.get("", name));
-            let entry = entry.filter(|entry| {
-                Service::of(entry).and_then(|service| service.spec).is_some_and(|own| own == *spec)
-            });
-            if let Some(entry) = entry
-                && let Err(error) = self.record(&entry, &verdict).await
-            {
+            if !verdict.is_passed() {
+                learned = None;
+                self.change(|table| table.learn(&name, &spec, Learned::default()));
+            } else if learned.is_none_or(|at| at.elapsed() >= learn::AGAIN) {
+                let answer = self.learned(&name, &backend).await;
+                learned = answer.is_current.then(Instant::now);
+                self.change(|table| table.learn(&name, &spec, answer));
+            }
+            let is_silent = verdict.is_passed() && learned.is_none();
+            let mut pause = if is_silent { learn::pause(failures) } else { verdict.pause(failures) };
+            failures = if is_silent || verdict.is_failure() { failures + 1 } else { 0 };
+            if let Err(error) = self.tell(&name, &spec, &verdict).await {
                 tracing::debug!(name, %error, "condition not written");
                 // A conflict means a newer version, which wakes this task.
                 if error.reason() != Reason::Conflict {
                     pause = pause.min(RETRY);
                 }
             }
-            if waited(pause, &mut woken).await.is_err() {
-                return;
+            match tokio::time::timeout(pause, woken.changed()).await {
+                Ok(Ok(())) => learned = None,
+                Ok(Err(_)) => return,
+                Err(_) => {}
             }
         }
     }
 
-    async fn keep_learned(&self, name: &str, spec: &Spec, mut woken: watch::Receiver<()>) {
-        let mut failures = 0;
-        loop {
-            woken.borrow_and_update();
-            let Some(backend) = self.backend(name).filter(|backend| backend.spec == *spec) else { return };
-            let learned = self.learned(name, &backend).await;
-            failures = if learned.is_current { 0 } else { failures + 1 };
-            self.change(|table| table.learn(name, spec, learned));
-            if waited(learn::pause(failures), &mut woken).await.is_err() {
-                return;
-            }
+    /// Writes the condition, unless the APIService has come to mean another server.
+    async fn tell(&self, name: &str, spec: &Spec, verdict: &Verdict) -> ApiResult<()> {
+        let Some(entry) = self.kind().and_then(|kind| kind.get("", name)) else { return Ok(()) };
+        match Service::of(&entry).and_then(|service| service.spec) {
+            Some(own) if own == *spec => self.record(&entry, verdict).await,
+            _ => Ok(()),
         }
     }
 }
@@ -242,12 +242,4 @@ impl Aggregator {
 fn name_of(event: &Event) -> &str {
     // An event always has one side at least.
     event.new.as_ref().or(event.old.as_ref()).map_or("", |entry| entry.name())
-}
-
-/// Waits so long, or until something has happened.
-async fn waited(pause: Duration, woken: &mut watch::Receiver<()>) -> Result<(), watch::error::RecvError> {
-    match tokio::time::timeout(pause, woken.changed()).await {
-        Ok(woken) => woken,
-        Err(_) => Ok(()),
-    }
 }

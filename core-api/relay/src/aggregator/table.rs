@@ -60,10 +60,6 @@ impl Table {
         self.backends.get(name).cloned()
     }
 
-    pub(super) fn backends(&self) -> impl Iterator<Item = (&String, &Arc<Backend>)> {
-        self.backends.iter()
-    }
-
     /// Names of APIServices that say something unusual.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let named = self.priorities.keys().filter(|name| *name != FIRST.0);
