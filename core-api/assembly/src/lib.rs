@@ -120,17 +120,18 @@ impl Core {
             runtime.spawn(registry.clone().run_definitions()),
             runtime.spawn(registry.clone().run_expiry()),
             runtime.spawn(proa_policy::aggregation::run(registry.clone())),
+            runtime.spawn(proa_policy::registration::run(registry.clone())),
         ];
-        let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
-        config.connectors = outside.map(|outside| outside.connectors).unwrap_or_default();
         let aggregator = outside.as_ref().map(|outside| outside.aggregator.clone());
         if let Some(aggregator) = &aggregator {
             // Before the first request: groups of others are known from the start.
             aggregator.load();
             tasks.push(runtime.spawn(aggregator.clone().run()));
         }
-        config.authenticators = authenticators;
+        let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
         config.aggregation = aggregator.map(|aggregator| aggregator as Arc<dyn Aggregate>);
+        config.connectors = outside.map(|outside| outside.connectors).unwrap_or_default();
+        config.authenticators = authenticators;
         config.docs = Arc::new(docs::Catalogue);
         config.public_address =
             SocketAddr::new(settings.bootstrap.advertise, settings.bootstrap.port).to_string();
