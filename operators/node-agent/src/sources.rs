@@ -5,10 +5,11 @@
 //! before they end. Invariants: a node may read only what its pods refer to, so everything is asked for by name; what was
 //! seen once is kept while the API cannot be reached; whoever
 //! uses an object is marked when it changes ([`Sources::changed`]), and the mark is a hint (N2).
-//! Deliberately absent: PersistentVolumeClaims, RuntimeClasses: `supported` refuses their users.
+//! Claims are asked for, not watched (`claims`). Deliberately absent: RuntimeClasses: `supported` refuses their users.
 //! Upstream: `pkg/kubelet/{configmap,secret}`, `pkg/kubelet/util/manager/watch_based_manager.go`, `pkg/kubelet/token`.
 
 mod certificates;
+mod claims;
 mod marks;
 mod references;
 mod tokens;

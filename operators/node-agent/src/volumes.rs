@@ -4,12 +4,14 @@
 //! namespace. Invariants: [`Volumes::mount`] may be repeated and changes nothing that is right; content of ConfigMaps,
 //! Secrets and the rest is swapped whole, so a reader never sees half of it; what the agent left behind is found again
 //! from the disk and the kernel's table of mounts (N4); no path that a container could have bent is followed out of its
-//! volume. Work on one pod is done one after the other. Deliberately absent: PersistentVolumeClaims, CSI
-//! and network file systems (`supported` refuses them), the size of `emptyDir` on disk (`eviction` watches it).
+//! volume. Work on one pod is done one after the other. Persistent volumes are directories of the node that outlive pods:
+//! nothing of them is made or removed here. Deliberately absent: CSI and network file systems (`supported` and `claimed`
+//! refuse them), the size of `emptyDir` on disk (`eviction` watches it).
 //! Upstream: `pkg/volume/{emptydir,configmap,secret,projected,downwardapi,hostpath}`, `pkg/volume/util`.
 
 mod atomic;
 pub(crate) mod beneath;
+mod claimed;
 mod empty_dir;
 mod files;
 mod gather;
@@ -23,6 +25,7 @@ mod subpath;
 mod teardown;
 mod trust;
 
+pub(crate) use claimed::is_read_only;
 pub(crate) use files::ContainerFiles;
 
 use crate::{
@@ -31,6 +34,7 @@ use crate::{
     sources::Sources,
 };
 use futures::{StreamExt as _, stream};
+use claimed::{Claimed, Group};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use layout::Layout;
 use ownership::Ownership;
@@ -69,6 +73,14 @@ impl VolumeError {
         let message = format!("MountVolume.SetUp failed for volume {volume:?} : {why}");
         Self { volume: volume.to_owned(), reason: FAILED_MOUNT, message }
     }
+    /// What its claim stands for is not known.
+    fn unprocessed(volume: &str, why: &str) -> Self {
+        let message = format!(
+            "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached volumes=[], failed to process \
+             volumes=[{volume}]: {why}"
+        );
+        Self { volume: volume.to_owned(), reason: FAILED_MOUNT, message }
+    }
 }
 
 /// The volumes of a pod.
@@ -97,6 +109,8 @@ struct Inner {
 struct Present {
     turn: tokio::sync::Mutex<()>,
     latest: Mutex<Option<(Arc<Pod>, Vec<IpAddr>)>>,
+    /// What its claims stand for, by volume: that does not change while it is here.
+    claimed: Mutex<HashMap<String, Claimed>>,
 }
 
 /// What is to be done for one volume, with everything at hand.
@@ -104,6 +118,7 @@ enum Work {
     EmptyDir { directory: PathBuf, kind: empty_dir::Kind },
     Content { directory: PathBuf, kind: empty_dir::Kind, payload: Payload },
     HostPath { path: PathBuf, type_: String },
+    Claimed { claimed: Claimed, mark: PathBuf, group: Option<Group> },
 }
 
 impl Volumes {
@@ -127,7 +142,7 @@ impl Volumes {
         for volume in used_volumes(pod) {
             match self.mount_one(pod, pod_ips, volume).await {
                 Ok(path) => drop(mounted.paths.insert(volume.name.clone(), path)),
-                Err(why) => mounted.unmet.push(VolumeError::new(&volume.name, &why)),
+                Err(unmet) => mounted.unmet.push(unmet),
             }
         }
         mounted
@@ -138,8 +153,12 @@ impl Volumes {
         pod: &Arc<Pod>,
         pod_ips: &[IpAddr],
         volume: &Volume,
-    ) -> Result<PathBuf, String> {
-        let work = self.work(pod, pod_ips, volume).await?;
+    ) -> Result<PathBuf, VolumeError> {
+        let failed = |why: String| VolumeError::new(&volume.name, &why);
+        let work = match claimed::claim_name(pod, volume) {
+            Some(claim) => self.claimed(pod, volume, claim).await?,
+            None => self.work(pod, pod_ips, volume).await.map_err(failed)?,
+        };
         let ownership = Ownership::of(pod);
         let pod_directory = self.0.layout.pod(uid(pod));
         blocking(move || {
@@ -147,7 +166,27 @@ impl Volumes {
             carry_out(&work, &ownership)
         })
         .await
-        .map_err(|error| error.to_string())
+        .map_err(|error| failed(error.to_string()))
+    }
+
+    async fn claimed(
+        &self,
+        pod: &Arc<Pod>,
+        volume: &Volume,
+        (claim, is_own): (String, bool),
+    ) -> Result<Work, VolumeError> {
+        let Inner { layout, sources, config, .. } = &*self.0;
+        let present = self.present(uid(pod));
+        let known = present.claimed.lock().get(&volume.name).cloned();
+        let claimed = match known {
+            Some(claimed) => claimed,
+            None => claimed::find(pod, volume, (&claim, is_own), sources, &config.node)
+                .await
+                .map_err(|why| VolumeError::unprocessed(&volume.name, &why))?,
+        };
+        present.claimed.lock().insert(volume.name.clone(), claimed.clone());
+        let group = Group::of(pod, volume, Ownership::of(pod).fs_group);
+        Ok(Work::Claimed { claimed, mark: layout.volume(uid(pod), claimed::PLUGIN, &volume.name), group })
     }
 
     async fn work(&self, pod: &Arc<Pod>, pod_ips: &[IpAddr], volume: &Volume) -> Result<Work, String> {
@@ -247,6 +286,7 @@ impl Volumes {
 fn carry_out(work: &Work, ownership: &Ownership) -> io::Result<PathBuf> {
     match work {
         Work::HostPath { path, type_ } => host_path::check(path, type_).map(|()| path.clone()),
+        Work::Claimed { claimed, mark, group } => claimed::set_up(claimed, mark, *group),
         Work::EmptyDir { directory, kind } => {
             empty_dir::make(directory, kind, ownership.fs_group).map(|()| directory.clone())
         }

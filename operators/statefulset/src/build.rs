@@ -25,6 +25,37 @@ pub fn ordinal(set: &StatefulSetView, pod: &PodView) -> Option<i32> {
     number.parse().ok().filter(|ordinal| *pod_name(set, *ordinal) == *pod.metadata.name)
 }
 
+/// Name of a pod's claim.
+pub fn claim_name(set: &StatefulSetView, template: &Value, ordinal: i32) -> String {
+    let name = template.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    format!("{name}-{}-{ordinal}", set.metadata.name)
+}
+
+/// A claim of a template, with the labels by which the set finds its pods.
+pub fn claim(set: &StatefulSetView, template: &Value, name: &str) -> Value {
+    let mut claim = template.clone();
+    claim["metadata"]["name"] = json!(name);
+    for (label, value) in set.spec.selector.match_labels.iter() {
+        set_label(&mut claim, label, value);
+    }
+    claim
+}
+
+/// The volumes of a pod: its claims, and those of the template that have other names.
+fn volumes(set: &StatefulSetView, pod: &Value, ordinal: i32) -> Vec<Value> {
+    let claimed = set.spec.volume_claim_templates.iter().map(|template| {
+        let template = template.value();
+        let name = &template["metadata"]["name"];
+        json!({"name": name, "persistentVolumeClaim": {"claimName": claim_name(set, template, ordinal)}})
+    });
+    let mut volumes: Vec<Value> = claimed.collect();
+    let is_other = |volume: &&Value| !volumes.iter().any(|own| own["name"] == volume["name"]);
+    let others: Vec<Value> =
+        pod["spec"]["volumes"].as_array().into_iter().flatten().filter(is_other).cloned().collect();
+    volumes.extend(others);
+    volumes
+}
+
 /// The pod of this number and revision.
 pub fn pod(
     set: &StatefulSetView,
@@ -43,6 +74,9 @@ pub fn pod(
     set_label(&mut pod, POD_INDEX, &ordinal.to_string());
     set_label(&mut pod, REVISION, revision);
     pod["spec"]["hostname"] = json!(name);
+    if !set.spec.volume_claim_templates.is_empty() {
+        pod["spec"]["volumes"] = volumes(set, &pod, ordinal).into();
+    }
     if !set.spec.service_name.is_empty() {
         pod["spec"]["subdomain"] = json!(set.spec.service_name);
     }

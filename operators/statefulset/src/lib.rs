@@ -1,9 +1,10 @@
 //! The stateful set operator: pods with numbers that keep their names.
 //!
-//! Owns: the set's pods, its revisions (ControllerRevisions), rolling replacement from the last pod to the first, its
-//! status. Guarantees: at most one pod of each number; with `OrderedReady` a pod is created only when all before it are
+//! Owns: the set's pods, the claims that they mount and who owns those, its revisions (ControllerRevisions), rolling
+//! replacement from the last pod to the first, its status. Guarantees: at most one pod of each number; with `OrderedReady` a pod is created only when all before it are
 //! available, and at most one is deleted at a time; a rolling update keeps within `maxUnavailable`.
-//! Deliberately absent: volume claims. A set with `volumeClaimTemplates` gets no pods and an event that says so.
+//! A pod is made after its claims, and never with a claim that is going. Claims stay when their pod goes, unless the
+//! retention policy says otherwise; the garbage collector removes them then, for whom they are owned by.
 //! Upstream: pkg/controller/statefulset/{stateful_set,stateful_set_control,stateful_set_utils}.go.
 
 pub mod build;
@@ -14,7 +15,7 @@ pub mod status;
 use observe::Observed;
 use proa_kit::{
     Change, Error, Index, Key, Operator, Plan, Read, Reader, Timestamp, Typed, View, Watch, Write,
-    views::{ControllerRevisionView, PodView, StatefulSetView},
+    views::{ControllerRevisionView, PersistentVolumeClaimView, PodView, StatefulSetView},
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ impl Operator for StatefulSetOperator {
         vec![
             Watch::primary::<StatefulSetView>().index(Index::NAMESPACE).into(),
             Watch::owned::<PodView, StatefulSetView>().index(Index::ORPHANS).also(adopters).into(),
+            Watch::mapped::<PersistentVolumeClaimView>(without_claim).into(),
             // As upstream, a revision wakes no one: what others do to revisions stays until there is something to do.
             Watch::read::<ControllerRevisionView>().index(Index::CONTROLLER).index(Index::ORPHANS).into(),
         ]
@@ -42,6 +44,7 @@ impl Operator for StatefulSetOperator {
     fn writes(&self) -> Vec<Write> {
         vec![
             Write::to(&PodView::KIND, &["create", "delete", "patch"]),
+            Write::to(&PersistentVolumeClaimView::KIND, &["create", "patch"]),
             Write::to(&ControllerRevisionView::KIND, &["create", "delete", "patch"]),
             Write::sub(&StatefulSetView::KIND, "status", &["patch"]),
         ]
@@ -72,6 +75,23 @@ fn adopters(change: &Change<PodView>, reader: &Reader, wake: &mut dyn FnMut(Key)
     }
     for set in reader.cache::<StatefulSetView>().by(&Index::NAMESPACE, &pod.metadata.namespace) {
         if set.spec.selector.matches(&pod.metadata.labels) && build::ordinal(&set, pod).is_some() {
+            wake(set.key());
+        }
+    }
+}
+
+/// A claim that is gone wakes the stateful sets that may make it anew: a pod may wait for that.
+fn without_claim(change: &Change<PersistentVolumeClaimView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
+    let (Some(gone), None) = (&change.old, &change.new) else { return };
+    for set in reader.cache::<StatefulSetView>().by(&Index::NAMESPACE, &gone.metadata.namespace) {
+        let is_own = |template: &proa_kit::template::Template| {
+            let (_, ordinal) = gone.metadata.name.rsplit_once('-').unwrap_or_default();
+            let ordinal = ordinal.parse().ok();
+            ordinal.is_some_and(|number| {
+                *build::claim_name(&set, template.value(), number) == *gone.metadata.name
+            })
+        };
+        if set.spec.volume_claim_templates.iter().any(is_own) {
             wake(set.key());
         }
     }

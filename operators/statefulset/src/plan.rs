@@ -1,25 +1,25 @@
 //! The decision: which numbers get a pod, which pods go, and in what order.
 
+mod claims;
 pub mod history;
 mod rolling;
 
 use crate::{build, observe::Observed, status};
 use history::{Collision, History, Revision};
 use proa_kit::{
-    Action, Announce, ObjectRef, Plan, Timestamp, Typed,
+    Action, Announce, Meta, ObjectRef, Plan, Timestamp, Typed,
     owner::{self, Claim, claim},
     views::{PodView, StatefulSetView, stateful_set::StatefulSetStatus},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Creations in one pass when pods need not wait for each other.
-const BURST: usize = 500;
-/// What a set with claims gets instead of pods.
-const NO_CLAIMS: &str = "persistent volume claims are not supported, so no pods are created while spec.volumeClaimTemplates is set";
+pub(crate) const BURST: usize = 500;
 
 /// A plan in the making.
 struct Draft<'a> {
     set: &'a StatefulSetView,
+    observed: &'a Observed,
     owner: Arc<ObjectRef>,
     history: History<'a>,
     now: Timestamp,
@@ -54,7 +54,8 @@ pub fn plan(set: &StatefulSetView, observed: &Observed, now: Timestamp) -> Plan 
     let forgotten = history.forget(set, &pods);
     let status = status::status(set, &history, &pods, now);
     let (replicas, condemned) = places(set, &pods);
-    let mut draft = Draft { set, owner, history, now, replicas, condemned, status, actions: Vec::new() };
+    let mut draft =
+        Draft { set, observed, owner, history, now, replicas, condemned, status, actions: Vec::new() };
     if !set.metadata.is_deleting() {
         draft.decide();
     }
@@ -137,24 +138,29 @@ impl<'a> Draft<'a> {
     fn one_by_one(&mut self) -> Flow {
         for place in 0..wanted(self.set) {
             let Some(pod) = self.replicas.get(&place).copied() else {
-                let creation = self.create(place);
-                self.actions.push(creation);
+                let (claims, creation) = self.create(place);
+                self.actions.extend(claims.into_iter().chain(creation));
                 return Flow::Waits;
             };
             if pod.is_terminal() {
                 self.remove(pod);
                 return Flow::Waits;
             }
+            if &*pod.status.phase == "Pending" {
+                self.mend(pod, true);
+            }
             if pod.metadata.is_deleting() || !is_running(pod) || !self.is_available(pod) {
                 return Flow::Waits;
             }
             self.identify(pod);
+            self.mend(pod, false);
         }
         Flow::Goes
     }
     /// The last of the condemned goes when all others are well; one that is not well goes when it is the first such.
     fn shrink_one_by_one(&mut self) -> Flow {
         let Some(last) = self.condemned.first().copied() else { return Flow::Goes };
+        self.mend_condemned();
         let unavailable = self.condemned.iter().rev().find(|pod| self.is_unavailable(pod));
         let is_first = unavailable.is_some_and(|pod| pod.metadata.uid == last.metadata.uid);
         let is_well = is_running(last) && self.is_available(last);
@@ -165,18 +171,37 @@ impl<'a> Draft<'a> {
     }
     fn all_at_once(&mut self) {
         let pods: Vec<&'a PodView> = self.replicas.values().copied().collect();
-        pods.iter().filter(|pod| !pod.is_terminal()).for_each(|pod| self.identify(pod));
+        for pod in pods.iter().filter(|pod| !pod.is_terminal()) {
+            self.identify(pod);
+            self.mend(pod, &*pod.status.phase == "Pending");
+        }
         let ended = pods.iter().filter(|pod| pod.is_terminal() && !pod.metadata.is_deleting());
         let mut writes: Vec<Action> = ended.map(|pod| self.delete(pod)).collect();
         let missing = (0..wanted(self.set)).filter(|place| !self.replicas.contains_key(place));
-        writes.extend(missing.take(BURST).map(|place| self.create(place)));
+        let mut claims = Vec::new();
+        for place in missing.take(BURST) {
+            let (of_pod, pod) = self.create(place);
+            claims.extend(of_pod);
+            writes.extend(pod);
+        }
+        // A pod without its claims would only wait.
+        if !claims.is_empty() {
+            self.actions.push(Action::slow_start(claims));
+        }
         if !writes.is_empty() {
             self.actions.push(Action::slow_start(writes));
         }
+        self.mend_condemned();
         let going = self.condemned.iter().filter(|pod| !pod.metadata.is_deleting());
         let deletions: Vec<Action> = going.map(|pod| self.delete(pod)).collect();
         if !deletions.is_empty() {
             self.actions.push(Action::slow_start(deletions));
+        }
+    }
+    /// Claims of pods that are to go may go with them.
+    fn mend_condemned(&mut self) {
+        for pod in self.condemned.clone() {
+            self.mend(pod, false);
         }
     }
     fn identify(&mut self, pod: &PodView) {
@@ -203,19 +228,30 @@ impl<'a> Draft<'a> {
         let is_kept = usize::try_from(kept).is_ok_and(|kept| place < kept);
         if is_kept { &self.history.current } else { &self.history.update }
     }
-    fn create(&self, place: usize) -> Action {
+    /// The writes that make a pod's claims, and the pod with what goes with it.
+    fn create(&self, place: usize) -> (Vec<Action>, Vec<Action>) {
         let number = i32::try_from(place).unwrap_or(i32::MAX);
         let ordinal = self.set.spec.start().saturating_add(number);
         let name = build::pod_name(self.set, ordinal);
-        if !self.set.spec.volume_claim_templates.is_empty() {
+        let claims = self.claims(ordinal);
+        if self.is_stale(&claims, &name) {
+            return (Vec::new(), Vec::new());
+        }
+        let made = self.make(&claims, &name);
+        if let Some(going) = claims.going() {
             let set = &self.set.metadata.name;
-            let note = format!("create Pod {name} in StatefulSet {set} failed error: {NO_CLAIMS}");
-            return Action::warning(&self.owner, "FailedCreate", note);
+            let note =
+                format!("Create Pod {name} in StatefulSet {set} failed error: pvc {going} is being deleted");
+            return (made, vec![Action::warning(&self.owner, "FailedCreate", note)]);
         }
         let Revision { name: revision, template } = self.revision(place);
         let pod = build::pod(self.set, &self.owner, template, revision, ordinal);
         let create = Action::create(PodView::KIND, &self.set.metadata.namespace, pod);
-        create.announced(self.announce("create", "Create", &name))
+        let create = create.announced(self.announce("Create", &name));
+        let meta =
+            Meta { name: name.into(), namespace: self.set.metadata.namespace.clone(), ..Meta::default() };
+        let owned = self.own(&claims, &meta);
+        (made, [create].into_iter().chain(owned).collect())
     }
     fn remove(&mut self, pod: &PodView) {
         if !pod.metadata.is_deleting() {
@@ -224,13 +260,13 @@ impl<'a> Draft<'a> {
         }
     }
     fn delete(&self, pod: &PodView) -> Action {
-        Action::delete(pod.reference()).announced(self.announce("delete", "Delete", &pod.metadata.name))
+        Action::delete(pod.reference()).announced(self.announce("Delete", &pod.metadata.name))
     }
-    fn announce(&self, verb: &str, reason: &str, pod: &str) -> Announce {
+    fn announce(&self, verb: &str, pod: &str) -> Announce {
         let what = format!("{verb} Pod {pod} in StatefulSet {}", self.set.metadata.name);
         Announce::about(&self.owner)
-            .success(&format!("Successful{reason}"), &format!("{what} successful"))
-            .failure(&format!("Failed{reason}"), &format!("{what} failed error: {{error}}"))
+            .success(&format!("Successful{verb}"), &format!("{what} successful"))
+            .failure(&format!("Failed{verb}"), &format!("{what} failed error: {{error}}"))
     }
 }
 

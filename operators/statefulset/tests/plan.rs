@@ -2,7 +2,7 @@
 
 use proa_kit::{
     testing::golden::{self, Case},
-    views::{ControllerRevisionView, PodView, StatefulSetView},
+    views::{ControllerRevisionView, PersistentVolumeClaimView, PodView, StatefulSetView},
 };
 use proa_operator_statefulset::{observe::Observed, plan::plan};
 
@@ -11,6 +11,11 @@ fn observed(case: &Case) -> Observed {
     let revisions = case.observed::<Vec<ControllerRevisionView>>("revisions");
     Observed {
         pods: case.observed::<Vec<PodView>>("pods").into_iter().map(Into::into).collect(),
+        claims: case
+            .observed::<Vec<PersistentVolumeClaimView>>("claims")
+            .into_iter()
+            .map(Into::into)
+            .collect(),
         revisions: revisions.into_iter().map(Into::into).collect(),
         may_adopt: flag("mayAdopt"),
         name_taken: flag("nameTaken"),

@@ -1,7 +1,7 @@
 //! The parts of a pod's spec that placement, workloads and services read; also decoded from pod templates.
 
 use super::{Pairs, null_as_default};
-use crate::selector::LabelSelector;
+use crate::{selector::LabelSelector, template::Template};
 use serde::{Deserialize, Serialize};
 
 /// `spec` of a pod or of a pod template.
@@ -127,6 +127,16 @@ pub struct Volume {
     pub name: Box<str>,
     /// The claim it mounts.
     pub persistent_volume_claim: Option<ClaimVolume>,
+    /// The claim that is made for it, and goes with the pod.
+    pub ephemeral: Option<Box<EphemeralVolume>>,
+}
+
+/// A claim that is made for one pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EphemeralVolume {
+    /// The claim.
+    pub volume_claim_template: Option<Template>,
 }
 
 /// A claim mounted as a volume.

@@ -1,6 +1,6 @@
 //! StatefulSet.
 
-use super::{Meta, meta, null_as_default, object::ObjectView};
+use super::{Meta, meta, null_as_default};
 use crate::{
     conditions::Condition, kind::Kind, rollout::IntOrPercent, selector::LabelSelector, template::Template,
 };
@@ -34,7 +34,7 @@ pub struct StatefulSetSpec {
     pub template: Template,
     /// Claims of each pod.
     #[serde(deserialize_with = "null_as_default")]
-    pub volume_claim_templates: Box<[ObjectView]>,
+    pub volume_claim_templates: Box<[Template]>,
     /// Service that gives pods their names.
     pub service_name: Box<str>,
     /// `OrderedReady` or `Parallel`.
@@ -47,6 +47,8 @@ pub struct StatefulSetSpec {
     pub min_ready_seconds: i32,
     /// Where numbering begins.
     pub ordinals: Option<Ordinals>,
+    /// What becomes of claims that are no longer needed; they stay when absent.
+    pub persistent_volume_claim_retention_policy: Option<RetentionPolicy>,
 }
 
 impl StatefulSetSpec {
@@ -66,6 +68,16 @@ impl StatefulSetSpec {
 pub struct Ordinals {
     /// Number of the first pod.
     pub start: i32,
+}
+
+/// What becomes of claims: `Retain` or `Delete`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetentionPolicy {
+    /// When the set is deleted.
+    pub when_deleted: Box<str>,
+    /// When the set has fewer pods.
+    pub when_scaled: Box<str>,
 }
 
 /// How old pods are replaced.

@@ -1,13 +1,14 @@
 //! The mounts of a container.
 //!
 //! Pure. Invariants: order is volume mounts as written, then `/etc/hosts` unless a volume is mounted there, then the
-//! file for the last message. Volumes whose content the agent owns are read-only whatever the mount says.
+//! file for the last message. Volumes whose content the agent owns, and claims that a pod only reads, are read-only
+//! whatever the mount says.
 //! Deliberately absent: `/dev/shm` and `/etc/resolv.conf` (the runtime's), recursive read-only mounts (the runtime has
 //! none: `Enabled` is refused, `IfPossible` is not possible).
 //! Upstream: `pkg/kubelet/kubelet_pods.go` (`makeMounts`), `pkg/kubelet/kuberuntime/kuberuntime_container.go`.
 
 use super::Refused;
-use crate::volumes::ContainerFiles;
+use crate::volumes::{ContainerFiles, is_read_only};
 use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 use proa_runtime_shim::{Mount, Propagation};
 
@@ -26,7 +27,7 @@ pub(super) fn of_container(
         mounts.push(Mount {
             container_path: absolute(&mount.mount_path),
             host_path: path.clone(),
-            read_only: mount.read_only == Some(true) || is_content_ours(pod, &mount.name),
+            read_only: mount.read_only == Some(true) || is_never_written(pod, &mount.name),
             propagation: propagation(mount)?,
         });
         verify_recursive(mount)?;
@@ -52,16 +53,17 @@ fn absolute(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
-fn is_content_ours(pod: &Pod, volume: &str) -> bool {
+fn is_never_written(pod: &Pod, volume: &str) -> bool {
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-    let is_ours = |volume: &Volume| {
+    let is_never = |volume: &Volume| {
         volume.config_map.is_some()
             || volume.secret.is_some()
             || volume.projected.is_some()
             || volume.downward_api.is_some()
             || volume.image.is_some()
+            || is_read_only(volume)
     };
-    volumes.iter().any(|found| found.name == volume && is_ours(found))
+    volumes.iter().any(|found| found.name == volume && is_never(found))
 }
 
 fn propagation(mount: &VolumeMount) -> Result<Propagation, Refused> {

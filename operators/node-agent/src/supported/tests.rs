@@ -82,11 +82,6 @@ fn what_is_refused_names_its_field() {
             "spec.initContainers[0].securityContext.windowsOptions",
         ),
         (volume(json!({"csi": {"driver": "d"}})), "spec.volumes[0].csi"),
-        (
-            volume(json!({"persistentVolumeClaim": {"claimName": "c"}})),
-            "spec.volumes[0].persistentVolumeClaim",
-        ),
-        (volume(json!({"ephemeral": {}})), "spec.volumes[0].ephemeral"),
         (volume(json!({"nfs": {"server": "s", "path": "/"}})), "spec.volumes[0].nfs"),
         (volume(json!({"emptyDir": {"medium": "HugePages-2Mi"}})), "spec.volumes[0].emptyDir.medium"),
         (

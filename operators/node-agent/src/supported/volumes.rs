@@ -28,15 +28,12 @@ fn of_part(part: &VolumeProjection, at: &str) -> Option<String> {
     (!known).then(|| format!("{at}.podCertificate.keyType: this node makes no keys of type {key:?}"))
 }
 
-const NO_CLAIMS: &str = "this node cannot mount persistent volumes";
 const NO_NETWORK: &str = "this node cannot mount network file systems";
 const NO_CLOUD: &str = "this node cannot attach disks of a cloud";
 const NO_PLUGIN: &str = "this node has no such volume plugin";
 
 fn foreign(volume: &Volume) -> Option<(&'static str, &'static str)> {
     let kinds = [
-        (volume.persistent_volume_claim.is_some(), "persistentVolumeClaim", NO_CLAIMS),
-        (volume.ephemeral.is_some(), "ephemeral", NO_CLAIMS),
         (volume.csi.is_some(), "csi", "this node has no CSI drivers"),
         (volume.nfs.is_some(), "nfs", NO_NETWORK),
         (volume.iscsi.is_some(), "iscsi", NO_NETWORK),

@@ -62,7 +62,7 @@ pub fn history<'a>(set: &StatefulSetView, observed: &'a Observed) -> Result<Hist
         (revision.revision, revision.metadata.creation_timestamp, revision.metadata.name.clone())
     });
     let wanted = &set.spec.template;
-    let number = known.last().map_or(1, |last| last.revision + 1);
+    let number = known.last().map_or(1, |last| last.revision.saturating_add(1));
     let name = match known.iter().rposition(|revision| remembers(revision, wanted)) {
         Some(at) => {
             let kept = known[at];
