@@ -7,6 +7,7 @@
 )]
 
 mod anything;
+mod binary;
 mod documents;
 mod reads;
 mod refusals;

@@ -105,9 +105,7 @@ async fn partial_objects(cluster: &Cluster) {
         .create_toy(json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"node": "n1"}}))
         .await;
     let accept = |kind: &str| {
-        format!(
-            "application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1,application/json;as={kind};g=meta.k8s.io;v=v1"
-        )
+        format!("application/cbor;as={kind};g=meta.k8s.io;v=v1,application/json;as={kind};g=meta.k8s.io;v=v1")
     };
     let one = cluster.get_as(&accept("PartialObjectMetadata"), &format!("{TOYS}/a")).await.json();
     assert_eq!(
@@ -123,7 +121,7 @@ async fn partial_objects(cluster: &Cluster) {
     assert_eq!(wrong.status, 406);
     let wrong = cluster.get_as(&accept("PartialObjectMetadataList"), &format!("{TOYS}/a")).await;
     assert_eq!(wrong.status, 406);
-    assert_eq!(cluster.get_as("application/vnd.kubernetes.protobuf", TOYS).await.status, 406);
+    assert_eq!(cluster.get_as("application/cbor", TOYS).await.status, 406);
 }
 
 /// Beyond a mebibyte a list is written while it is sent; compressed when the client asks for it.

@@ -1,6 +1,6 @@
 //! A cluster of toys and the two ways to it.
 
-use crate::toys::{Echoing, Rules, registry};
+use crate::toys::{Docs, Echoing, Rules, registry};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -83,6 +83,7 @@ impl Cluster {
         let mut config = ApiConfig::new(registry(), Arc::new(Rules), runtime);
         config.authenticators =
             vec![Arc::new(ClientCertificate), Arc::new(Bearer::new(vec![Arc::new(Tokens)]))];
+        config.docs = Arc::new(Docs);
         config.connectors = Connectors::default().with("toy.example", "toys", "tunnel", Arc::new(Echoing));
         Api::new(config)
     }

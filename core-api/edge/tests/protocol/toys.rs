@@ -12,11 +12,12 @@ use proa_registry::{
 use proa_schema::{
     Field, ObjectShape, Omit, Schema, SchemaRef, Shape,
     protobuf::{Message, Part},
-    schema::MapShape,
+    schema::{ListShape, ListType, MapShape},
 };
 use proa_server::{
     Body, Response, Tunnel,
     connect::{Connect, ConnectRequest},
+    openapi::{OpenApi, SchemaDocs},
 };
 use proa_store::{Local, Memory, Options};
 use serde_json::{Value, json};
@@ -90,6 +91,57 @@ pub(crate) fn toy() -> SchemaRef {
         ("count", field(Shape::Integer { bits: 32 }, Omit::Empty)),
     ]);
     schema(spec)
+}
+
+/// The list of toys.
+pub(crate) fn toy_list() -> SchemaRef {
+    SchemaRef::inline(Schema::of(list_of(toy())))
+}
+
+fn list_of(items: SchemaRef) -> Shape {
+    let items = Shape::List(ListShape { items, list_type: ListType::Atomic });
+    object(vec![("metadata", field(list_metadata(), Omit::Empty)), ("items", field(items, Omit::Never))])
+}
+
+fn list_metadata() -> Shape {
+    let text = || field(Shape::String, Omit::Empty);
+    let remaining = field(Shape::Integer { bits: 64 }, Omit::Null);
+    object(vec![("resourceVersion", text()), ("continue", text()), ("remainingItemCount", remaining)])
+}
+
+/// Types that are no toys, as far as the tests read them in protobuf.
+pub(crate) struct Docs;
+
+impl SchemaDocs for Docs {
+    fn component(&self, _: &str, _: OpenApi) -> Value {
+        Value::Null
+    }
+    fn schema(&self, type_name: &str) -> Option<SchemaRef> {
+        let text = || field(Shape::String, Omit::Empty);
+        let number = || field(Shape::Integer { bits: 32 }, Omit::Empty);
+        let replicas = || field(object(vec![("replicas", number())]), Omit::Empty);
+        let partial = || object(vec![("metadata", field(metadata(), Omit::Empty))]);
+        let texts = || {
+            let items = SchemaRef::inline(Schema::of(Shape::String));
+            field(Shape::List(ListShape { items, list_type: ListType::Atomic }), Omit::Empty)
+        };
+        let shape = match type_name.rsplit('.').next()? {
+            "Status" => {
+                object(vec![("status", text()), ("message", text()), ("reason", text()), ("code", number())])
+            }
+            "APIVersions" => object(vec![("versions", texts())]),
+            "PartialObjectMetadata" => partial(),
+            "PartialObjectMetadataList" => list_of(SchemaRef::inline(Schema::of(partial()))),
+            "ListMeta" => list_metadata(),
+            "Scale" => object(vec![
+                ("metadata", field(metadata(), Omit::Empty)),
+                ("spec", replicas()),
+                ("status", replicas()),
+            ]),
+            _ => return None,
+        };
+        Some(SchemaRef::inline(Schema::of(shape)))
+    }
 }
 
 fn toys() -> KindDef {

@@ -43,10 +43,7 @@ async fn creates_from_protobuf(cluster: &Cluster) {
         proa_schema::protobuf::write_envelope(version, kind, &mut body, message);
         body
     };
-    let protobuf = [
-        ("content-type", "application/vnd.kubernetes.protobuf"),
-        ("accept", "application/vnd.kubernetes.protobuf, */*"),
-    ];
+    let protobuf = [("content-type", "application/vnd.kubernetes.protobuf"), ("accept", "application/json")];
     let made = cluster.send("POST", TOYS, &protobuf, body("Toy", "toy.example/v1")).await;
     assert_eq!(
         (made.status.as_u16(), &made.headers["content-type"]),

@@ -3,26 +3,24 @@
 use super::{Entry, Ordering};
 use crate::kind::KindDef;
 use proa_schema::protobuf;
-use proa_store::Revision;
 
 impl Entry {
-    /// Appends the object's message, without an envelope. `json` is room for its JSON form.
+    /// Appends the object's message as a list has it, without an envelope. `json` is room for its JSON form.
     ///
     /// # Errors
     /// The stored bytes are no JSON: the store is damaged.
     pub fn write_message(
         &self,
         def: &KindDef,
-        revision: Revision,
         json: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), serde_json::Error> {
         json.clear();
-        self.write_json_at(def, revision, json);
+        self.write_list_item(def, json);
         protobuf::encode_json(&def.schema, json, out)
     }
 
-    /// Length of the message at the object's own revision; kept, so that a large list is transcoded only once.
+    /// Length of that message; kept, so that a large list is transcoded only once.
     /// `json` and `room` are room for the forms that it is measured by.
     ///
     /// # Errors
@@ -39,7 +37,7 @@ impl Entry {
             return Ok(length);
         }
         room.clear();
-        self.write_message(def, self.revision, json, room)?;
+        self.write_message(def, json, room)?;
         let length = super::offset(room.len());
         if let Some(kept) = kept {
             kept.store(length, Ordering::Relaxed);

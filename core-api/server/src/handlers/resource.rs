@@ -91,9 +91,11 @@ impl Call<'_> {
         }
     }
 
-    /// Whether the kind's objects can be answered in protobuf, as all but custom ones.
+    /// Whether answers can be protobuf: all but those with custom kinds.
     pub(super) fn has_protobuf(&self) -> bool {
-        !self.kind.def.custom && is_message(&self.kind.def.schema)
+        let def = &self.kind.def;
+        let subresource = def.subresources.iter().find(|s| s.name == self.info.subresource);
+        !def.custom && is_message(subresource.map_or(&def.schema, |s| &s.schema))
     }
 
     pub(super) fn encoder(&self, form: Form) -> ApiResult<Encoder> {

@@ -76,7 +76,7 @@ impl Writer {
             return self.binary.message(&self.json, out);
         }
         let def = &self.encoder.kind.def;
-        entry.write_message(def, entry.revision, &mut self.json, out).map_err(ApiError::internal)
+        entry.write_message(def, &mut self.json, out).map_err(ApiError::internal)
     }
 
     fn whole(mut self, items: &[Arc<Entry>]) -> ApiResult<Bytes> {
