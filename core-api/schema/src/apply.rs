@@ -25,8 +25,10 @@ mod remove;
 mod reset;
 pub mod scale;
 mod typed;
+mod unowned;
 
 pub use field_manager::{FieldManager, manager_or_user_agent};
 pub use managed::{keep_unchanged_times, validate_managed_fields};
 pub use path_set::PathSet;
 pub use reset::Reset;
+pub use unowned::merge_unowned;

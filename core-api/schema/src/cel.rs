@@ -34,7 +34,7 @@ pub use declare::{declared, object_type};
 pub use error::{CompileError, Error, Issue};
 pub use machine::Machine;
 pub use types::{Kind, ObjectType, Type};
-pub use value::{Foreign, List, Map, Record, Text, Value};
+pub use value::{Foreign, List, MADE_TYPE, Map, Record, Text, Value};
 
 use check::{Checker, Scope};
 use ir::Node;
@@ -63,6 +63,7 @@ pub struct Environment {
     variables: Vec<(Box<str>, Type)>,
     foreign: Vec<(Box<str>, library::Overload)>,
     has_bind: bool,
+    has_objects: bool,
 }
 
 impl Environment {
@@ -87,7 +88,14 @@ impl Environment {
         self
     }
 
-    /// With one more variable, behind the others.
+    /// With objects that mutations make: `Object{}`, `Object.spec{}`, `JSONPatch{}`.
+    #[must_use]
+    pub const fn with_objects(mut self) -> Self {
+        self.has_objects = true;
+        self
+    }
+
+    /// With one more variable, behind the others; a name with a dot goes before the field of another variable.
     #[must_use]
     pub fn with_variable(mut self, name: &str, ty: Type) -> Self {
         self.variables.push((name.into(), ty));
@@ -134,7 +142,9 @@ impl Environment {
             };
             errors.errors.iter().map(issue).collect::<Vec<_>>()
         })?;
-        let scope = Scope { variables: &self.variables, foreign: &self.foreign, has_bind: self.has_bind };
+        let Self { variables, foreign, has_bind, has_objects } = self;
+        let scope =
+            Scope { variables, foreign, has_bind: *has_bind, has_objects: *has_objects };
         let mut checker = Checker::new(&scope, &source);
         let root = checker.check(&root);
         if !checker.issues.is_empty() {

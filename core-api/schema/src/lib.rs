@@ -14,6 +14,7 @@ pub mod default;
 pub mod json;
 pub mod jsonpath;
 pub mod patch;
+pub mod policy;
 pub mod protobuf;
 pub mod prune;
 pub mod schema;

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 
 mod call;
 mod fold;
+mod object;
 
 /// Deepest nesting.
 const DEEPEST: usize = 250;
@@ -26,6 +27,8 @@ pub(super) struct Scope<'e> {
     pub(super) foreign: &'e [(Box<str>, library::Overload)],
     /// Whether `cel.bind` is there.
     pub(super) has_bind: bool,
+    /// Whether objects can be made.
+    pub(super) has_objects: bool,
 }
 
 /// One check of one expression.
@@ -92,7 +95,7 @@ impl<'e> Checker<'e> {
             Expr::Call(call) => self.call(at, call),
             Expr::List(list) => self.list(list),
             Expr::Map(map) => self.map(map),
-            Expr::Struct(made) => self.undeclared(at, &made.type_name),
+            Expr::Struct(made) => self.made(at, made),
             Expr::Comprehension(_) => self.broken(at, "unexpected macro"),
         }
     }
@@ -143,6 +146,9 @@ impl<'e> Checker<'e> {
         if let Some(name) = name.filter(|name| library::TYPE_NAMES.contains(&name.as_str())) {
             return type_name(&name);
         }
+        if let Some(node) = self.dotted(operand, field) {
+            return node;
+        }
         let operand = Box::new(self.check(operand));
         let found = self.field_type(at, &operand.ty, field);
         let is_optional = optional || matches!(operand.ty.kind, Kind::Optional(_));
@@ -157,8 +163,9 @@ impl<'e> Checker<'e> {
     fn field_type(&mut self, at: &IdedExpr, of: &Type, field: &str) -> Type {
         match &of.kind {
             Kind::Dyn | Kind::Free => Type::DYN,
-            Kind::Object(object) => match object.fields.get(field) {
+            Kind::Object(of) => match of.fields.get(field) {
                 Some(ty) => ty.clone(),
+                None if self.scope.has_objects && object::is_open(&of.name) => Type::DYN,
                 None => self.broken(at, format!("undefined field '{field}'")).ty,
             },
             Kind::Map(of) => of.1.clone(),

@@ -78,6 +78,9 @@ impl Deref for Text<'_> {
     }
 }
 
+/// The key under which an object that an expression made has the name of its type. No text of an expression is it.
+pub const MADE_TYPE: &str = "\u{0}type";
+
 /// A list.
 #[derive(Clone, Debug)]
 pub enum List<'a> {
@@ -224,6 +227,11 @@ impl<'a> Map<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// An object of these fields.
+    pub fn object<'n>(fields: impl IntoIterator<Item = (&'n str, Self)>) -> Self {
+        let entry = |(name, value): (&str, Self)| (Key::String(name.into()), value);
+        Self::Map(Map::Owned(Arc::new(fields.into_iter().map(entry).collect())))
+    }
     /// A view of an object that has no schema.
     pub fn of_json(value: &'a Json) -> Self {
         json::lift(value, None)

@@ -55,12 +55,41 @@ impl JsonPatch {
     /// The patched document.
     ///
     /// Errors: 422 when an operation does not fit the document.
-    pub fn apply(&self, mut doc: Value) -> ApiResult<Value> {
+    pub fn apply(&self, doc: Value) -> ApiResult<Value> {
+        self.try_apply(doc).map_err(|_| unprocessable())
+    }
+
+    /// The patched document.
+    ///
+    /// Errors: the first operation that does not fit the document.
+    pub fn try_apply(&self, mut doc: Value) -> Result<Value, Misfit> {
         let mut copied = 0;
         for operation in &self.operations {
-            run(&mut doc, operation, &mut copied).ok_or_else(unprocessable)?;
+            run(&mut doc, operation, &mut copied).ok_or_else(|| Misfit::of(operation))?;
         }
         Ok(doc)
+    }
+}
+
+/// An operation that does not fit a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// What it does: `add`, `test`.
+    pub operation: String,
+    /// Where.
+    pub path: String,
+}
+
+impl Misfit {
+    fn of(operation: &Map<String, Value>) -> Self {
+        let text = |key: &str| operation.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { operation: text("op"), path: text("path") }
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} operation does not apply: doc is missing path: {}", self.operation, self.path)
     }
 }
 
