@@ -185,6 +185,14 @@ impl FieldErrors {
     pub fn invalid(&mut self, path: &FieldPath<'_>, value: &Value, detail: &str) {
         self.add(Problem::Invalid, path, Some(value), detail);
     }
+    /// `Invalid value: detail`, where the value is too large to be shown.
+    pub fn invalid_omitted(&mut self, path: &FieldPath<'_>, detail: &str) {
+        self.add(Problem::Invalid, path, None, detail);
+    }
+    /// `Duplicate value`, where the value is too large to be shown.
+    pub fn duplicate_omitted(&mut self, path: &FieldPath<'_>) {
+        self.add(Problem::Duplicate, path, None, "");
+    }
     /// `Invalid value: VALUE: detail` for a wrong JSON type.
     pub fn type_invalid(&mut self, path: &FieldPath<'_>, value: &Value, detail: &str) {
         self.add(Problem::TypeInvalid, path, Some(value), detail);

@@ -1,8 +1,7 @@
 //! `openAPIV3Schema` of a CustomResourceDefinition: checks, conversion to a [`Schema`], and publication.
 //!
 //! A schema that passes is structural: every value has one declared type, alternatives only narrow it, and pruning,
-//! defaulting and apply can rely on it. Everything that is accepted is enforced; CEL rules are not yet, so they are
-//! refused. Upstream: apiextensions `pkg/apis/apiextensions/validation/validation.go`, `pkg/apiserver/schema`,
+//! defaulting and apply can rely on it. Everything that is accepted is enforced. Upstream: apiextensions `pkg/apis/apiextensions/validation/validation.go`, `pkg/apiserver/schema`,
 //! `pkg/controller/openapi`.
 
 use crate::schema::Schema;
@@ -16,6 +15,7 @@ mod keywords;
 mod node;
 pub mod openapi;
 mod pattern;
+mod rules;
 mod structural;
 
 pub use convert::schema_of;
@@ -84,6 +84,9 @@ fn checked(
         errors.extend(wrong);
     }
     extensions::check(root, path, errors);
+    if errors.is_empty() && schema.is_some() {
+        rules::check(root, path, errors);
+    }
     if let (true, Some(why)) = (errors.is_empty(), unsupported) {
         errors.invalid(path, &Value::String(String::new()), &why);
     }

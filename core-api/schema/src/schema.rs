@@ -4,7 +4,10 @@
 //! each other (and `JSONSchemaProps` to itself). A custom kind's comes from its CustomResourceDefinition and is a
 //! tree. Upstream: apiextensions `pkg/apiserver/schema/structural.go`, kube-openapi `pkg/validation/spec`.
 
-use crate::protobuf::{Message, Wire};
+use crate::{
+    cel::rules::Compiled,
+    protobuf::{Message, Wire},
+};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -33,6 +36,8 @@ pub struct Schema {
     pub untyped: bool,
     /// How protobuf frames the node.
     pub wire: Wire,
+    /// `x-kubernetes-validations` of the node and those below, compiled when first needed; used of roots.
+    pub expressions: Compiled,
 }
 
 /// What a node holds.
@@ -303,7 +308,7 @@ pub struct Rules {
     pub one_of: Vec<Schema>,
     /// This does not hold.
     pub not: Option<Box<Schema>>,
-    /// `x-kubernetes-validations`, kept as written until a CEL engine compiles them.
+    /// `x-kubernetes-validations`, as written; [`Schema::expressions`] holds them compiled.
     pub validations: Vec<Value>,
     /// Names that must be present, in the order in which they are reported (custom kinds).
     pub required: Vec<Box<str>>,

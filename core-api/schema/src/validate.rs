@@ -2,12 +2,12 @@
 //!
 //! One walk over value and schema; paths are borrowed chains and texts are built only for what fails. On update a
 //! node whose value did not change is not held against the user (ratcheting). The value has been pruned and
-//! defaulted. Deliberately absent: CEL rules (refused when the CustomResourceDefinition is created).
+//! defaulted. CEL rules have a walk of their own ([`crate::cel::rules`]).
 //! Upstream: kube-openapi `pkg/validation/{validate,errors}`, apiextensions `pkg/apiserver/validation`,
 //! `pkg/apiserver/schema/{listtype,objectmeta}`.
 
 use crate::schema::Schema;
-use proa_meta::{FieldErrors, FieldPath};
+use proa_meta::{FieldErrors, FieldPath, field::Problem};
 use serde_json::Value;
 
 mod declared;
@@ -42,19 +42,47 @@ pub fn validate_update(
 }
 
 /// Everything that is checked on a whole custom object besides its type and metadata, in upstream's order: value
-/// validations, embedded resources, list types. `old` is the stored object on update.
-pub fn validate_object(schema: &Schema, value: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+/// validations, embedded resources, list types, rules. `old` is the stored object on update; rules that did not hold
+/// before either become warnings, which are returned.
+pub fn validate_object(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    errors: &mut FieldErrors,
+) -> Vec<String> {
     let root = FieldPath::root("");
     walk::check(schema, value, old).report(&root, errors);
     validate_embedded(schema, value, &root, errors);
+    let mut before = FieldErrors::default();
     if let Some(old) = old {
-        let mut before = FieldErrors::default();
         validate_lists(schema, old, &root, &mut before);
-        if !before.is_empty() {
-            return;
-        }
     }
-    validate_lists(schema, value, &root, errors);
+    if before.is_empty() {
+        validate_lists(schema, value, &root, errors);
+    }
+    validate_rules(schema, value, old, errors)
+}
+
+/// Rules are not checked on values that they are not made for.
+fn validate_rules(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    errors: &mut FieldErrors,
+) -> Vec<String> {
+    const SKIPPED: &str = "some validation rules were not checked because the object was invalid; correct the existing \
+                           errors to complete validation";
+    let Some(rules) = schema.expressions.of(schema) else { return Vec::new() };
+    let is_blocking = |problem: Problem| {
+        use Problem::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+        matches!(problem, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+    };
+    let root = FieldPath::root("");
+    if errors.iter().any(|error| is_blocking(error.problem)) {
+        errors.invalid(&root, &Value::Null, SKIPPED);
+        return Vec::new();
+    }
+    rules.validate(schema, value, old, &root, errors)
 }
 
 /// Checks `.spec.replicas`-like fields of `/scale`: whole numbers that a scale can hold. Paths have a leading dot.

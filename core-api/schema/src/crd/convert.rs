@@ -53,6 +53,7 @@ impl Converter {
             embedded_resource: node.is_embedded(),
             untyped: node.text("type").is_empty() && !node.int_or_string(),
             wire: crate::protobuf::Wire::Plain,
+            expressions: crate::cel::rules::Compiled::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 //! Upstream: apiextensions `pkg/apiserver/schema/defaulting/validation.go`.
 
 use crate::{
+    cel::rules::Validator,
     prune::{Root, prune_silently},
     schema::{Schema, Shape},
     validate,
@@ -38,7 +39,15 @@ fn one(schema: &Schema, default: &Value, path: &FieldPath<'_>, errors: &mut Fiel
     let mut embedded = FieldErrors::default();
     validate::validate_embedded(schema, default, path, &mut embedded);
     if embedded.is_empty() {
-        validate::validate(schema, default, path, errors);
+        let mut wrong = FieldErrors::default();
+        validate::validate(schema, default, path, &mut wrong);
+        // Rules are for values that are valid otherwise.
+        if wrong.is_empty()
+            && let Some(rules) = Validator::of_node(schema, schema.embedded_resource)
+        {
+            rules.validate_default(schema, default, path, &mut wrong);
+        }
+        errors.extend(wrong);
     }
     errors.extend(embedded);
 }

@@ -3,7 +3,7 @@
 //! Upstream: apiextensions `pkg/apis/apiextensions/validation/validation.go`
 //! (`ValidateCustomResourceDefinitionOpenAPISchema`).
 
-use super::node::Node;
+use super::{node::Node, rules};
 use proa_meta::{FieldErrors, FieldPath};
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ fn node(node: Node<'_>, place: Place<'_>, path: &FieldPath<'_>, errors: &mut Fie
     list_type(node, path, errors);
     list_map_keys(node, path, errors);
     key_values(node, path, errors);
-    rules(node, path, errors);
+    rules::fields(node, path, errors);
 }
 
 fn text(text: &str) -> Value {
@@ -257,13 +257,5 @@ fn key_values(node: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
             const WHY: &str = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
             errors.forbidden(&at.child("nullable"), WHY);
         }
-    }
-}
-
-/// CEL rules cannot be enforced yet, and what cannot be enforced is not accepted.
-fn rules(node: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
-    if node.has("x-kubernetes-validations") {
-        let at = path.child("x-kubernetes-validations");
-        errors.forbidden(&at, "CEL validation rules are not supported yet");
     }
 }
