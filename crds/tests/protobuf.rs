@@ -137,6 +137,18 @@ proptest! {
         }
     }
 
+    /// What is stored is transcoded without a tree of values.
+    #[test]
+    fn text_and_values_give_the_same_message(seed: u64) {
+        for name in kinds() {
+            let value = sample(name, seed);
+            let mut bytes = Vec::new();
+            let json = serde_json::to_vec(&value).unwrap();
+            protobuf::encode_json(&facts::schema(name), &json, &mut bytes).unwrap();
+            prop_assert_eq!(bytes, encoded(name, &value), "{}", name);
+        }
+    }
+
     #[test]
     fn damaged_messages_are_read_or_refused(seed: u64, at: prop::sample::Index, flip: u8) {
         for name in ["io.k8s.api.core.v1.Pod", "io.k8s.api.core.v1.Secret", "io.k8s.api.apps.v1.Deployment"] {
@@ -145,7 +157,9 @@ proptest! {
             let _ = decoded(name, &bytes[..at.min(bytes.len())]);
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= flip;
-                let _ = decoded(name, &bytes);
+                if let Ok(value) = decoded(name, &bytes) {
+                    prop_assert_eq!(decoded(name, &encoded(name, &value)).unwrap(), value);
+                }
             }
         }
     }
@@ -170,4 +184,81 @@ fn embedded_structs_are_nested() {
     let bytes = encoded(VOLUME, &value);
     assert_eq!(bytes, b"\x0a\x01a\x12\x06\x0a\x04\x0a\x02/x");
     assert_eq!(decoded(VOLUME, &bytes).unwrap(), value);
+}
+
+/// Lists are written with the numbers that every list has.
+#[test]
+fn lists_have_their_metadata_and_items_where_all_have_them() {
+    for def in proa_crds::catalogue() {
+        let name = facts::type_of(&def.gvk.group, &def.gvk.version, &def.list_kind).map(|of| of.name);
+        // Kinds that are only answers have no list.
+        let Some(name) = name else { continue };
+        let item = json!({"metadata": {"name": "a"}});
+        let bytes =
+            encoded(name, &json!({"metadata": {"continue": "x"}, "items": [item.clone(), item.clone()]}));
+        let mut written = Vec::new();
+        protobuf::write_list_field(protobuf::ListField::Metadata, &mut written, |out| {
+            let meta = facts::schema("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta");
+            protobuf::encode(&meta, &json!({"continue": "x"}), out);
+        });
+        for _ in 0..2 {
+            let message = |out: &mut Vec<u8>| protobuf::encode(&def.schema, &item, out);
+            protobuf::write_list_field(protobuf::ListField::Items, &mut written, message);
+        }
+        // Fields are written in the order in which JSON has them.
+        let (items, metadata) =
+            bytes.split_at(bytes.len() - written.iter().position(|b| *b == 0x12).unwrap());
+        assert_eq!([metadata, items].concat(), written, "{name}");
+    }
+}
+
+/// Documents that are no kinds: errors, metadata, discovery.
+#[test]
+fn documents_read_back() {
+    const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+    for (name, value) in [
+        (
+            format!("{META}Status"),
+            json!({
+                "metadata": {}, "status": "Failure", "code": 404, "reason": "NotFound", "message": "ä",
+                "details": {"name": "a", "causes": [{"field": "spec.x", "reason": "FieldValueInvalid"}]},
+            }),
+        ),
+        (
+            format!("{META}APIVersions"),
+            json!({"versions": ["v1"], "serverAddressByClientCIDRs": [
+                {"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1:6443"},
+            ]}),
+        ),
+        (
+            format!("{META}APIGroupList"),
+            json!({"groups": [{
+                "name": "apps", "versions": [{"groupVersion": "apps/v1", "version": "v1"}],
+                "preferredVersion": {"groupVersion": "apps/v1", "version": "v1"},
+            }]}),
+        ),
+        (
+            format!("{META}APIResourceList"),
+            json!({"groupVersion": "v1", "resources": [{
+                "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod", "verbs": ["get", "list"],
+                "shortNames": ["po"],
+            }]}),
+        ),
+        (format!("{META}PartialObjectMetadata"), json!({"metadata": {"name": "a", "labels": {"x": "y"}}})),
+        (
+            "io.k8s.api.apidiscovery.v2.APIGroupDiscoveryList".to_owned(),
+            json!({"metadata": {}, "items": [{
+                "metadata": {"name": "apps", "creationTimestamp": null},
+                "versions": [{"version": "v1", "freshness": "Current", "resources": [{
+                    "resource": "deployments", "scope": "Namespaced", "singularResource": "deployment",
+                    "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "verbs": ["get"],
+                    "subresources": [{"subresource": "status", "verbs": ["get"]}],
+                }]}],
+            }]}),
+        ),
+    ] {
+        let mut canonical_value = value;
+        canonical(&facts::schema(&name), &mut canonical_value);
+        assert_eq!(decoded(&name, &encoded(&name, &canonical_value)).unwrap(), canonical_value, "{name}");
+    }
 }

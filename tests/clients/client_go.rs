@@ -48,7 +48,9 @@ scenarios! { "clientgo":
     recorders_of_both_groups => "TestRecordersOfBothGroups",
     tokens_and_roles => "TestTokensAndRoles",
     pods_are_bound_and_evicted => "TestPodsAreBoundAndEvicted",
-    protobuf_requests => "TestProtobufRequests",
+    protobuf_by_default => "TestProtobufByDefault",
+    protobuf_only => "TestProtobufOnly",
+    protobuf_says_what_json_says => "TestProtobufSaysWhatJSONSays",
     webhooks_are_called => "TestWebhooksAreCalled",
     ephemeral_containers => "TestPodsTakeEphemeralContainers",
     stateful_sets_run => "TestStatefulSetsRun",
@@ -61,11 +63,6 @@ fn lacks(what: &str, test: &str, says: &str) {
     if let Some(step) = run("clientgo", test) {
         expected_failure(step, what, says);
     }
-}
-
-#[test]
-fn protobuf_only() {
-    lacks("answers in protobuf", "TestProtobufOnly", "only the following media types are accepted");
 }
 
 #[test]
