@@ -23,6 +23,7 @@ pub(crate) async fn run(args: &cli::Node) -> Result<()> {
         agent: client(&args.credentials, AGENT).await?,
         proxy: client(&args.credentials, node::PROXY).await?,
         dns: client(&args.credentials, node::DNS).await?,
+        local_path: client(&args.credentials, node::LOCAL_PATH).await?,
     };
     let daemon = node.prepare().await?;
     tracing::info!(node = node.name(), "joining");

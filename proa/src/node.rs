@@ -1,4 +1,5 @@
-//! A node: containerd, the agent, the service proxy and DNS, wired together in one process.
+//! A node: containerd, the agent, the service proxy, DNS and the provisioner of its directories, wired together in one
+//! process.
 //!
 //! Owns: where all of it lives. Invariant: everything that a node puts on the machine besides its data follows from the
 //! cluster's name and the node's number ([`Footprint`]), so that it is found again whatever happened (N4).
@@ -14,6 +15,7 @@ use kube::Client;
 use proa_kit::{CachePool, RunConfig};
 use proa_node_agent::{AgentConfig, EvictionHard, ServerConfig};
 use proa_operator_dns::DnsConfig;
+use proa_operator_local_path::LocalPathConfig;
 use proa_operator_service_proxy::ProxyConfig;
 use proa_runtime_shim::{
     Containerd,
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 /// Identities of the node's operators, besides the agent's own.
 pub(crate) const PROXY: &str = "service-proxy";
 pub(crate) const DNS: &str = "dns";
+pub(crate) const LOCAL_PATH: &str = "local-path";
 /// Pods that a node takes, as upstream.
 const MAX_PODS: u32 = 110;
 /// Default port of an agent, as upstream.
@@ -89,6 +92,7 @@ pub(crate) struct Node {
     agent: AgentConfig,
     proxy: ProxyConfig,
     dns: DnsConfig,
+    local_path: LocalPathConfig,
     /// Addresses of the node's pods.
     pods: Subnet,
 }
@@ -101,11 +105,17 @@ pub(crate) struct Clients {
     pub(crate) proxy: Client,
     /// DNS.
     pub(crate) dns: Client,
+    /// The provisioner.
+    pub(crate) local_path: Client,
 }
 
 /// RBAC rules of the node's operators.
 pub(crate) fn rules() -> Vec<(&'static str, Value)> {
-    vec![(PROXY, proa_operator_service_proxy::rules()), (DNS, proa_operator_dns::rules())]
+    vec![
+        (PROXY, proa_operator_service_proxy::rules()),
+        (DNS, proa_operator_dns::rules()),
+        (LOCAL_PATH, proa_operator_local_path::rules()),
+    ]
 }
 
 /// What a node is told about itself and its cluster.
@@ -210,7 +220,8 @@ impl Node {
             resolv_conf,
             ..DnsConfig::new(&name, vec![SocketAddr::new(IpAddr::V4(pods.gateway()), DNS_PORT)])
         };
-        Ok(Self { place, agent, proxy, dns, pods })
+        let local_path = LocalPathConfig { node: name, root: place.dir.join("volumes") };
+        Ok(Self { place, agent, proxy, dns, local_path, pods })
     }
 
     /// Name of the node.
@@ -250,6 +261,7 @@ impl Node {
         let mut tasks = JoinSet::new();
         tasks.spawn(daemon.supervise(shutdown.clone()));
         tasks.spawn(proa_operator_service_proxy::run(clients.proxy, config.clone(), self.proxy));
+        tasks.spawn(proa_operator_local_path::run(clients.local_path, config.clone(), self.local_path));
         let dns = proa_operator_dns::run(clients.dns, config, self.dns);
         tasks.spawn(async move {
             if let Err(error) = dns.await {

@@ -77,6 +77,7 @@ impl Further {
             (join::AGENT, format!("system:node:{name}"), vec!["system:nodes".to_owned()]),
             operator(node::PROXY),
             operator(node::DNS),
+            operator(node::LOCAL_PATH),
         ];
         let address = IpAddr::V4(addresses.node);
         pki.write_node_credentials(&credentials, &name, address, &server, &settings.name, &users)?;

@@ -37,6 +37,7 @@ operators! {
     "garbage-collector" => proa_operator_garbage_collector,
     "resource-quota" => proa_operator_resource_quota,
     "disruption" => proa_operator_disruption,
+    "horizontal-pod-autoscaler" => proa_operator_horizontal_pod_autoscaler,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
     "replicationcontroller" => replication,
@@ -45,6 +46,7 @@ operators! {
     "job" => proa_operator_job,
     "cronjob" => proa_operator_cronjob,
     "service" => proa_operator_service,
+    "persistent-volume" => proa_operator_persistent_volume,
     "scheduler" => proa_operator_scheduler,
     "node-lifecycle" => proa_operator_node_lifecycle,
 }

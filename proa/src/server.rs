@@ -79,6 +79,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
             agent: core.node(node.name()),
             proxy: core.operator(node::PROXY),
             dns: core.operator(node::DNS),
+            local_path: core.operator(node::LOCAL_PATH),
         };
         let running = node.run(daemon, clients, Some(caches.clone()), shutdown.clone());
         tasks.spawn(async move {

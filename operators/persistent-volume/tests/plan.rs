@@ -4,7 +4,10 @@ use proa_kit::{
     testing::golden::{self, Case},
     views::{PersistentVolumeClaimView, PersistentVolumeView, PodView, StorageClassView},
 };
-use proa_operator_persistent_volume::{claims, ephemeral, protection, volumes};
+use proa_operator_persistent_volume::{
+    observe,
+    plan::{claim, ephemeral, protection, volume},
+};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -19,22 +22,22 @@ fn one<V: DeserializeOwned>(case: &Case, part: &str) -> Option<Arc<V>> {
 #[test]
 fn bindings_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden/claims", |case| {
-        let observed = claims::observe::Observed {
+        let observed = observe::claim::Observed {
             class: one::<StorageClassView>(case, "class"),
             default_class: case.observed::<Option<Box<str>>>("defaultClass"),
             volume: one::<PersistentVolumeView>(case, "volume"),
             candidates: all::<PersistentVolumeView>(case, "candidates"),
             waiting: case.observed("waiting"),
         };
-        claims::plan::plan(&case.object::<PersistentVolumeClaimView>(), &observed, case.now)
+        claim::plan(&case.object::<PersistentVolumeClaimView>(), &observed, case.now)
     });
 }
 
 #[test]
 fn phases_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden/volumes", |case| {
-        let observed = volumes::observe::Observed { claim: one::<PersistentVolumeClaimView>(case, "claim") };
-        volumes::plan::plan(&case.object::<PersistentVolumeView>(), &observed, case.now)
+        let observed = observe::volume::Observed { claim: one::<PersistentVolumeClaimView>(case, "claim") };
+        volume::plan(&case.object::<PersistentVolumeView>(), &observed, case.now)
     });
 }
 
@@ -42,10 +45,10 @@ fn phases_match_the_golden_cases() {
 fn protection_matches_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden/protection", |case| {
         if case.object["kind"] == "PersistentVolume" {
-            return protection::plan::volume(&case.object::<PersistentVolumeView>());
+            return protection::volume(&case.object::<PersistentVolumeView>());
         }
         let users = all::<PodView>(case, "pods");
-        protection::plan::claim(&case.object::<PersistentVolumeClaimView>(), &users, case.now)
+        protection::claim(&case.object::<PersistentVolumeClaimView>(), &users, case.now)
     });
 }
 

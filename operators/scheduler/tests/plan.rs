@@ -33,9 +33,98 @@ fn plans_match_the_golden_cases() {
         for budget in case.observed::<Vec<PodDisruptionBudgetView>>("budgets") {
             cluster.budget(&Change { old: None, new: Some(Arc::new(budget)) });
         }
+        stock(&mut cluster, case.observed("claims"), case.observed("volumes"), case.observed("classes"));
         cluster.pod(&Change { old: None, new: Some(Arc::new(case.object())) });
         plan(0, &mut cluster, case.now)
     });
+}
+
+fn stock(
+    cluster: &mut Cluster,
+    claims: Vec<PersistentVolumeClaimView>,
+    volumes: Vec<PersistentVolumeView>,
+    classes: Vec<StorageClassView>,
+) {
+    for class in classes {
+        cluster.class(&Change { old: None, new: Some(Arc::new(class)) });
+    }
+    for volume in volumes {
+        cluster.volume(&Change { old: None, new: Some(Arc::new(volume)) });
+    }
+    for claim in claims {
+        cluster.claim(&Change { old: None, new: Some(Arc::new(claim)) });
+    }
+}
+
+fn claim(annotations: &Value, volume: &str) -> PersistentVolumeClaimView {
+    decode(&json!({
+        "metadata": {"name": "data", "namespace": "d", "uid": "c", "annotations": annotations},
+        "spec": {"storageClassName": "local", "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}}}))
+}
+
+fn with_claim(name: &str, cpu: &str) -> PodView {
+    let mut pod = pod(name, cpu, "");
+    pod.spec.volumes = decode(&json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]));
+    pod
+}
+
+fn local() -> StorageClassView {
+    decode(
+        &json!({"metadata": {"name": "local"}, "provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer"}),
+    )
+}
+
+#[test]
+fn a_pod_counts_on_its_node_until_its_volumes_are_bound_and_is_bound_then() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![]);
+    let unbound = Arc::new(claim(&json!({}), ""));
+    stock(&mut cluster, vec![(*unbound).clone()], vec![], vec![local()]);
+    add(&mut cluster, with_claim("a", "1"));
+    let asked = serde_json::to_value(plan(0, &mut cluster, now())).expect("well-formed");
+    let patch = &asked["actions"][0]["patch"]["patch"]["metadata"]["annotations"];
+    assert_eq!(patch["volume.kubernetes.io/selected-node"], "n1");
+    cluster.settled(0, true);
+    add(&mut cluster, pod("b", "1", ""));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())), None, "there is no room beside it");
+    cluster.settled(0, true);
+    let chosen = json!({"volume.kubernetes.io/selected-node": "n1"});
+    let waiting = Arc::new(claim(&chosen, ""));
+    cluster.claim(&Change { old: Some(unbound), new: Some(waiting.clone()) });
+    assert!(!cluster.has_work());
+    let done = json!({"volume.kubernetes.io/selected-node": "n1", "pv.kubernetes.io/bind-completed": "yes"});
+    cluster.claim(&Change { old: Some(waiting), new: Some(Arc::new(claim(&done, "v"))) });
+    assert!(cluster.has_work());
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())).as_deref(), Some("n1"));
+}
+
+#[test]
+fn a_pod_whose_volume_cannot_be_made_gives_its_place_back() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![]);
+    stock(&mut cluster, vec![claim(&json!({}), "")], vec![], vec![local()]);
+    add(&mut cluster, with_claim("a", "1"));
+    plan(0, &mut cluster, now());
+    cluster.settled(0, true);
+    let chosen = Arc::new(claim(&json!({"volume.kubernetes.io/selected-node": "n1"}), ""));
+    cluster.claim(&Change { old: None, new: Some(chosen.clone()) });
+    cluster.claim(&Change { old: Some(chosen), new: Some(Arc::new(claim(&json!({}), ""))) });
+    add(&mut cluster, pod("b", "1", ""));
+    let plan = serde_json::to_value(plan(0, &mut cluster, now())).expect("well-formed");
+    let note =
+        "running PreBind plugin \"VolumeBinding\": binding volumes: provisioning failed for PVC \"data\"";
+    assert_eq!(plan["actions"][0]["event"]["note"], note);
+    assert_eq!(plan["actions"][1]["bind"]["node"], "n1");
+}
+
+#[test]
+fn a_pod_that_lacks_its_claim_is_tried_again_when_that_comes() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![]);
+    cluster.class(&Change { old: None, new: Some(Arc::new(local())) });
+    add(&mut cluster, with_claim("a", "1"));
+    assert_eq!(bound_to(&plan(0, &mut cluster, now())), None);
+    cluster.settled(0, true);
+    assert!(!cluster.has_work());
+    cluster.claim(&Change { old: None, new: Some(Arc::new(claim(&json!({}), ""))) });
+    assert!(cluster.has_work());
 }
 
 fn node(name: &str, cpu: &str) -> NodeView {

@@ -3,9 +3,9 @@
 use super::*;
 use crate::{
     build::{containers, tests::config},
-    sources::tests::{TEST_PATIENCE, World},
+    sources::tests::{NODE, TEST_PATIENCE, World},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -371,4 +371,55 @@ async fn parts_that_cannot_be_named_are_refused() {
     }
     let unknown = node.prepared(&pod, &Mounted::default(), 0).await.unwrap_err();
     assert_eq!(unknown.message, "cannot find volume \"disk\" to mount into container \"c\"");
+}
+
+#[tokio::test]
+async fn claims_stand_for_directories_of_the_node() {
+    let node = Node::start().await;
+    let world = &node.world;
+    let data = node.directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let admin = world.cluster.admin();
+    let made = kube::api::PostParams::default();
+    let own = serde_json::from_value(json!({"metadata": {"name": NODE, "labels": {"host": "a"}}})).unwrap();
+    kube::Api::<k8s_openapi::api::core::v1::Node>::all(admin.clone()).create(&made, &own).await.unwrap();
+    let claim: PersistentVolumeClaim = world
+        .create(json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "",
+            "volumeName": "disk", "resources": {"requests": {"storage": "1Gi"}}}}))
+        .await;
+    let disk = serde_json::from_value(json!({"metadata": {"name": "disk"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "local": {"path": data},
+        "claimRef": {"namespace": "default", "name": "data", "uid": claim.metadata.uid},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "host", "operator": "In", "values": ["a"]}]}]}}}}))
+    .unwrap();
+    kube::Api::<k8s_openapi::api::core::v1::PersistentVolume>::all(admin.clone())
+        .create(&made, &disk)
+        .await
+        .unwrap();
+    let volumes = json!([
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "none", "persistentVolumeClaim": {"claimName": "none"}},
+    ]);
+    let pod = node.pod("p", volumes, json!({"securityContext": {"fsGroup": 4321}})).await;
+    let told = |mounted: &Mounted| mounted.unmet.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let waits = |volume: &str, why: &str| {
+        format!(
+            "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached volumes=[], failed to process \
+             volumes=[{volume}]: error processing PVC default/{volume}: {why}"
+        )
+    };
+    let missing =
+        waits("none", "failed to fetch PVC from API server: persistentvolumeclaims \"none\" not found");
+    let mounted = node.volumes.mount(&pod, &[]).await;
+    assert_eq!(told(&mounted), [waits("data", "PVC is not bound"), missing.clone()]);
+    let claims = kube::Api::<PersistentVolumeClaim>::namespaced(admin, "default");
+    let bound = kube::api::Patch::Merge(json!({"status": {"phase": "Bound"}}));
+    claims.patch_status("data", &kube::api::PatchParams::default(), &bound).await.unwrap();
+    let mounted = node.volumes.mount(&pod, &[]).await;
+    assert_eq!((told(&mounted), &mounted.paths["data"]), (vec![missing], &data));
+    assert_eq!(fs::metadata(&data).unwrap().gid(), 4321);
+    fs::write(data.join("f"), "kept").unwrap();
+    node.volumes.unmount(uid(&pod)).await.unwrap();
+    assert_eq!(read(&data.join("f")), "kept");
 }

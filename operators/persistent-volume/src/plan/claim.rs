@@ -2,7 +2,8 @@
 //!
 //! Upstream: pkg/controller/volume/persistentvolume/pv_controller.go (syncUnboundClaim, syncBoundClaim, bind).
 
-use super::observe::Observed;
+use super::volume;
+use crate::observe::claim::Observed;
 use proa_kit::{
     Action, Plan, Timestamp, Typed,
     storage::{
@@ -152,7 +153,7 @@ fn bind(volume: &PersistentVolumeView, claim: &PersistentVolumeClaimView, now: T
         }
         actions.push(Action::merge(volume.reference().at(volume.metadata.resource_version), patch));
     }
-    actions.extend(crate::volumes::plan::phase(volume, "Bound", now));
+    actions.extend(volume::phase(volume, "Bound", now));
     let mut patch = Map::new();
     let mut annotations = Map::new();
     if claim.spec.volume_name != volume.metadata.name {

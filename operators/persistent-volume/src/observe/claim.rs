@@ -8,7 +8,7 @@ use proa_kit::{
 use std::sync::Arc;
 
 /// Claims that are not bound, by class.
-pub(super) const UNBOUND: Index<PersistentVolumeClaimView> = Index {
+pub(crate) const UNBOUND: Index<PersistentVolumeClaimView> = Index {
     name: "unbound",
     values: |claim, found| {
         if !claim.is_bound() {
@@ -51,7 +51,7 @@ pub struct Observed {
 }
 
 /// Reads it.
-pub(super) fn observe(reader: &Reader, claim: &PersistentVolumeClaimView) -> Observed {
+pub(crate) fn observe(reader: &Reader, claim: &PersistentVolumeClaimView) -> Observed {
     let volumes = reader.cache::<PersistentVolumeView>();
     let named = &claim.spec.volume_name;
     let volume = if named.is_empty() { None } else { volumes.get(&Key::new("", named)) };

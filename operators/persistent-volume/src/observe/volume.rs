@@ -14,7 +14,7 @@ pub struct Observed {
 }
 
 /// Reads it. That a claim is gone is taken from the API server alone, since data is deleted for it.
-pub(super) async fn observe(reader: &Reader, volume: &PersistentVolumeView) -> Result<Observed, Error> {
+pub(crate) async fn observe(reader: &Reader, volume: &PersistentVolumeView) -> Result<Observed, Error> {
     let Some(own) = volume.spec.claim_ref.as_ref().filter(|own| !own.uid.is_empty()) else {
         return Ok(Observed::default());
     };

@@ -3,62 +3,19 @@
 //! Upstream: pkg/controller/volume/ephemeral/controller.go, component-helpers `storage/ephemeral`.
 
 use proa_kit::{
-    Action, Announce, Change, Error, Key, Operator, Plan, Reader, Timestamp, Typed, Watch, Write,
+    Action, Announce, Plan, Typed,
     owner::controller_reference,
-    storage::{claim_key, ephemeral_name},
-    views::{PersistentVolumeClaimView, PodView, View, pod_spec::Volume},
-    watch::{Trigger, WatchOf},
+    storage::ephemeral_name,
+    views::{PersistentVolumeClaimView, PodView, pod_spec::Volume},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The operator.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EphemeralOperator;
-
-impl Operator for EphemeralOperator {
-    const NAME: &'static str = "ephemeral_volume";
-    type Object = PodView;
-    /// The claims that are there, of those that the pod needs.
-    type Observed = Vec<Arc<PersistentVolumeClaimView>>;
-
-    fn watches(&self) -> Vec<Watch> {
-        let with_volumes = |change: &Change<PodView>, trigger: &Trigger| {
-            if let Some(pod) = change.new.as_ref().filter(|pod| volumes(pod).next().is_some()) {
-                trigger.queue.mark(pod.key());
-            }
-        };
-        vec![
-            WatchOf::<PodView>::of(PodView::KIND).wakes(with_volumes).into(),
-            Watch::mapped::<PersistentVolumeClaimView>(of_claim).into(),
-        ]
-    }
-    fn writes(&self) -> Vec<Write> {
-        vec![Write::to(&PersistentVolumeClaimView::KIND, &["create"])]
-    }
-    async fn observe(&self, reader: &Reader, pod: &Arc<PodView>) -> Result<Self::Observed, Error> {
-        let claims = reader.cache::<PersistentVolumeClaimView>();
-        Ok(volumes(pod).filter_map(|volume| claims.get(&claim_key(pod, &name(pod, volume)))).collect())
-    }
-    fn plan(&self, pod: &PodView, claims: &Self::Observed, _: Timestamp) -> Plan {
-        plan(pod, claims)
-    }
-}
-
-/// A claim that is gone wakes its pod.
-fn of_claim(change: &Change<PersistentVolumeClaimView>, _: &Reader, wake: &mut dyn FnMut(Key)) {
-    if let (Some(gone), None) = (&change.old, &change.new)
-        && let Some(pod) = gone.metadata.controller_key("", "Pod")
-    {
-        wake(pod);
-    }
-}
-
-fn volumes(pod: &PodView) -> impl Iterator<Item = &Volume> {
+pub(crate) fn volumes(pod: &PodView) -> impl Iterator<Item = &Volume> {
     pod.spec.volumes.iter().filter(|volume| volume.ephemeral.is_some())
 }
 
-fn name(pod: &PodView, volume: &Volume) -> String {
+pub(crate) fn name(pod: &PodView, volume: &Volume) -> String {
     ephemeral_name(&pod.metadata.name, &volume.name)
 }
 

@@ -28,7 +28,7 @@ pub fn claim(claim: &PersistentVolumeClaimView, users: &[Arc<PodView>], now: Tim
 }
 
 /// Whether it is to go and no pod on a node uses it. One without a node does not get it any more.
-pub(super) fn may_go(claim: &PersistentVolumeClaimView, users: &[Arc<PodView>]) -> bool {
+pub(crate) fn may_go(claim: &PersistentVolumeClaimView, users: &[Arc<PodView>]) -> bool {
     let meta = &claim.metadata;
     let protects = |pod: &PodView| {
         // A pod owns the claims that were made for it; once it is shut down, they need not wait for its end.

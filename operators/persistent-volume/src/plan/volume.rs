@@ -2,7 +2,7 @@
 //!
 //! Upstream: pkg/controller/volume/persistentvolume/pv_controller.go (syncVolume, unbindVolume, reclaimVolume).
 
-use super::observe::Observed;
+use crate::observe::volume::Observed;
 use proa_kit::{
     Action, Plan, Timestamp, Typed,
     clock::rfc3339,
@@ -99,7 +99,7 @@ fn is_cleared_by_others(volume: &PersistentVolumeView) -> bool {
 }
 
 /// Moves it to a phase, and says since when it is there.
-pub(crate) fn phase(volume: &PersistentVolumeView, phase: &str, now: Timestamp) -> Vec<Action> {
+pub(super) fn phase(volume: &PersistentVolumeView, phase: &str, now: Timestamp) -> Vec<Action> {
     if &*volume.status.phase == phase {
         return Vec::new();
     }

@@ -1,0 +1,4 @@
+//! What decisions need: of claims, and of volumes.
+
+pub mod claim;
+pub mod volume;
