@@ -182,7 +182,7 @@ fn embedded_structs_are_nested() {
     const VOLUME: &str = "io.k8s.api.core.v1.Volume";
     let value = json!({"name": "a", "hostPath": {"path": "/x"}});
     let bytes = encoded(VOLUME, &value);
-    assert_eq!(bytes, b"\x0a\x01a\x12\x06\x0a\x04\x0a\x02/x");
+    assert_eq!(bytes, b"\x12\x06\x0a\x04\x0a\x02/x\x0a\x01a");
     assert_eq!(decoded(VOLUME, &bytes).unwrap(), value);
 }
 
