@@ -1,0 +1,154 @@
+//! Headers on their way to a backend and back.
+//!
+//! What a client says about who it is does not count: `X-Forwarded-*` and `X-Real-IP` are what this server sees. Headers
+//! about one connection go no further (RFC 9110, section 7.6.1).
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, COOKIE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE},
+};
+use std::net::SocketAddr;
+
+/// How a client reached this server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// The client.
+    pub(crate) client: SocketAddr,
+    /// Whether by TLS.
+    pub(crate) is_tls: bool,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+impl Arrival {
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const ONE_HOP: [HeaderName; 6] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE];
+
+/// Another protocol that the client asks for, such as `websocket`.
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asks = has_token(headers, &CONNECTION, "upgrade");
+    headers.get(UPGRADE).filter(|_| asks).cloned()
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+/// Takes out what is about one connection.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+        let named: Vec<HeaderName> =
+            values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+        named.iter().filter(|name| **name != TE).for_each(|name| drop(headers.remove(name)));
+    }
+    for name in &ONE_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's headers those for a backend.
+pub(crate) fn forward(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    arrival: &Arrival,
+    upgrade: Option<HeaderValue>,
+) {
+    let takes_trailers = has_token(headers, &TE, "trailers");
+    strip(headers);
+    headers.remove(TE);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+    join_cookies(headers);
+    let scheme = HeaderValue::from_static(arrival.scheme());
+    if let Ok(client) = HeaderValue::from_str(&arrival.client.ip().to_canonical().to_string()) {
+        headers.insert("x-real-ip", client.clone());
+        headers.insert("x-forwarded-for", client);
+    }
+    headers.insert("x-forwarded-host", host.clone());
+    headers.insert("x-forwarded-port", HeaderValue::from(arrival.port));
+    headers.insert("x-forwarded-proto", scheme.clone());
+    headers.insert("x-forwarded-scheme", scheme.clone());
+    headers.insert("x-scheme", scheme);
+    // What these named in place of the above; backends that trust them must not be told by clients.
+    headers.remove("forwarded");
+}
+
+/// HTTP/2 may send cookies one by one, HTTP/1.1 may not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut all = headers.get_all(COOKIE).into_iter();
+    if all.next().is_none() || all.next().is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_cannot_say_who_they_are() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=1.2.3.4"),
+            ("connection", "close, x-secret"),
+            ("x-secret", "1"),
+            ("te", "trailers, gzip"),
+            ("transfer-encoding", "chunked"),
+            ("cookie", "a=1"),
+            ("accept", "*/*"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        headers.append("cookie", "b=2".parse().unwrap());
+        let arrival = Arrival { client: ([192, 0, 2, 7], 999).into(), is_tls: false, port: 80 };
+        forward(&mut headers, &HeaderValue::from_static("a.example"), &arrival, None);
+        let mut lines: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "accept: */*",
+                "cookie: a=1; b=2",
+                "te: trailers",
+                "x-forwarded-for: 192.0.2.7",
+                "x-forwarded-host: a.example",
+                "x-forwarded-port: 80",
+                "x-forwarded-proto: http",
+                "x-forwarded-scheme: http",
+                "x-real-ip: 192.0.2.7",
+                "x-scheme: http",
+            ]
+        );
+    }
+
+    #[test]
+    fn other_protocols_are_asked_for_by_both_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("upgrade", "websocket".parse().unwrap());
+        assert_eq!(upgrade(&headers), None);
+        headers.insert("connection", "keep-alive, Upgrade".parse().unwrap());
+        assert_eq!(upgrade(&headers), Some("websocket".parse().unwrap()));
+    }
+}

@@ -1,0 +1,133 @@
+//! Where an ingress is reached: each node puts its own address into the status while it listens, and takes it out when it
+//! cannot.
+//!
+//! Addresses that are no node's are taken out too, so those of nodes that are gone do not stay. Several nodes write the same
+//! list; a conflict means that another was faster, and the list is looked at again.
+
+use crate::{
+    index::{
+        class::serves,
+        views::{IngressClassView, IngressView},
+    },
+    sink::PortState,
+};
+use proa_kit::{
+    Action, Change, Error, Operator, Plan, Reader, Timestamp, Typed, View, Watch, Write,
+    action::PatchKind,
+    views::{NodeView, node::Address},
+};
+use serde_json::json;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+/// Tells where a node serves.
+#[derive(Clone, Debug)]
+pub struct Announcer {
+    /// Name of the node.
+    pub node: Box<str>,
+    /// Its address.
+    pub address: IpAddr,
+    /// What became of its ports: HTTP, HTTPS.
+    pub ports: [PortState; 2],
+}
+
+/// What there is.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// All classes.
+    pub classes: Vec<Arc<IngressClassView>>,
+    /// Addresses of all nodes.
+    pub nodes: BTreeSet<Box<str>>,
+}
+
+impl Operator for Announcer {
+    const NAME: &'static str = "ingress-proxy";
+    type Object = IngressView;
+    type Observed = Observed;
+
+    fn watches(&self) -> Vec<Watch> {
+        watches()
+    }
+    fn writes(&self) -> Vec<Write> {
+        writes()
+    }
+    async fn observe(&self, reader: &Reader, _: &Arc<IngressView>) -> Result<Observed, Error> {
+        let nodes = reader.cache::<NodeView>().list();
+        let addresses = nodes.iter().flat_map(|node| internal(node).cloned());
+        Ok(Observed { classes: reader.cache::<IngressClassView>().list(), nodes: addresses.collect() })
+    }
+    fn plan(&self, ingress: &IngressView, observed: &Observed, _now: Timestamp) -> Plan {
+        plan(self, ingress, observed)
+    }
+}
+
+/// What it watches.
+pub(crate) fn watches() -> Vec<Watch> {
+    vec![
+        Watch::primary::<IngressView>().into(),
+        Watch::mapped::<IngressClassView>(|_, reader, wake| wake_all(reader, wake)).into(),
+        Watch::mapped::<NodeView>(|change: &Change<NodeView>, reader, wake| {
+            let of = |node: &Option<Arc<NodeView>>| {
+                node.as_ref().map(|node| internal(node).cloned().collect::<Vec<_>>()).unwrap_or_default()
+            };
+            // Nodes report often, and their addresses hardly ever change.
+            if of(&change.old) != of(&change.new) {
+                wake_all(reader, wake);
+            }
+        })
+        .into(),
+    ]
+}
+
+/// What it writes.
+pub(crate) fn writes() -> Vec<Write> {
+    vec![Write::sub(&IngressView::KIND, "status", &["patch"])]
+}
+
+fn wake_all(reader: &Reader, wake: &mut dyn FnMut(proa_kit::Key)) {
+    reader.cache::<IngressView>().list().iter().for_each(|ingress| wake(ingress.key()));
+}
+
+fn internal(node: &NodeView) -> impl Iterator<Item = &Box<str>> {
+    let is_internal = |address: &&Address| &*address.kind == "InternalIP";
+    node.status.addresses.iter().filter(is_internal).map(|address| &address.address)
+}
+
+/// What is to be written.
+pub fn plan(announcer: &Announcer, ingress: &IngressView, observed: &Observed) -> Plan {
+    let mut plan = Plan::default();
+    if ingress.metadata.is_deleting() || !serves(ingress, observed.classes.iter().map(|class| &**class)) {
+        return plan;
+    }
+    let about = Arc::new(ingress.reference());
+    for port in &announcer.ports {
+        if let PortState::Failed(why) = port {
+            let note = format!("node {} does not serve this ingress: {why}", announcer.node);
+            plan.push(Action::warning(&about, "PortNotAvailable", note));
+        }
+    }
+    let listens = matches!(announcer.ports[0], PortState::Open(_));
+    let present = &ingress.status.load_balancer.ingress;
+    let wanted = addresses(present.iter().map(|own| &*own.ip), announcer.address, listens, &observed.nodes);
+    if present.iter().map(|own| &*own.ip).ne(wanted.iter().map(String::as_str)) {
+        let list: Vec<_> = wanted.iter().map(|address| json!({"ip": address})).collect();
+        let target = ingress.reference().at(ingress.metadata.resource_version);
+        let patch = json!({"status": {"loadBalancer": {"ingress": list}}});
+        plan.push(Action::patch(target, "status", PatchKind::Merge, patch));
+    }
+    plan
+}
+
+fn addresses<'a>(
+    present: impl Iterator<Item = &'a str>,
+    own: IpAddr,
+    listens: bool,
+    nodes: &BTreeSet<Box<str>>,
+) -> BTreeSet<String> {
+    let own = own.to_string();
+    let others = present.filter(|address| **address != *own && nodes.contains(*address));
+    let mut wanted: BTreeSet<String> = others.map(str::to_owned).collect();
+    if listens {
+        wanted.insert(own);
+    }
+    wanted
+}
