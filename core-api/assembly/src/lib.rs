@@ -97,7 +97,7 @@ impl Core {
             None => Arc::new(NoWebhooks),
         };
         registry.install(Plugins {
-            mutators: proa_policy::admission::mutators(&webhooks),
+            mutators: proa_policy::admission::mutators(&authorizer, &webhooks),
             validators: proa_policy::admission::validators(&rbac, &authorizer, &webhooks),
             charges: proa_policy::admission::charges(),
             webhooks: Some(webhooks),
@@ -120,6 +120,7 @@ impl Core {
             runtime.spawn(registry.clone().run_definitions()),
             runtime.spawn(registry.clone().run_expiry()),
             runtime.spawn(proa_policy::aggregation::run(registry.clone())),
+            runtime.spawn(proa_policy::type_checking::run(registry.clone())),
             runtime.spawn(proa_policy::registration::run(registry.clone())),
         ];
         let aggregator = outside.as_ref().map(|outside| outside.aggregator.clone());

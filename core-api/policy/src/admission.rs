@@ -1,10 +1,12 @@
 //! Built-in admission plugins, one file each.
 //!
 //! Owns: which plugins run and in which order (upstream's: `pkg/kubeapiserver/options/plugins.go`). Left out:
-//! StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize, DefaultIngressClass. Existence and termination of namespaces
+//! PersistentVolumeClaimResize. Existence and termination of namespaces
 //! are checked by the registry, which guards the write with them.
 
 pub mod certificates;
+pub mod default_ingress_class;
+pub mod default_storage_class;
 pub mod default_toleration_seconds;
 pub mod devices;
 pub mod limit_ranger;
@@ -12,10 +14,12 @@ pub mod namespace_lifecycle;
 pub mod node_restriction;
 pub mod pod_security;
 pub mod pod_topology_labels;
+pub mod policies;
 pub mod priority;
 pub mod resource_quota;
 pub mod runtime_class;
 pub mod service_account;
+pub mod storage_object_in_use_protection;
 pub mod taint_nodes_by_condition;
 pub mod webhooks;
 
@@ -30,19 +34,23 @@ use std::sync::Arc;
 /// Annotation of pods that mirror a node's static pods.
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
-/// Plugins that change objects, in order. `client` calls webhooks.
-pub fn mutators(client: &Arc<dyn CallWebhook>) -> Vec<Arc<dyn Mutate>> {
+/// Plugins that change objects, in order. `authorizer` is the whole chain, `client` calls webhooks.
+pub fn mutators(authorizer: &Arc<dyn Authorizer>, client: &Arc<dyn CallWebhook>) -> Vec<Arc<dyn Mutate>> {
     vec![
         Arc::new(limit_ranger::LimitRanger),
         Arc::new(service_account::ServiceAccount),
         Arc::new(taint_nodes_by_condition::TaintNodesByCondition),
         Arc::new(priority::Priority),
         Arc::new(default_toleration_seconds::DefaultTolerationSeconds),
+        Arc::new(default_storage_class::DefaultStorageClass),
+        Arc::new(storage_object_in_use_protection::StorageObjectInUseProtection),
         Arc::new(runtime_class::RuntimeClass),
         Arc::new(certificates::Requests),
+        Arc::new(default_ingress_class::DefaultIngressClass),
         Arc::new(devices::Taints),
         Arc::new(pod_topology_labels::PodTopologyLabels),
-        Arc::new(webhooks::MutatingAdmissionWebhook::new(client.clone())),
+        Arc::new(policies::MutatingAdmissionPolicy::new(authorizer.clone())),
+        Arc::new(webhooks::MutatingAdmissionWebhook::new(authorizer.clone(), client.clone())),
     ]
 }
 
@@ -63,7 +71,9 @@ pub fn validators(
         Arc::new(certificates::Signers::new(authorizer.clone())),
         Arc::new(devices::Claims::new(authorizer.clone())),
         Arc::new(Escalation::new(rbac.clone(), authorizer.clone())),
-        Arc::new(webhooks::ValidatingAdmissionWebhook::new(client.clone())),
+        Arc::new(policies::ParamAccess::new(authorizer.clone())),
+        Arc::new(policies::ValidatingAdmissionPolicy::new(authorizer.clone())),
+        Arc::new(webhooks::ValidatingAdmissionWebhook::new(authorizer.clone(), client.clone())),
     ]
 }
 

@@ -15,3 +15,4 @@ pub mod objects;
 pub mod rbac;
 pub mod registration;
 pub mod tokens;
+pub mod type_checking;

@@ -100,7 +100,10 @@ fn fitted(kind: &Kind, entry: &Entry) -> Option<Arc<Entry>> {
 
 impl Registry {
     /// Stored objects in the version of the kind, by one question to the webhook for all that differ.
-    pub(crate) async fn in_version(
+    ///
+    /// # Errors
+    /// The definition's webhook fails.
+    pub async fn in_version(
         &self,
         kind: &Kind,
         mut entries: Vec<Arc<Entry>>,

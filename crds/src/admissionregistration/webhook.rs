@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/apis/admissionregistration/{v1/defaults,validation/validation}.go`.
 
+use super::expressions;
 use crate::{
     cursor::Cursor,
     fill::{self, absent, present},
@@ -10,13 +11,11 @@ use crate::{
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, names};
 use proa_registry::kind::Column;
-use proa_schema::cel;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const WITHOUT_SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
-const MOST_CONDITIONS: usize = 64;
 
 /// Columns of both kinds.
 pub(super) const COLUMNS: [Column; 3] = [Column::name(), Column::of("Webhooks", "integer"), Column::age()];
@@ -81,10 +80,11 @@ fn webhook(hook: &Cursor<'_, '_>, errors: &mut FieldErrors, own: fn(&Cursor<'_, 
     selector::validate(&hook.get("objectSelector"), errors);
     own(hook, errors);
     webhook_client::validate(&hook.get("clientConfig"), errors);
-    conditions(&hook.get("matchConditions"), errors);
+    expressions::conditions(&hook.get("matchConditions"), false, errors);
 }
 
-fn rule_with_operations(rule: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+/// Validates operations and resources of a rule.
+pub(super) fn rule_with_operations(rule: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let operations = rule.get("operations");
     operations.must_be_set(errors);
     alone(&operations, "operations", errors);
@@ -145,31 +145,5 @@ fn resources(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
     if all_plain && plain {
         list.invalid(errors, "if '*' is present, must not specify other resources without subresources");
-    }
-}
-
-fn conditions(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    if list.list().len() > MOST_CONDITIONS {
-        errors.too_many(list.path(), list.list().len(), MOST_CONDITIONS);
-    }
-    let mut seen = BTreeSet::new();
-    for condition in list.items() {
-        let expression = condition.get("expression");
-        match expression.text().trim() {
-            "" => expression.required(errors, ""),
-            text => {
-                if let Err(why) = cel::Expression::compile(text, &cel::MATCH_CONDITION) {
-                    let shown = Value::from(text);
-                    expression.with(&shown).invalid(errors, &format!("compilation failed: {why}"));
-                }
-            }
-        }
-        let name = condition.get("name");
-        if name.must_be_set(errors) {
-            name.named(errors, names::is_qualified_name);
-            if !seen.insert(name.text()) {
-                name.duplicate(errors);
-            }
-        }
     }
 }

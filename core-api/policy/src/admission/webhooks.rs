@@ -1,7 +1,7 @@
 //! Admission webhooks: asks the servers that MutatingWebhookConfigurations and ValidatingWebhookConfigurations name.
 //!
-//! Reads top-down: `source` has the configurations of the published state compiled, `matching` (with `rules` and
-//! `conditions`) says who is asked about a request, `review` writes the question, `response` says what an answer means,
+//! Reads top-down: `source` has the configurations of the published state compiled, `matching` (with `rules`)
+//! says who is asked about a request, `review` writes the question, `response` says what an answer means,
 //! `rounds` who is asked again after the object has changed; `call` puts them together around the one effect, the call.
 //! Invariants: a request that no webhook is interested in costs a few comparisons; configurations are as new as the
 //! published state; no lock is held while a webhook is waited for; webhooks are never asked about configurations of
@@ -9,12 +9,11 @@
 //! Upstream: apiserver `pkg/admission/plugin/webhook`.
 
 mod call;
-mod conditions;
-mod matching;
+pub(super) mod matching;
 mod response;
-mod review;
-mod rounds;
-mod rules;
+pub(super) mod review;
+pub(super) mod rounds;
+pub(super) mod rules;
 mod source;
 
 use call::Failed;
@@ -23,7 +22,7 @@ use futures::{
     future::{BoxFuture, join_all},
 };
 use proa_meta::{ApiError, ApiResult, Gvr};
-use proa_registry::{AdmissionRequest, Mutate, Validate, webhook::CallWebhook};
+use proa_registry::{AdmissionRequest, Authorizer, Mutate, Validate, webhook::CallWebhook};
 use rounds::Memory;
 use serde_json::Value;
 use source::{Hook, Source};
@@ -36,19 +35,21 @@ const VALIDATING: Gvr = Gvr::new(GROUP, "v1", "validatingwebhookconfigurations")
 /// The plugin that asks mutating webhooks, one after the other.
 pub struct MutatingAdmissionWebhook {
     source: Source,
+    authorizer: Arc<dyn Authorizer>,
     client: Arc<dyn CallWebhook>,
 }
 
 /// The plugin that asks validating webhooks, all at once.
 pub struct ValidatingAdmissionWebhook {
     source: Source,
+    authorizer: Arc<dyn Authorizer>,
     client: Arc<dyn CallWebhook>,
 }
 
 impl MutatingAdmissionWebhook {
-    /// Asks by way of `client`.
-    pub fn new(client: Arc<dyn CallWebhook>) -> Self {
-        Self { source: Source::new(MUTATING), client }
+    /// Asks by way of `client`; `authorizer` answers what conditions ask.
+    pub fn new(authorizer: Arc<dyn Authorizer>, client: Arc<dyn CallWebhook>) -> Self {
+        Self { source: Source::new(MUTATING), authorizer, client }
     }
 
     async fn mutate(&self, request: &AdmissionRequest<'_>, object: &mut Value) -> ApiResult<()> {
@@ -58,7 +59,9 @@ impl MutatingAdmissionWebhook {
             memory.start_second(object);
         }
         for hook in &self.source.hooks(request.registry).0 {
-            let Some(asked) = matching::asked(hook, request, object).await? else { continue };
+            let Some(asked) = matching::asked(hook, request, object, &self.authorizer).await? else {
+                continue;
+            };
             if rounds.is_second() && !memory.asks_again(&hook.uid) {
                 continue;
             }
@@ -78,16 +81,16 @@ impl MutatingAdmissionWebhook {
 }
 
 impl ValidatingAdmissionWebhook {
-    /// Asks by way of `client`.
-    pub fn new(client: Arc<dyn CallWebhook>) -> Self {
-        Self { source: Source::new(VALIDATING), client }
+    /// Asks by way of `client`; `authorizer` answers what conditions ask.
+    pub fn new(authorizer: Arc<dyn Authorizer>, client: Arc<dyn CallWebhook>) -> Self {
+        Self { source: Source::new(VALIDATING), authorizer, client }
     }
 
     async fn check(&self, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<()> {
         let hooks = self.source.hooks(request.registry);
         let mut questions = Vec::new();
         for hook in &hooks.0 {
-            if let Some(asked) = matching::asked(hook, request, object).await? {
+            if let Some(asked) = matching::asked(hook, request, object, &self.authorizer).await? {
                 questions.push((hook, asked));
             }
         }

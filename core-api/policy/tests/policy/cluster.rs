@@ -60,7 +60,7 @@ impl Cluster {
         let authorizer = authorizers::standard(&registry, rbac.clone());
         let webhooks: Arc<dyn CallWebhook> = Arc::new(NoWebhooks);
         registry.install(Plugins {
-            mutators: admission::mutators(&webhooks),
+            mutators: admission::mutators(&authorizer, &webhooks),
             validators: admission::validators(&rbac, &authorizer, &webhooks),
             charges: admission::charges(),
             webhooks: Some(webhooks),

@@ -7,6 +7,7 @@ mod budgets;
 mod cluster;
 mod nodes;
 mod pods;
+mod policies;
 mod quotas;
 mod rbac;
 mod tokens;

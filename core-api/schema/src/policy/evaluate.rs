@@ -129,9 +129,8 @@ impl<'a> Scope<'a> {
         let Error::NoSuchKey(key) = why else { return why.to_string() };
         let known = self.known.borrow();
         let failed = expression.needs.iter().find_map(|i| {
-            let variable = self.variables.0.get(*i).filter(|variable| variable.name == *key)?;
-            let _ = variable;
-            known.get(*i)?.as_ref()?.as_ref().err().cloned()
+            let is_it = self.variables.0.get(*i).is_some_and(|variable| variable.name == *key);
+            known.get(*i).filter(|_| is_it)?.as_ref()?.as_ref().err().cloned()
         });
         failed.unwrap_or_else(|| why.to_string())
     }

@@ -3,16 +3,23 @@
 //! Upstream: apiserver `pkg/admission/plugin/webhook/generic/webhook.go`, `predicates/{namespace,object}/matcher.go`.
 
 use super::{
-    conditions, review,
     rules::{Rule, Subject},
     source::Hook,
 };
 use crate::{
-    admission::{forbidden, is_core},
+    admission::{
+        forbidden, is_core,
+        policies::{
+            authority::Authority,
+            evaluation,
+            facts::{self, Facts},
+        },
+    },
     objects,
 };
 use proa_meta::{ApiError, ApiResult, selector::Selector};
-use proa_registry::{AdmissionRequest, Kind, KindDef, Operation};
+use proa_registry::{AdmissionRequest, Authorizer, Kind, KindDef, Operation};
+use proa_schema::policy::{Scope, Variables};
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 
@@ -47,12 +54,16 @@ pub(super) fn is_exempt(request: &AdmissionRequest<'_>) -> bool {
     EXEMPT.iter().any(|(exempt, resources)| *exempt == group && resources.contains(&resource))
 }
 
-/// The version in which a webhook is asked: that of the request, or an equivalent one.
-pub(super) struct Asked(Option<Arc<Kind>>);
+/// The version in which a webhook or a policy is asked: that of the request, or an equivalent one.
+pub(in crate::admission) struct Asked(pub(super) Option<Arc<Kind>>);
 
 impl Asked {
+    /// That of the request.
+    pub(in crate::admission) const fn own() -> Self {
+        Self(None)
+    }
     /// The kind in that version.
-    pub(super) fn kind<'a>(&'a self, request: &AdmissionRequest<'a>) -> &'a KindDef {
+    pub(in crate::admission) fn kind<'a>(&'a self, request: &AdmissionRequest<'a>) -> &'a KindDef {
         self.0.as_ref().map_or(request.kind, |kind| &kind.def)
     }
 }
@@ -68,19 +79,29 @@ fn subject<'a>(request: &AdmissionRequest<'a>, kind: &'a KindDef) -> Subject<'a>
     }
 }
 
-/// The version in which the webhook's rules are about the request. Rules that name the request's own come first, then
-/// rules in their order; none: it is not asked.
+/// The version in which the webhook's rules are about the request.
 pub(super) fn rule(hook: &Hook, request: &AdmissionRequest<'_>) -> Option<Asked> {
-    let is_about = |rule: &Rule, kind: &KindDef| rule.matches(&subject(request, kind));
-    if hook.rules.iter().any(|rule| is_about(rule, request.kind)) {
+    about(&hook.rules, hook.equivalent, request, |_| true)
+}
+
+/// The version in which rules are about the request. Rules that name the request's own come first, then rules in their
+/// order; none: they are not about it. `holds` says whether a rule that fits counts at all.
+pub(in crate::admission) fn about<R: AsRef<Rule>>(
+    rules: &[R],
+    equivalent: bool,
+    request: &AdmissionRequest<'_>,
+    holds: impl Fn(&R) -> bool,
+) -> Option<Asked> {
+    let is_about = |rule: &R, kind: &KindDef| rule.as_ref().matches(&subject(request, kind)) && holds(rule);
+    if rules.iter().any(|rule| is_about(rule, request.kind)) {
         return Some(Asked(None));
     }
-    if !hook.equivalent {
+    if !equivalent {
         return None;
     }
     let catalogue = request.registry.catalogue();
     let others = catalogue.siblings(request.kind);
-    let matching = hook.rules.iter().find_map(|rule| others.iter().find(|other| is_about(rule, &other.def)));
+    let matching = rules.iter().find_map(|rule| others.iter().find(|other| is_about(rule, &other.def)));
     matching.map(|kind| Asked(Some(Arc::clone(kind))))
 }
 
@@ -92,18 +113,24 @@ pub(super) async fn asked(
     hook: &Hook,
     request: &AdmissionRequest<'_>,
     object: &Value,
+    authorizer: &Arc<dyn Authorizer>,
 ) -> ApiResult<Option<Asked>> {
     let Some(asked) = rule(hook, request) else { return Ok(None) };
-    if !in_namespace(hook, request, object)? || !is_selected(&hook.objects, request, object) {
+    if !in_namespace(&hook.namespaces, request, object)? || !is_selected(&hook.objects, request, object) {
         return Ok(None);
     }
     if hook.conditions.is_empty() {
         return Ok(Some(asked));
     }
-    let shown = review::object(&asked, request, object).await?;
-    let old = review::object(&asked, request, request.old.unwrap_or(&Value::Null)).await?;
-    let attributes = review::attributes(&asked, request);
-    match conditions::all_hold(&hook.conditions, &shown, &old, &attributes) {
+    let facts = Facts::of(&asked, request, object).await?;
+    let held = {
+        let authority = Authority { authorizer: authorizer.clone(), user: request.user.clone() };
+        let (requested, none) = (facts::requested(request), Variables::default());
+        let subject = facts.subject(&Value::Null);
+        let scope = Scope::new(subject, &Value::Null, &none, Arc::new(authority), &requested);
+        evaluation::all_hold(&hook.conditions, &scope)
+    };
+    match held {
         Ok(true) => Ok(Some(asked)),
         Ok(false) => Ok(None),
         Err(_) if hook.ignores_failure => Ok(None),
@@ -116,15 +143,22 @@ fn matches(selector: &Selector, object: &Value) -> bool {
 }
 
 /// Either the new or the old object is selected.
-fn is_selected(selector: &Selector, request: &AdmissionRequest<'_>, object: &Value) -> bool {
+pub(in crate::admission) fn is_selected(
+    selector: &Selector,
+    request: &AdmissionRequest<'_>,
+    object: &Value,
+) -> bool {
     let selected = |object: &Value| !object.is_null() && matches(selector, &request.show(object));
     selector.is_everything() || selected(object) || request.old.is_some_and(selected)
 }
 
 /// Whether the namespace of the request is selected: of a namespace itself its own labels count, of other objects
 /// without a namespace nothing does.
-fn in_namespace(hook: &Hook, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<bool> {
-    let selector = &hook.namespaces;
+pub(in crate::admission) fn in_namespace(
+    selector: &Selector,
+    request: &AdmissionRequest<'_>,
+    object: &Value,
+) -> ApiResult<bool> {
     let is_namespace = request.kind.gvk.group.is_empty() && request.kind.resource == "namespaces";
     if selector.is_everything() || (request.namespace.is_empty() && !is_namespace) {
         return Ok(true);

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 ///
 /// # Errors
 /// It cannot be converted to the version in which the webhook is asked.
-pub(super) async fn object(
+pub(in crate::admission) async fn object(
     asked: &Asked,
     request: &AdmissionRequest<'_>,
     object: &Value,
@@ -43,7 +43,7 @@ fn gvr(def: &KindDef) -> Value {
 }
 
 /// Everything about the request but its objects.
-pub(super) fn attributes(asked: &Asked, request: &AdmissionRequest<'_>) -> Value {
+pub(in crate::admission) fn attributes(asked: &Asked, request: &AdmissionRequest<'_>) -> Value {
     let mut attributes = json!({
         "kind": gvk(&kind(asked, request)),
         "resource": gvr(asked.kind(request)),

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 /// What is remembered from the first round to the second.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(in crate::admission) struct Memory {
     /// The object after the last webhook of the first round.
     output: Option<Value>,
     /// Asked, and to be asked again if anything changes from now on.
@@ -18,25 +18,25 @@ pub(super) struct Memory {
 
 impl Memory {
     /// The second round begins with this object: when other plugins have changed it, whoever may be asked again is.
-    pub(super) fn start_second(&mut self, object: &Value) {
+    pub(in crate::admission) fn start_second(&mut self, object: &Value) {
         if self.output.as_ref() != Some(object) {
             self.has_changed();
         }
     }
     /// A webhook that may be asked again was asked.
-    pub(super) fn was_asked(&mut self, uid: &str) {
+    pub(in crate::admission) fn was_asked(&mut self, uid: &str) {
         self.asked.insert(uid.to_owned());
     }
     /// The object changed: those asked before this have not seen it as it is.
-    pub(super) fn has_changed(&mut self) {
+    pub(in crate::admission) fn has_changed(&mut self) {
         self.again.extend(self.asked.drain());
     }
     /// Whether a webhook is asked in the second round.
-    pub(super) fn asks_again(&self, uid: &str) -> bool {
+    pub(in crate::admission) fn asks_again(&self, uid: &str) -> bool {
         self.again.contains(uid)
     }
     /// A round ends with this object.
-    pub(super) fn end_round(&mut self, object: &Value) {
+    pub(in crate::admission) fn end_round(&mut self, object: &Value) {
         self.output = Some(object.clone());
     }
 }

@@ -8,28 +8,28 @@ use serde::Deserialize;
 /// One rule of a webhook.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Rule {
-    pub(super) operations: Vec<String>,
-    pub(super) api_groups: Vec<String>,
-    pub(super) api_versions: Vec<String>,
-    pub(super) resources: Vec<String>,
-    pub(super) scope: Option<String>,
+pub(in crate::admission) struct Rule {
+    pub(in crate::admission) operations: Vec<String>,
+    pub(in crate::admission) api_groups: Vec<String>,
+    pub(in crate::admission) api_versions: Vec<String>,
+    pub(in crate::admission) resources: Vec<String>,
+    pub(in crate::admission) scope: Option<String>,
 }
 
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subject<'a> {
-    pub(super) operation: Operation,
-    pub(super) group: &'a str,
-    pub(super) version: &'a str,
-    pub(super) resource: &'a str,
-    pub(super) subresource: &'a str,
+pub(in crate::admission) struct Subject<'a> {
+    pub(in crate::admission) operation: Operation,
+    pub(in crate::admission) group: &'a str,
+    pub(in crate::admission) version: &'a str,
+    pub(in crate::admission) resource: &'a str,
+    pub(in crate::admission) subresource: &'a str,
     /// Whether the object is in a namespace; a namespace itself is not.
-    pub(super) namespaced: bool,
+    pub(in crate::admission) namespaced: bool,
 }
 
 /// Names of operations, as rules and questions have them.
-pub(super) const fn name_of(operation: Operation) -> &'static str {
+pub(in crate::admission) const fn name_of(operation: Operation) -> &'static str {
     match operation {
         Operation::Create => "CREATE",
         Operation::Update => "UPDATE",
@@ -38,8 +38,14 @@ pub(super) const fn name_of(operation: Operation) -> &'static str {
     }
 }
 
+impl AsRef<Self> for Rule {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Rule {
-    pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
+    pub(in crate::admission) fn matches(&self, subject: &Subject<'_>) -> bool {
         let scope = match self.scope.as_deref() {
             None | Some("*") => true,
             Some("Namespaced") => subject.namespaced,

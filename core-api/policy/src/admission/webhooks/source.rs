@@ -3,13 +3,15 @@
 //! Read from the published state, which is the store's watch: compiled anew only when a configuration has changed.
 //! Upstream: apiserver `pkg/admission/configuration`, `pkg/admission/plugin/webhook/accessors.go`.
 
-use super::{conditions::Condition, matching, rules::Rule};
+use super::{matching, rules::Rule};
+use crate::admission::policies::evaluation::Compiled;
 use arc_swap::ArcSwapOption;
 use proa_meta::{
     Gvr,
     selector::{LabelSelector, Selector},
 };
 use proa_registry::{AdmissionRequest, Registry, webhook::WebhookClient};
+use proa_schema::policy::{Compiler, Role};
 use proa_store::Revision;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,7 +30,7 @@ pub(super) struct Hook {
     pub(super) equivalent: bool,
     pub(super) namespaces: Selector,
     pub(super) objects: Selector,
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: Vec<Compiled>,
     pub(super) timeout: Duration,
     pub(super) ignores_failure: bool,
     /// May be asked about what is not stored in the end.
@@ -113,7 +115,6 @@ impl Default for View {
 
 #[derive(Deserialize)]
 struct ConditionView {
-    name: String,
     expression: String,
 }
 
@@ -132,10 +133,9 @@ pub(super) fn compile(configuration: &Value) -> Vec<Hook> {
 
 fn hook(configuration: &str, index: usize, view: View) -> Result<Hook, String> {
     let selector = |selector: &Value| LabelSelector::compile_json(Some(selector)).map_err(|e| e.to_string());
-    let conditions = view
-        .match_conditions
-        .into_iter()
-        .map(|condition| Condition::new(condition.name, &condition.expression));
+    let compiler = Compiler::new(false);
+    let conditions =
+        view.match_conditions.iter().map(|one| compiler.compile(one.expression.trim(), Role::Condition));
     Ok(Hook {
         uid: format!("{configuration}/{}/{index}", view.name),
         client: WebhookClient::of(&view.client_config)?,
@@ -143,7 +143,7 @@ fn hook(configuration: &str, index: usize, view: View) -> Result<Hook, String> {
         equivalent: view.match_policy != "Exact",
         namespaces: selector(&view.namespace_selector)?,
         objects: selector(&view.object_selector)?,
-        conditions: conditions.collect::<Result<_, _>>()?,
+        conditions: conditions.collect(),
         timeout: Duration::from_secs(view.timeout_seconds),
         ignores_failure: view.failure_policy == "Ignore",
         allows_dry_run: matches!(view.side_effects.as_str(), "None" | "NoneOnDryRun"),
