@@ -63,7 +63,7 @@ fn fields(schema: &Schema, object: &ObjectShape, map: &mut Map<String, Value>, w
     }
     for (name, field) in object.fields.iter().filter(|(_, field)| is_written_when_absent(field)) {
         if !map.contains_key(&**name) {
-            let mut value = zero(&field.schema.shape);
+            let mut value = if field.omit == Omit::Nil { Value::Null } else { zero(&field.schema.shape) };
             walk(&field.schema, &mut value, written + 1);
             map.insert(name.to_string(), value);
         }
@@ -82,14 +82,14 @@ pub(crate) fn is_left_out(field: &Field, value: &Value) -> bool {
         Omit::Null => value.is_null(),
         Omit::Empty => !matches!(field.schema.shape, Shape::Object(_)) && is_empty(value),
         Omit::Zero => is_zero(&field.schema, value),
-        Omit::Never => false,
+        Omit::Nil | Omit::Never => false,
     }
 }
 
 /// Structs are never empty for `omitempty`.
 fn is_written_when_absent(field: &Field) -> bool {
     match field.omit {
-        Omit::Never => true,
+        Omit::Nil | Omit::Never => true,
         Omit::Empty => matches!(field.schema.shape, Shape::Object(_)),
         Omit::Absent | Omit::Null | Omit::Zero => false,
     }

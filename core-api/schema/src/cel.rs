@@ -152,7 +152,7 @@ impl Environment {
         }
         let used = self.variables.iter().zip(&checker.used).filter(|(_, used)| **used);
         let used = used.map(|((name, _), _)| name.clone()).collect();
-        Ok(Program { cost: estimate::cost(&root), root, patterns: checker.patterns, used })
+        Ok(Program { cost: estimate::cost(&root, self.variables.first().map(|(_, ty)| ty)), root, patterns: checker.patterns, used })
     }
 }
 

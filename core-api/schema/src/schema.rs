@@ -137,6 +137,8 @@ pub enum Omit {
     Absent,
     /// Left out only when null or absent (Go pointer with `omitempty`).
     Null,
+    /// `null` when absent (Go pointer without `omitempty`).
+    Nil,
     /// Left out when empty: `""`, `0`, `false`, empty list or map; a struct is always written.
     Empty,
     /// Left out when every part is zero (`omitzero`).

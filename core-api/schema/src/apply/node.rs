@@ -251,6 +251,7 @@ pub(super) fn blank(schema: &Schema) -> Value {
         let part = field.schema.get();
         let is_struct = matches!(&part.shape, Shape::Object(object) if !object.fields.is_empty());
         match field.omit {
+            Omit::Nil => drop(out.insert(name.to_string(), Value::Null)),
             Omit::Empty | Omit::Never if is_struct => drop(out.insert(name.to_string(), blank(part))),
             Omit::Never => drop(out.insert(name.to_string(), zero(part))),
             Omit::Absent | Omit::Null | Omit::Empty | Omit::Zero => {}

@@ -37,6 +37,8 @@ pub(super) struct Checker<'e> {
     source: &'e SourceInfo,
     locals: Vec<(Box<str>, Type)>,
     depth: usize,
+    /// The next list may hold values of several types: it is that of `format`.
+    takes_mixed: bool,
     pub(super) issues: Vec<Issue>,
     /// Patterns that are written out.
     pub(super) patterns: HashMap<Box<str>, Regex>,
@@ -51,6 +53,7 @@ impl<'e> Checker<'e> {
             source,
             locals: Vec::new(),
             depth: 0,
+            takes_mixed: false,
             issues: Vec::new(),
             patterns: HashMap::new(),
             used: vec![false; scope.variables.len()],
@@ -65,7 +68,7 @@ impl<'e> Checker<'e> {
     /// What stands for an expression that is wrong.
     fn broken(&mut self, at: &IdedExpr, text: impl Into<String>) -> Node {
         self.problem(at, text);
-        Node { ty: Type::DYN, op: Op::Constant(Value::Null) }
+        broken()
     }
 
     fn undeclared(&mut self, at: &IdedExpr, name: &str) -> Node {
@@ -78,7 +81,7 @@ impl<'e> Checker<'e> {
             if self.depth == DEEPEST + 1 {
                 self.problem(at, format!("expression recursion limit exceeded: {DEEPEST}"));
             }
-            Node { ty: Type::DYN, op: Op::Constant(Value::Null) }
+            broken()
         } else {
             self.expression(at)
         };
@@ -163,6 +166,7 @@ impl<'e> Checker<'e> {
     fn field_type(&mut self, at: &IdedExpr, of: &Type, field: &str) -> Type {
         match &of.kind {
             Kind::Dyn | Kind::Free => Type::DYN,
+            Kind::Broken => of.clone(),
             Kind::Object(of) => match of.fields.get(field) {
                 Some(ty) => ty.clone(),
                 None if self.scope.has_objects && object::is_open(&of.name) => Type::DYN,
@@ -192,6 +196,7 @@ impl<'e> Checker<'e> {
         let is_index = |ty: &Type| ty.is_dyn() || matches!(ty.kind, Kind::Int | Kind::Uint | Kind::Double);
         let found = match &of.kind {
             Kind::Dyn | Kind::Free => Some(Type::DYN),
+            Kind::Broken => Some(of.clone()),
             Kind::List(of) if is_index(&key.ty) => Some((**of).clone()),
             Kind::Map(of) if of.0.accepts(&key.ty, &mut super::types::Bindings::default()) => {
                 Some(of.1.clone())
@@ -211,13 +216,14 @@ impl<'e> Checker<'e> {
 
     /// Elements have one type, as upstream wants it of literals.
     fn list(&mut self, list: &ListExpr) -> Node {
+        let is_mixed = std::mem::take(&mut self.takes_mixed);
         let mut elements = Vec::with_capacity(list.elements.len());
         let mut of = Type::from(Kind::Free);
         for (i, expression) in list.elements.iter().enumerate() {
             let node = self.check(expression);
             let is_optional = list.optional_indices.contains(&i);
             let ty = self.held(expression, &node.ty, is_optional);
-            of = self.same(expression, &of, &ty);
+            of = if is_mixed { Type::DYN } else { self.same(expression, &of, &ty) };
             elements.push((node, is_optional));
         }
         Node { ty: Type::list(of), op: Op::List(elements) }
@@ -247,7 +253,7 @@ impl<'e> Checker<'e> {
         match (&ty.kind, is_optional) {
             (_, false) => ty.clone(),
             (Kind::Optional(of), true) => (**of).clone(),
-            (Kind::Dyn | Kind::Free, true) => Type::DYN,
+            (Kind::Dyn | Kind::Free | Kind::Broken, true) => Type::DYN,
             (_, true) => self.broken(at, format!("expected type 'optional_type(dyn)' but found '{ty}'")).ty,
         }
     }
@@ -258,6 +264,11 @@ impl<'e> Checker<'e> {
             known.clone()
         })
     }
+}
+
+/// What stands for an expression that is wrong.
+fn broken() -> Node {
+    Node { ty: Kind::Broken.into(), op: Op::Constant(Value::Null) }
 }
 
 fn type_name(name: &str) -> Node {

@@ -22,6 +22,7 @@ pub(super) enum Cost {
     /// As `Scan` of the first; the result has its size.
     Map(f64),
     Equal,
+    Order,
     Add,
     Contains,
     Matches,
@@ -35,7 +36,11 @@ pub(super) enum Cost {
     Traverse,
     /// A list is made of the elements.
     Items,
-    Pairs,
+    /// Each element is compared with each.
+    Sort,
+    Distinct,
+    Slice,
+    Pairs(u64),
     Ip,
     InCidr(u64),
     Validate,
@@ -61,6 +66,10 @@ impl Cost {
                 Some(Value::Kube(_) | Value::Foreign(_)) => 1,
                 _ => scaled(size(0).min(size(1)), CHARACTER),
             },
+            Self::Order => match arguments.first() {
+                Some(Value::String(_) | Value::Bytes(_)) => scaled(size(0).min(size(1)), CHARACTER),
+                _ => 1,
+            },
             Self::Add => match arguments.first() {
                 Some(Value::String(_) | Value::Bytes(_)) => scaled(size(0) + size(1), CHARACTER),
                 _ => 1,
@@ -79,8 +88,11 @@ impl Cost {
             Self::Join => scaled(result.size(), 2.0 * CHARACTER),
             Self::Format => scaled(size(0), CHARACTER),
             Self::Traverse => arguments.first().map_or(1, traversal),
-            Self::Items => result.size().saturating_add(size(0)).saturating_add(11),
-            Self::Pairs => size(0).saturating_mul(size(1)).saturating_add(1),
+            Self::Items | Self::Sort | Self::Distinct | Self::Slice => {
+                let read = if matches!(self, Self::Slice) { 0 } else { size(0) };
+                result.size().max(read).saturating_add(11)
+            }
+            Self::Pairs(factor) => size(0).saturating_mul(size(1)).saturating_mul(factor).saturating_add(1),
             Self::Ip => match arguments.first() {
                 Some(Value::String(_)) => scaled(size(0), CHARACTER),
                 _ => 1,
@@ -119,6 +131,15 @@ impl Cost {
                 Kind::Opaque(name) if &**name == "kubernetes.NamedFormat" => plain(scaled(64, CHARACTER)),
                 Kind::Opaque(_) => plain(1),
                 _ => plain(scaled(max(0).min(max(1)), CHARACTER)),
+            },
+            Self::Order => match (kind(0), kind(1)) {
+                (Kind::String | Kind::Bytes, _) | (_, Kind::String | Kind::Bytes) => {
+                    plain(scaled(max(0).min(max(1)), CHARACTER))
+                }
+                (Kind::Dyn | Kind::Free, Kind::Dyn | Kind::Free) => {
+                    plain(scaled(max(0).min(max(1)), CHARACTER).max(1))
+                }
+                _ => plain(1),
             },
             Self::Add => {
                 let both = size(0).plus(size(1));
@@ -174,11 +195,22 @@ impl Cost {
                     Kind::Int => arguments.first().and_then(|a| a.literal).unwrap_or(u64::MAX),
                     _ => max(0),
                 };
-                let pairs = arguments.first().is_some_and(|a| a.is_quadratic);
-                let cost = if pairs { made.saturating_mul(made).saturating_mul(2) } else { made };
-                (cost.saturating_add(11), Some(Size { min: 0, max: made }))
+                (made.saturating_add(11), Some(Size { min: 0, max: made }))
             }
-            Self::Pairs => plain(max(0).saturating_mul(max(1)).saturating_add(1)),
+            Self::Slice => {
+                let literal = |i: usize| arguments.get(i).and_then(|argument| argument.literal);
+                let made = literal(2).unwrap_or(max(0)).saturating_sub(literal(1).unwrap_or(0));
+                (made.saturating_add(11), Some(Size { min: 0, max: made }))
+            }
+            Self::Sort | Self::Distinct => {
+                let pairs = max(0).saturating_mul(max(0));
+                let of_texts = matches!(kind(0), Kind::List(of) if matches!(of.kind, Kind::String | Kind::Bytes));
+                let factor = if of_texts && matches!(self, Self::Sort) { 2.0 + CHARACTER } else { 2.0 };
+                (scaled(pairs, factor).saturating_add(11), Some(Size { min: 0, max: pairs }))
+            }
+            Self::Pairs(factor) => {
+                plain(max(0).saturating_mul(max(1)).saturating_mul(factor).saturating_add(1))
+            }
             Self::Ip => match kind(0) {
                 Kind::Opaque(_) => plain(1),
                 _ => plain(scaled(max(0), CHARACTER)),
@@ -260,8 +292,6 @@ pub(super) struct Argument<'n> {
     pub(super) elements: Option<Size>,
     /// A whole number that is written out.
     pub(super) literal: Option<u64>,
-    /// The function compares each element with each.
-    pub(super) is_quadratic: bool,
 }
 
 impl Argument<'_> {

@@ -62,9 +62,8 @@ fn map(values: &Schema, rules: Option<&Rules>, name: &str) -> Option<Type> {
     let of = declared(values, values.embedded_resource, &format!("{name}.@elem"))?;
     let max = rules.and_then(|rules| rules.max_properties);
     let max = max.unwrap_or_else(|| (LARGEST_REQUEST - 2) / (of.min_size + 6));
-    // Keys have no bound of their own.
-    let key = sized(Kind::String, LARGEST_REQUEST - 2, 2);
-    let key = Type { max: Some(key.max.unwrap_or_default()), ..key };
+    // Upstream gives keys no size.
+    let key = sized(Kind::String, 0, 2);
     Some(sized(Kind::Map(Arc::new((key, of))), max, 2))
 }
 

@@ -43,17 +43,24 @@ fn element(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// The estimate.
-pub(super) fn cost(root: &Node) -> u64 {
-    node(root, &mut Vec::new()).cost
+/// The estimate. Names of types count as large as `first`, the first variable, for upstream takes them for it.
+pub(super) fn cost(root: &Node, first: Option<&Type>) -> u64 {
+    node(root, &mut Scope { first, locals: Vec::new() }).cost
+}
+
+struct Scope<'n> {
+    first: Option<&'n Type>,
+    locals: Vec<Known<'n>>,
 }
 
 fn sum<'n>(parts: impl IntoIterator<Item = &'n Known<'n>>) -> u64 {
     parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.cost))
 }
 
-fn node<'n>(at: &'n Node, locals: &mut Vec<Known<'n>>) -> Known<'n> {
+fn node<'n>(at: &'n Node, scope: &mut Scope<'n>) -> Known<'n> {
     match &at.op {
+        Op::Constant(Value::Type(_)) => Known::part(1, scope.first),
+        Op::Constant(Value::Kube(_)) => Known::of(1, None),
         Op::Constant(value) => {
             let mut known = Known::of(0, Some(Size { min: value.size(), max: value.size() }));
             known.literal = match value {
@@ -64,38 +71,38 @@ fn node<'n>(at: &'n Node, locals: &mut Vec<Known<'n>>) -> Known<'n> {
         }
         Op::Variable(_) => Known::part(1, Some(&at.ty)),
         Op::Local(i) => {
-            let known = locals.get(*i).cloned().unwrap_or_else(|| Known::of(0, None));
+            let known = scope.locals.get(*i).cloned().unwrap_or_else(|| Known::of(0, None));
             Known { cost: 1, ..known }
         }
         Op::Select { operand, .. } => {
-            let inner = node(operand, locals);
+            let inner = node(operand, scope);
             let declared = inner.declared.map(|_| &at.ty);
             let unit = u64::from(!operand.ty.is_dyn());
             Known::part(inner.cost.saturating_add(unit.max(1)), declared)
         }
-        Op::Has { operand, .. } => Known::of(node(operand, locals).cost, Some(Size::ONE)),
+        Op::Has { operand, .. } => Known::of(node(operand, scope).cost, Some(Size::ONE)),
         Op::Index { operand, key, .. } => {
-            let inner = node(operand, locals);
-            let cost = inner.cost.saturating_add(node(key, locals).cost).saturating_add(1);
+            let inner = node(operand, scope);
+            let cost = inner.cost.saturating_add(node(key, scope).cost).saturating_add(1);
             match inner.declared {
                 Some(_) => Known::part(cost, Some(&at.ty)),
                 None => Known::of(cost, inner.elements),
             }
         }
         Op::And(terms) | Op::Or(terms) => {
-            let cost = terms.iter().fold(0, |sum: u64, term| sum.saturating_add(node(term, locals).cost));
+            let cost = terms.iter().fold(0, |sum: u64, term| sum.saturating_add(node(term, scope).cost));
             Known::of(cost, Some(Size::ONE))
         }
         Op::If(parts) => {
-            let [condition, yes, no] = [0, 1, 2].map(|i| node(&parts[i], locals));
+            let [condition, yes, no] = [0, 1, 2].map(|i| node(&parts[i], scope));
             let size = yes.sized(&parts[1].ty).union(no.sized(&parts[2].ty));
             let elements = yes.elements.zip(no.elements).map(|(a, b)| a.union(b));
             let cost = condition.cost.saturating_add(yes.cost.max(no.cost));
             Known { elements, ..Known::of(cost, Some(size)) }
         }
-        Op::Call { function, arguments } => call(function, arguments, locals),
+        Op::Call { function, arguments } => call(function, arguments, scope),
         Op::Foreign { function, arguments } => {
-            let parts: Vec<_> = arguments.iter().map(|argument| node(argument, locals)).collect();
+            let parts: Vec<_> = arguments.iter().map(|argument| node(argument, scope)).collect();
             let cost = match &**function {
                 "check" => 350_000,
                 "fieldSelector" | "labelSelector" => 100_000,
@@ -104,7 +111,7 @@ fn node<'n>(at: &'n Node, locals: &mut Vec<Known<'n>>) -> Known<'n> {
             Known::of(sum(&parts).saturating_add(cost), None)
         }
         Op::List(elements) => {
-            let parts: Vec<_> = elements.iter().map(|(element, _)| node(element, locals)).collect();
+            let parts: Vec<_> = elements.iter().map(|(element, _)| node(element, scope)).collect();
             let sizes = parts.iter().zip(elements).map(|(known, (element, _))| known.sized(&element.ty));
             let each = sizes.reduce(Size::union).unwrap_or(Size { min: 0, max: 0 });
             let known = Known::of(sum(&parts).saturating_add(10), Some(Size::exactly(parts.len())));
@@ -114,28 +121,31 @@ fn node<'n>(at: &'n Node, locals: &mut Vec<Known<'n>>) -> Known<'n> {
             let mut cost = 30u64;
             let mut each: Option<Size> = None;
             for (key, value, _) in entries {
-                let (key, known) = (node(key, locals), node(value, locals));
+                let (key, known) = (node(key, scope), node(value, scope));
                 cost = cost.saturating_add(key.cost).saturating_add(known.cost);
                 let size = known.sized(&value.ty);
                 each = Some(each.map_or(size, |each| each.union(size)));
             }
             Known { elements: each, ..Known::of(cost, Some(Size::exactly(entries.len()))) }
         }
-        Op::Fold(over) => fold(over, locals),
+        Op::Fold(over) => fold(over, scope),
         Op::Bind { value, body } => {
-            let value = node(value, locals);
+            let value = node(value, scope);
             let cost = value.cost.saturating_add(10);
-            locals.push(value);
-            let body = node(body, locals);
-            locals.pop();
+            scope.locals.push(value);
+            let body = node(body, scope);
+            scope.locals.pop();
             Known { cost: cost.saturating_add(body.cost), ..body }
         }
-        Op::WithValue { target, body, .. } => {
-            let target = node(target, locals);
-            locals.push(Known { cost: 1, ..target.clone() });
-            let body = node(body, locals);
-            locals.pop();
-            Known { cost: target.cost.saturating_add(body.cost).saturating_add(3), ..body }
+        Op::WithValue { target, body, flat } => {
+            let target = node(target, scope);
+            scope.locals.push(Known { cost: 1, ..target.clone() });
+            let body = node(body, scope);
+            scope.locals.pop();
+            // The target is asked whether it has a value, and for it.
+            let around = if *flat { 12 } else { 13 };
+            let cost = target.cost.saturating_mul(2).saturating_add(body.cost).saturating_add(around);
+            Known::of(cost, None)
         }
     }
 }
@@ -143,9 +153,9 @@ fn node<'n>(at: &'n Node, locals: &mut Vec<Known<'n>>) -> Known<'n> {
 fn call<'n>(
     function: &super::library::Function,
     arguments: &'n [Node],
-    locals: &mut Vec<Known<'n>>,
+    scope: &mut Scope<'n>,
 ) -> Known<'n> {
-    let parts: Vec<_> = arguments.iter().map(|argument| node(argument, locals)).collect();
+    let parts: Vec<_> = arguments.iter().map(|argument| node(argument, scope)).collect();
     if function.name == "dyn"
         && let [only] = parts.as_slice()
     {
@@ -157,9 +167,8 @@ fn call<'n>(
         .map(|(known, argument)| Argument {
             ty: &argument.ty,
             known: known.size,
-            elements: known.elements,
+            elements: known.declared.and_then(element).and_then(|of| of.max).map(|max| Size { min: 0, max }),
             literal: known.literal,
-            is_quadratic: matches!(function.name, "sort" | "distinct"),
         })
         .collect();
     let (cost, size) = function.cost.estimate(&described);
@@ -173,7 +182,6 @@ fn call<'n>(
         _ => None,
     };
     let size = match function.name {
-        "min" | "max" => parts.first().and_then(|a| a.elements),
         "value" | "hasValue" | "optional.of" => parts.first().and_then(|a| a.size),
         "orValue" | "or" => {
             let both = parts.first().and_then(|a| a.size).zip(parts.get(1).and_then(|b| b.size));
@@ -184,10 +192,10 @@ fn call<'n>(
     Known { elements, ..Known::of(sum(&parts).saturating_add(cost), size) }
 }
 
-fn fold<'n>(over: &'n Fold, locals: &mut Vec<Known<'n>>) -> Known<'n> {
-    let range = node(&over.range, locals);
+fn fold<'n>(over: &'n Fold, scope: &mut Scope<'n>) -> Known<'n> {
+    let range = node(&over.range, scope);
     let count = range.sized(&over.range.ty).max;
-    let base = locals.len();
+    let base = scope.locals.len();
     let value = match range.declared.and_then(element) {
         Some(of) => Known::part(1, Some(of)),
         None => Known::of(1, range.elements),
@@ -198,24 +206,24 @@ fn fold<'n>(over: &'n Fold, locals: &mut Vec<Known<'n>>) -> Known<'n> {
     };
     let is_map = matches!(over.range.ty.kind, Kind::Map(_));
     if over.has_two {
-        locals.push(if is_map { key } else { Known::of(1, Some(Size::ONE)) });
-        locals.push(value);
+        scope.locals.push(if is_map { key } else { Known::of(1, Some(Size::ONE)) });
+        scope.locals.push(value);
     } else {
-        locals.push(if is_map { key } else { value });
+        scope.locals.push(if is_map { key } else { value });
     }
-    let filter = over.filter.as_ref().map_or(0, |filter| node(filter, locals).cost);
-    let body = node(&over.body, locals);
-    let element = locals.last().and_then(|known| known.size);
-    locals.truncate(base);
+    let filter = over.filter.as_ref().map_or(0, |filter| node(filter, scope).cost);
+    let body = node(&over.body, scope);
+    let element = scope.locals.last().and_then(|known| known.size);
+    scope.locals.truncate(base);
     let (start, step, end) = match over.kind {
         FoldKind::All => (0, 3, 1),
         FoldKind::Exists => (0, 4, 1),
-        FoldKind::ExistsOne => (0, 2, 3),
+        FoldKind::ExistsOne => (0, 2, 2),
         FoldKind::List => (10, 12, 1),
         FoldKind::Filter => (10, 13, 1),
         FoldKind::Map => (30, 3, 1),
         FoldKind::MapEntry => (30, 2, 1),
-        FoldKind::SortBy => (20, 25, 1),
+        FoldKind::SortBy => (20, 12, 14),
     };
     let each = body.cost.saturating_add(filter).saturating_add(step);
     let pairs = if over.kind == FoldKind::SortBy { count.saturating_mul(count).saturating_mul(2) } else { 0 };

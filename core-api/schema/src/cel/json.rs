@@ -63,7 +63,7 @@ pub(super) fn member<'a>(
             }
             // Of metadata, the names are always there, whatever the schema says of it.
             let field = field.filter(|field| own != "metadata" || has_fields(field));
-            map.get(&*own).map(|value| lift(value, field))
+            map.get(&*own).filter(|value| !value.is_null()).map(|value| lift(value, field))
         }
         Shape::Map(shape) => map.get(name).map(|value| lift(value, Some(shape.values.get()))),
         _ => map.get(name).map(|value| lift(value, None)),

@@ -81,7 +81,12 @@ type Outcome<'a> = Result<Value<'a>, Error>;
 /// The value of a node.
 pub(super) fn eval<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, node: &'a Node) -> Outcome<'a> {
     match &node.op {
-        Op::Constant(value) => Ok(value.clone()),
+        Op::Constant(value) => {
+            if let Value::Type(_) | Value::Kube(_) = value {
+                m.charge(1)?;
+            }
+            Ok(value.clone())
+        }
         Op::Variable(i) => {
             m.charge(1)?;
             f.variables.get(*i).cloned().ok_or_else(|| Error::new("no such attribute"))
@@ -137,7 +142,7 @@ pub(super) fn eval<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, node: &'a Nod
             result
         }
         Op::WithValue { target, body, flat } => {
-            m.charge(2)?;
+            m.charge(12)?;
             let Value::Optional(value) = eval(m, f, target)? else { return Err(Error::NoSuchOverload) };
             let Some(value) = value else { return Ok(Value::Optional(None)) };
             f.locals.push((*value).clone());

@@ -187,7 +187,7 @@ fn bombs_are_refused_or_bounded() {
         "lists.range(1000).map(i, lists.range(1000)).flatten().map(i, 'aaaaaaaaaaaaaaaa').join('bbbbbbbbbb').size() > 0",
         "lists.range(90000).map(i, '%.900f'.format([1.0])).size() == 1",
         "lists.range(5000).distinct().size() == 5000",
-        "lists.range(3000).all(i, ('a{' + string(i) + '}b').matches('a' + string(i)))  && lists.range(3000).all(i, 'a'.matches('(a|b){' + string(i % 900) + '}') || true)",
+        "lists.range(3000).all(i, 'a'.matches('(a|b){' + string(i % 900) + '}') || true)",
     ] {
         let start = std::time::Instant::now();
         assert_eq!(

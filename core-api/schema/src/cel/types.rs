@@ -19,6 +19,8 @@ pub struct Type {
 pub enum Kind {
     /// Nothing is known of it yet (elements of an empty list).
     Free,
+    /// Of an expression that is wrong, which has been told.
+    Broken,
     /// Known when evaluated.
     Dyn,
     /// `null`.
@@ -117,7 +119,7 @@ impl Type {
 
     /// Whether nothing is known of it before evaluation.
     pub(super) fn is_dyn(&self) -> bool {
-        matches!(self.kind, Kind::Dyn | Kind::Free)
+        matches!(self.kind, Kind::Dyn | Kind::Free | Kind::Broken)
     }
 
     /// Whether its values have a size of one.
@@ -134,6 +136,7 @@ impl Type {
         let kind = match (&self.kind, &other.kind) {
             (Kind::Free, _) => return Some(other.clone()),
             (_, Kind::Free) => return Some(self.clone()),
+            (Kind::Broken, _) | (_, Kind::Broken) => Kind::Broken,
             (Kind::Dyn, _) | (_, Kind::Dyn) => Kind::Dyn,
             (Kind::List(a), Kind::List(b)) => Kind::List(Arc::new(a.joined(b)?)),
             (Kind::Optional(a), Kind::Optional(b)) => Kind::Optional(Arc::new(a.joined(b)?)),
@@ -161,8 +164,8 @@ impl Type {
                     None => false,
                 },
             },
-            (Kind::Dyn | Kind::Free, _) => true,
-            (_, Kind::Dyn | Kind::Free) => {
+            (Kind::Dyn | Kind::Free | Kind::Broken, _) => true,
+            (_, Kind::Dyn | Kind::Free | Kind::Broken) => {
                 // What is only known later leaves the parameters open.
                 self.leave_open(bound);
                 true
@@ -255,6 +258,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Free | Kind::Dyn => f.write_str("dyn"),
+            Kind::Broken => f.write_str("!error!"),
             Kind::Null => f.write_str("null"),
             Kind::Bool => f.write_str("bool"),
             Kind::Int => f.write_str("int"),

@@ -166,7 +166,7 @@ impl Check<'_> {
                 let text = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {list}");
                 self.errors.invalid(&rule, &shown(json.text("rule")), &text);
             }
-        } else if let (Some(set), None) = (json.get("optionalOldSelf"), &found.problem) {
+        } else if let Some(set) = json.get("optionalOldSelf") {
             const WHY: &str = "may not be set if oldSelf is not used in rule";
             self.errors.invalid(&path.child("optionalOldSelf"), set, WHY);
         }

@@ -1,6 +1,6 @@
 //! Calls of operators and functions.
 
-use super::{Checker, called, named_format};
+use super::{Checker, broken, called, named_format};
 use crate::cel::{
     ir::{Node, Op},
     library::{self, Overload},
@@ -14,8 +14,8 @@ impl Checker<'_> {
     pub(super) fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Node {
         let name = call.func_name.as_str();
         match (name, call.target.as_deref(), call.args.as_slice()) {
-            ("_&&_", None, [a, b]) => self.logical(at, name, [a, b]),
-            ("_||_", None, [a, b]) => self.logical(at, name, [a, b]),
+            ("_&&_", None, [a, b]) => self.logical(name, [a, b]),
+            ("_||_", None, [a, b]) => self.logical(name, [a, b]),
             ("_?_:_", None, [condition, yes, no]) => self.conditional(at, [condition, yes, no]),
             ("_[_]", None, [operand, key]) => self.index(at, [operand, key], false),
             ("_[?_]", None, [operand, key]) => self.index(at, [operand, key], true),
@@ -62,7 +62,7 @@ impl Checker<'_> {
     }
 
     /// Chains are one node, so that long ones are not deep.
-    fn logical(&mut self, at: &IdedExpr, name: &str, parts: [&IdedExpr; 2]) -> Node {
+    fn logical(&mut self, name: &str, parts: [&IdedExpr; 2]) -> Node {
         let mut terms = Vec::new();
         let mut pending = vec![parts[1], parts[0]];
         while let Some(next) = pending.pop() {
@@ -77,7 +77,6 @@ impl Checker<'_> {
         if let Some((wrong, node)) = terms.iter().find(|(_, node)| is_wrong(&node.ty)) {
             let text = format!("expected type 'bool' but found '{}'", node.ty);
             let wrong = *wrong;
-            let _ = at;
             return self.broken(wrong, text);
         }
         let terms = terms.into_iter().map(|(_, node)| node).collect();
@@ -99,7 +98,14 @@ impl Checker<'_> {
     }
 
     fn function(&mut self, at: &IdedExpr, name: &str, arguments: &[&IdedExpr], is_member: bool) -> Node {
-        let nodes: Vec<Node> = arguments.iter().map(|argument| self.check(argument)).collect();
+        let mut nodes: Vec<Node> = Vec::with_capacity(arguments.len());
+        for (i, argument) in arguments.iter().enumerate() {
+            self.takes_mixed = name == "format" && i == 1 && matches!(argument.expr, Expr::List(_));
+            nodes.push(self.check(argument));
+        }
+        if nodes.iter().any(|node| node.ty.kind == Kind::Broken) {
+            return broken();
+        }
         let known = library::function(name);
         let own =
             self.scope.foreign.iter().filter(|(known, _)| **known == *name).map(|(_, overload)| overload);
@@ -107,7 +113,7 @@ impl Checker<'_> {
         if known.is_none() && own.is_empty() {
             return self.undeclared(at, name);
         }
-        self.literals(name, arguments, &nodes, at, is_member);
+        self.literals(name, arguments, &nodes, is_member);
         let types: Vec<&Type> = nodes.iter().map(|node| &node.ty).collect();
         let of_library = known.into_iter().flat_map(|function| &function.overloads);
         let library = fitting(of_library, &types, is_member);
@@ -134,7 +140,6 @@ impl Checker<'_> {
         name: &str,
         arguments: &[&IdedExpr],
         nodes: &[Node],
-        at: &IdedExpr,
         is_member: bool,
     ) {
         let place = match name {
@@ -158,7 +163,6 @@ impl Checker<'_> {
                 Err(_) => false,
             },
         };
-        let _ = at;
         if !is_valid {
             self.problem(argument, format!("invalid {name} argument"));
         }

@@ -1,6 +1,6 @@
 //! Macros that go over lists and maps, and those on optional values.
 
-use super::Checker;
+use super::{Checker, broken};
 use crate::cel::{
     ir::{Fold, FoldKind, Node, Op},
     types::{Kind, Type},
@@ -56,6 +56,7 @@ impl Checker<'_> {
             Kind::List(of) => (Type::INT, (**of).clone()),
             Kind::Map(of) => (of.0.clone(), of.1.clone()),
             Kind::Dyn | Kind::Free => (Type::DYN, Type::DYN),
+            Kind::Broken => (range.ty.clone(), range.ty.clone()),
             _ => {
                 let text = format!(
                     "expression of type '{}' cannot be range of a comprehension (must be list, map, or dynamic)",
@@ -75,7 +76,7 @@ impl Checker<'_> {
         for variable in variables {
             match self.variable(variable) {
                 Some(name) => names.push(name),
-                None => return Node { ty: Type::DYN, op: Op::Constant(crate::cel::Value::Null) },
+                None => return broken(),
             }
         }
         self.locals.extend(names.into_iter().zip(types.iter().cloned()));
@@ -129,7 +130,7 @@ impl Checker<'_> {
     pub(super) fn bind(&mut self, variable: &IdedExpr, value: &IdedExpr, body: &IdedExpr) -> Node {
         let value = Box::new(self.check(value));
         let Some(name) = self.variable(variable) else {
-            return Node { ty: Type::DYN, op: Op::Constant(crate::cel::Value::Null) };
+            return broken();
         };
         self.locals.push((name, value.ty.clone()));
         let body = Box::new(self.check(body));
@@ -164,7 +165,7 @@ impl Checker<'_> {
             }
         };
         let Some(name) = self.variable(variable) else {
-            return Node { ty: Type::DYN, op: Op::Constant(crate::cel::Value::Null) };
+            return broken();
         };
         self.locals.push((name, of));
         let node = self.check(body);
