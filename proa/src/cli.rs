@@ -117,6 +117,12 @@ pub(crate) struct Server {
     /// memory.available<100Mi,nodefs.available<5% [default: memory 100Mi, disks 5%].
     #[arg(long, value_name = "SIGNAL<VALUE,...")]
     pub(crate) eviction_hard: Option<EvictionHard>,
+    /// Port on which nodes serve the HTTP of ingresses [default: 80, or one made from the name].
+    #[arg(long)]
+    pub(crate) ingress_http_port: Option<u16>,
+    /// Port on which nodes serve the HTTPS of ingresses [default: 443, or one made from the name].
+    #[arg(long)]
+    pub(crate) ingress_https_port: Option<u16>,
     /// How long events are kept, in seconds.
     #[arg(long, default_value_t = 3600)]
     pub(crate) event_ttl: u64,
@@ -136,7 +142,8 @@ pub(crate) struct Node {
     #[command(flatten)]
     pub(crate) cluster: Named,
     /// Directory that says how the node reaches the cluster and who it is there: agent.kubeconfig,
-    /// service-proxy.kubeconfig, dns.kubeconfig, agent.crt and agent.key, and ca.crt, who signs the clients of the agent.
+    /// service-proxy.kubeconfig, dns.kubeconfig, local-path.kubeconfig, ingress-proxy.kubeconfig, agent.crt and agent.key,
+    /// and ca.crt, who signs the clients of the agent.
     #[arg(long)]
     pub(crate) credentials: PathBuf,
     /// Name of the node, which its credentials are for.
@@ -170,6 +177,15 @@ pub(crate) struct Node {
     /// memory.available<100Mi,nodefs.available<5% [default: memory 100Mi, disks 5%].
     #[arg(long, value_name = "SIGNAL<VALUE,...")]
     pub(crate) eviction_hard: Option<EvictionHard>,
+    /// Port on which the HTTP of ingresses is served.
+    #[arg(long, default_value_t = 80)]
+    pub(crate) ingress_http_port: u16,
+    /// Port on which the HTTPS of ingresses is served.
+    #[arg(long, default_value_t = 443)]
+    pub(crate) ingress_https_port: u16,
+    /// What the node leaves out; there is only ingress.
+    #[arg(long, value_delimiter = ',', value_parser = ["ingress"])]
+    pub(crate) disable: Vec<String>,
     /// Which of the cluster's nodes on this machine; what is not the first needs a network namespace of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::settings::MOST_NODES)))]
     pub(crate) number: u32,

@@ -3,6 +3,7 @@
 use crate::{
     cli,
     node::{self, Clients, Node, NodeSettings, Place},
+    operators,
     settings::{self, Network},
 };
 use anyhow::{Context, Result, bail};
@@ -19,11 +20,16 @@ pub(crate) const AGENT: &str = "agent";
 /// Runs until interrupted; containers go on.
 pub(crate) async fn run(args: &cli::Node) -> Result<()> {
     let node = Node::new(settings(args)?)?;
+    let serves_ingress = operators::serves_ingress(&args.disable);
     let clients = Clients {
         agent: client(&args.credentials, AGENT).await?,
         proxy: client(&args.credentials, node::PROXY).await?,
         dns: client(&args.credentials, node::DNS).await?,
         local_path: client(&args.credentials, node::LOCAL_PATH).await?,
+        ingress: match serves_ingress {
+            true => Some(client(&args.credentials, node::INGRESS).await?),
+            false => None,
+        },
     };
     let daemon = node.prepare().await?;
     tracing::info!(node = node.name(), "joining");
@@ -69,6 +75,9 @@ fn settings(args: &cli::Node) -> Result<NodeSettings> {
         domain: args.cluster_domain.clone(),
         resolv_conf: args.resolv_conf.clone().unwrap_or_else(node::resolv_conf),
         eviction_hard: args.eviction_hard.clone().unwrap_or_default(),
+        ingress: operators::serves_ingress(&args.disable).then(|| {
+            [args.ingress_http_port, args.ingress_https_port].map(|port| SocketAddr::new(args.listen, port))
+        }),
         server: ServerConfig {
             listen: SocketAddr::new(args.listen, args.agent_port),
             certificate: read("agent.crt")?,

@@ -7,7 +7,7 @@
 
 use crate::{
     certificates::Pki,
-    cli,
+    cli, operators,
     settings::{Footprint, Network, Settings},
 };
 use anyhow::{Context, Result};
@@ -15,6 +15,7 @@ use kube::Client;
 use proa_kit::{CachePool, RunConfig};
 use proa_node_agent::{AgentConfig, EvictionHard, ServerConfig};
 use proa_operator_dns::DnsConfig;
+use proa_operator_ingress::{Ingress, IngressConfig};
 use proa_operator_local_path::LocalPathConfig;
 use proa_operator_service_proxy::ProxyConfig;
 use proa_runtime_shim::{
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PROXY: &str = "service-proxy";
 pub(crate) const DNS: &str = "dns";
 pub(crate) const LOCAL_PATH: &str = "local-path";
+pub(crate) const INGRESS: &str = "ingress-proxy";
 /// Pods that a node takes, as upstream.
 const MAX_PODS: u32 = 110;
 /// Default port of an agent, as upstream.
@@ -93,6 +95,7 @@ pub(crate) struct Node {
     proxy: ProxyConfig,
     dns: DnsConfig,
     local_path: LocalPathConfig,
+    ingress: Option<IngressConfig>,
     /// Addresses of the node's pods.
     pods: Subnet,
 }
@@ -107,6 +110,8 @@ pub(crate) struct Clients {
     pub(crate) dns: Client,
     /// The provisioner.
     pub(crate) local_path: Client,
+    /// What serves ingresses, where it does.
+    pub(crate) ingress: Option<Client>,
 }
 
 /// RBAC rules of the node's operators.
@@ -115,6 +120,7 @@ pub(crate) fn rules() -> Vec<(&'static str, Value)> {
         (PROXY, proa_operator_service_proxy::rules()),
         (DNS, proa_operator_dns::rules()),
         (LOCAL_PATH, proa_operator_local_path::rules()),
+        (INGRESS, proa_operator_ingress::node_rules()),
     ]
 }
 
@@ -133,6 +139,8 @@ pub(crate) struct NodeSettings {
     /// Names the servers for names outside the cluster.
     pub(crate) resolv_conf: PathBuf,
     pub(crate) eviction_hard: EvictionHard,
+    /// Where ingresses are served: HTTP, HTTPS.
+    pub(crate) ingress: Option<[SocketAddr; 2]>,
     /// How the agent serves.
     pub(crate) server: ServerConfig,
 }
@@ -159,6 +167,8 @@ impl NodeSettings {
             domain: settings.domain.clone(),
             resolv_conf: resolv_conf(),
             eviction_hard: args.eviction_hard.clone().unwrap_or_default(),
+            ingress: operators::serves_ingress(&args.disable)
+                .then(|| settings.ingress_ports.map(|port| SocketAddr::new(settings.listen, port))),
             server: ServerConfig {
                 listen,
                 certificate,
@@ -184,6 +194,7 @@ impl Node {
             domain,
             resolv_conf,
             eviction_hard,
+            ingress,
             server,
             ..
         } = settings;
@@ -220,8 +231,9 @@ impl Node {
             resolv_conf,
             ..DnsConfig::new(&name, vec![SocketAddr::new(IpAddr::V4(pods.gateway()), DNS_PORT)])
         };
+        let ingress = ingress.map(|[http, https]| IngressConfig { node: name.clone(), address, http, https });
         let local_path = LocalPathConfig { node: name, root: place.dir.join("volumes") };
-        Ok(Self { place, agent, proxy, dns, local_path, pods })
+        Ok(Self { place, agent, proxy, dns, local_path, ingress, pods })
     }
 
     /// Name of the node.
@@ -261,6 +273,9 @@ impl Node {
         let mut tasks = JoinSet::new();
         tasks.spawn(daemon.supervise(shutdown.clone()));
         tasks.spawn(proa_operator_service_proxy::run(clients.proxy, config.clone(), self.proxy));
+        if let (Some(ingress), Some(client)) = (self.ingress, clients.ingress) {
+            tasks.spawn(serve_ingress(ingress, client, config.clone()));
+        }
         tasks.spawn(proa_operator_local_path::run(clients.local_path, config.clone(), self.local_path));
         let dns = proa_operator_dns::run(clients.dns, config, self.dns);
         tasks.spawn(async move {
@@ -272,6 +287,14 @@ impl Node {
         shutdown.cancelled().await;
         while tasks.join_next().await.is_some() {}
         agent.context("run the node agent")
+    }
+}
+
+/// What cannot be had of it is told by itself; the node goes on.
+async fn serve_ingress(ingress: IngressConfig, client: Client, config: RunConfig) {
+    match Ingress::new(&ingress, &config) {
+        Ok(ingress) => ingress.run(client, config).await,
+        Err(error) => tracing::error!(%error, "this node serves no ingress"),
     }
 }
 

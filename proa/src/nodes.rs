@@ -10,7 +10,7 @@ use crate::{
     certificates::Pki,
     cli, join,
     node::{self, Place},
-    process,
+    operators, process,
     settings::{Footprint, MOST_NODES, Network, Settings},
 };
 use anyhow::{Context, Result};
@@ -78,6 +78,7 @@ impl Further {
             operator(node::PROXY),
             operator(node::DNS),
             operator(node::LOCAL_PATH),
+            operator(node::INGRESS),
         ];
         let address = IpAddr::V4(addresses.node);
         pki.write_node_credentials(&credentials, &name, address, &server, &settings.name, &users)?;
@@ -98,7 +99,11 @@ impl Further {
             ("--service-cidr", settings.services.to_string()),
             ("--cluster-domain", settings.domain.clone()),
             ("--resolv-conf", resolv_conf.display().to_string()),
+            ("--ingress-http-port", settings.ingress_ports[0].to_string()),
+            ("--ingress-https-port", settings.ingress_ports[1].to_string()),
         ];
+        let serves = operators::serves_ingress(&args.disable);
+        let without = (!serves).then(|| ("--disable", "ingress".to_owned()));
         let hard = args.eviction_hard.as_ref().map(|hard| ("--eviction-hard", hard.to_string()));
         Ok(Self {
             number,
@@ -113,6 +118,7 @@ impl Further {
             arguments: options
                 .into_iter()
                 .chain(hard)
+                .chain(without)
                 .flat_map(|(option, value)| [option.to_owned(), value])
                 .collect(),
         })

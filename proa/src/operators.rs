@@ -46,6 +46,7 @@ operators! {
     "job" => proa_operator_job,
     "cronjob" => proa_operator_cronjob,
     "service" => proa_operator_service,
+    "ingress" => proa_operator_ingress,
     "persistent-volume" => proa_operator_persistent_volume,
     "scheduler" => proa_operator_scheduler,
     "node-lifecycle" => proa_operator_node_lifecycle,
@@ -62,6 +63,11 @@ pub(crate) fn enabled(disabled: &[String]) -> Result<Vec<Operator>> {
         return Ok(Vec::new());
     }
     Ok(all.into_iter().filter(|o| !disabled.iter().any(|d| d == o.name)).collect())
+}
+
+/// Whether the nodes serve ingresses.
+pub(crate) fn serves_ingress(disabled: &[String]) -> bool {
+    !disabled.iter().any(|d| d == "all" || d == "ingress")
 }
 
 /// What filling the shared caches needs: to read what any of the operators watches.

@@ -80,6 +80,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
             proxy: core.operator(node::PROXY),
             dns: core.operator(node::DNS),
             local_path: core.operator(node::LOCAL_PATH),
+            ingress: operators::serves_ingress(&args.disable).then(|| core.operator(node::INGRESS)),
         };
         let running = node.run(daemon, clients, Some(caches.clone()), shutdown.clone());
         tasks.spawn(async move {

@@ -86,6 +86,8 @@ pub(crate) struct Settings {
     /// Addresses that join the nodes of this machine behind the first.
     pub(crate) links: Network,
     pub(crate) node_ports: RangeInclusive<u16>,
+    /// Where nodes serve ingresses: HTTP, HTTPS.
+    pub(crate) ingress_ports: [u16; 2],
     pub(crate) domain: String,
 }
 
@@ -160,8 +162,15 @@ impl Settings {
                 Some(text) => ports(text).with_context(|| format!("--node-ports {text:?}"))?,
                 None => derived.node_ports,
             },
+            ingress_ports: [
+                server.ingress_http_port.unwrap_or(derived.ingress_ports[0]),
+                server.ingress_https_port.unwrap_or(derived.ingress_ports[1]),
+            ],
             domain: server.cluster_domain.clone(),
         };
+        if settings.ingress_ports[0] == settings.ingress_ports[1] {
+            bail!("--ingress-http-port and --ingress-https-port are both {}", settings.ingress_ports[0]);
+        }
         let nodes = server.nodes.unwrap_or(0);
         settings.check(nodes)?;
         if nodes > 1
@@ -270,6 +279,7 @@ struct Derived {
     pods: Network,
     links: Network,
     node_ports: RangeInclusive<u16>,
+    ingress_ports: [u16; 2],
 }
 
 impl Derived {
@@ -282,10 +292,11 @@ impl Derived {
                 pods: network(244, 0, 16),
                 links: network(245, 0, 24),
                 node_ports: 30_000..=32_767,
+                ingress_ports: [80, 443],
             };
         }
         let hash = hash(name);
-        let [a, b, c, d, e, f, g, _] = hash.to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
         // Services 10.112-127.x.0/20 lie in no default network; pods 10.128-191.0.0/16 and links 10.246-253.x.0/24 neither.
         Self {
             port: 20_000 + u16::from_be_bytes([a, b]) % 10_000,
@@ -293,6 +304,7 @@ impl Derived {
             pods: network(128 + d % 64, 0, 16),
             links: network(246 + f % 8, g, 24),
             node_ports: first_node_port(e)..=first_node_port(e) + (NODE_PORTS - 1),
+            ingress_ports: [0, 1].map(|n| 4_000 + u16::from_be_bytes([g, h]) % 500 * 2 + n),
         }
     }
 }

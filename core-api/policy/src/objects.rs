@@ -41,16 +41,20 @@ pub const ENDPOINT_SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointsli
 pub const PRIORITY_CLASSES: Gvr = Gvr::new("scheduling.k8s.io", "v1", "priorityclasses");
 /// RuntimeClasses.
 pub const RUNTIME_CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
+/// StorageClasses.
+pub const STORAGE_CLASSES: Gvr = Gvr::new("storage.k8s.io", "v1", "storageclasses");
+/// IngressClasses.
+pub const INGRESS_CLASSES: Gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
 /// ServiceCIDRs.
 pub const SERVICE_CIDRS: Gvr = Gvr::new("networking.k8s.io", "v1", "servicecidrs");
 /// FlowSchemas.
 pub const FLOW_SCHEMAS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "flowschemas");
 /// PriorityLevelConfigurations.
 pub const PRIORITY_LEVELS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "prioritylevelconfigurations");
-/// ResourceQuotas.
-pub const RESOURCE_QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
 /// APIServices.
 pub const API_SERVICES: Gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices");
+/// ResourceQuotas.
+pub const RESOURCE_QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
 /// LimitRanges.
 pub const LIMIT_RANGES: Gvr = Gvr::new("", "v1", "limitranges");
 /// PodDisruptionBudgets.

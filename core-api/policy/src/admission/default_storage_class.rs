@@ -6,14 +6,14 @@
 use super::{is_core, map_at};
 use crate::objects;
 use futures::{FutureExt, future::BoxFuture};
-use proa_meta::ApiResult;
+use proa_meta::{ApiResult, Gvr};
 use proa_registry::{AdmissionRequest, Mutate, Operation, Registry};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{cmp::Reverse, collections::HashMap};
 
 const ANNOTATION: &str = "storageclass.kubernetes.io/is-default-class";
-const BETA_ANNOTATION: &str = "storageclass.beta.kubernetes.io/is-default-class";
+const ANNOTATIONS: [&str; 2] = [ANNOTATION, "storageclass.beta.kubernetes.io/is-default-class"];
 /// A class that the claim names in the older way.
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
@@ -36,22 +36,21 @@ struct ClassMeta {
 }
 
 impl ClassView {
-    fn is_default(&self) -> bool {
-        let annotations = &self.metadata.annotations;
-        [ANNOTATION, BETA_ANNOTATION]
-            .iter()
-            .any(|key| annotations.get(*key).is_some_and(|said| said == "true"))
+    fn is_default(&self, annotations: &[&str]) -> bool {
+        let own = &self.metadata.annotations;
+        annotations.iter().any(|key| own.get(*key).is_some_and(|said| said == "true"))
     }
 }
 
-fn default_class(registry: &Registry) -> Option<String> {
-    let classes = registry.kind(&objects::STORAGE_CLASSES)?.snapshot();
-    choose(classes.iter().filter_map(|entry| entry.decode::<ClassView>().ok()))
+/// The class of a kind that one of these annotations makes the default.
+pub(super) fn default_class(registry: &Registry, kind: &Gvr, annotations: &[&str]) -> Option<String> {
+    let classes = registry.kind(kind)?.snapshot();
+    choose(classes.iter().filter_map(|entry| entry.decode::<ClassView>().ok()), annotations)
 }
 
 /// The youngest of the defaults, then the first by name. Times of one form compare as texts.
-fn choose(classes: impl Iterator<Item = ClassView>) -> Option<String> {
-    let defaults = classes.filter(ClassView::is_default).map(|class| class.metadata);
+fn choose(classes: impl Iterator<Item = ClassView>, annotations: &[&str]) -> Option<String> {
+    let defaults = classes.filter(|class| class.is_default(annotations)).map(|class| class.metadata);
     defaults
         .min_by_key(|class| (Reverse(class.creation_timestamp.clone()), class.name.clone()))
         .map(|c| c.name)
@@ -78,7 +77,7 @@ impl Mutate for DefaultStorageClass {
     ) -> BoxFuture<'a, ApiResult<()>> {
         async move {
             if !has_class(claim)
-                && let Some(class) = default_class(request.registry)
+                && let Some(class) = default_class(request.registry, &objects::STORAGE_CLASSES, &ANNOTATIONS)
                 && let Some(spec) = map_at(claim, "spec")
             {
                 spec.insert("storageClassName".to_owned(), class.into());
@@ -107,8 +106,8 @@ mod tests {
             class("a", "2026-01-02T00:00:00Z", "true"),
             class("none", "2026-01-03T00:00:00Z", "false"),
         ];
-        assert_eq!(choose(classes.into_iter()).as_deref(), Some("a"));
-        assert_eq!(choose([class("none", "2026-01-03T00:00:00Z", "yes")].into_iter()), None);
+        assert_eq!(choose(classes.into_iter(), &ANNOTATIONS).as_deref(), Some("a"));
+        assert_eq!(choose([class("none", "2026-01-03T00:00:00Z", "yes")].into_iter(), &ANNOTATIONS), None);
     }
 
     #[test]
