@@ -121,7 +121,7 @@ fn validate_status(object: &Value, errors: &mut FieldErrors) {
         let text = field.text().trim();
         if text.is_empty() {
             field.required(errors, "");
-        } else if let Err(why) = JsonPath::parse(text) {
+        } else if let Err(why) = JsonPath::parse(&format!(".{}", text.trim_start_matches('.'))) {
             field.with(&text.into()).invalid(errors, &format!("invalid JSONPath: {why}"));
         }
     }
