@@ -323,13 +323,18 @@ impl Entry {
     }
     /// The same with another resourceVersion (a deleted object carries its deletion's).
     pub fn value_at(&self, def: &KindDef, revision: Revision) -> Value {
-        let mut object = self.stored_value(revision);
-        if let Some(convert) = def.convert {
-            (convert.from_storage)(&mut object);
-        }
+        let mut object = self.converted_value(def, revision);
         if let Some(members) = object.as_object_mut() {
             members.insert("apiVersion".to_owned(), Value::String(def.gvk.api_version()));
             members.insert("kind".to_owned(), Value::String(def.gvk.kind.to_string()));
+        }
+        object
+    }
+    /// The object in the version of `def`, without `apiVersion` and `kind`.
+    fn converted_value(&self, def: &KindDef, revision: Revision) -> Value {
+        let mut object = self.stored_value(revision);
+        if let Some(convert) = def.convert {
+            (convert.from_storage)(&mut object);
         }
         object
     }
@@ -370,8 +375,11 @@ impl Entry {
     }
     /// Writes the object as a list element: built-in kinds leave out `kind` and `apiVersion`.
     pub fn write_list_item(&self, def: &KindDef, out: &mut Vec<u8>) {
-        if def.convert.is_some() || def.custom {
+        if def.custom {
             self.write_json(def, out);
+        } else if def.convert.is_some() {
+            let written = serde_json::to_writer(out, &self.converted_value(def, self.revision));
+            debug_assert!(written.is_ok(), "writing to memory cannot fail");
         } else {
             write_head(out, "", "", self.revision);
             out.extend_from_slice(&self.tail);
@@ -382,6 +390,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Conversion;
     use serde_json::json;
 
     fn entry(object: &Value, selectable: &[Selectable]) -> Entry {
@@ -428,6 +437,29 @@ mod tests {
         let text = String::from_utf8(json).expect("text");
         assert_eq!(text.matches("apiVersion").count(), 1, "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON")["apiVersion"], "example.com/v2");
+    }
+
+    #[test]
+    fn only_items_of_custom_kinds_name_their_kind() {
+        let entry = entry(&json!({"metadata": {"name": "web"}, "spec": {"old": 1}}), &[]);
+        let def = |version| {
+            let gvk = proa_meta::Gvk::new("", version, "Toy");
+            KindDef::namespaced(gvk, "toys", proa_schema::SchemaRef::default())
+        };
+        let renamed = Conversion {
+            to_storage: |_| {},
+            from_storage: |object| object["spec"] = json!({"new": object["spec"]["old"]}),
+        };
+        for (def, named, spec) in [
+            (def("v1"), false, json!({"old": 1})),
+            (KindDef { convert: Some(renamed), ..def("v2") }, false, json!({"new": 1})),
+            (KindDef { custom: true, ..def("v1") }, true, json!({"old": 1})),
+        ] {
+            let mut json = Vec::new();
+            entry.write_list_item(&def, &mut json);
+            let item: Value = serde_json::from_slice(&json).expect("JSON");
+            assert_eq!((item.get("kind").is_some(), &item["spec"]), (named, &spec));
+        }
     }
 
     #[test]
