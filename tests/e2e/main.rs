@@ -15,6 +15,7 @@ mod access;
 mod aggregation;
 mod background;
 mod changes;
+mod claims;
 mod client;
 mod custom;
 mod deleting;

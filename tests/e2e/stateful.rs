@@ -1,4 +1,4 @@
-//! StatefulSets at work on a simulated node: names and order of pods, updates, what is not supported.
+//! StatefulSets at work on a simulated node: names and order of pods, updates.
 
 use crate::{kubectl::example, server::Server};
 
@@ -33,8 +33,8 @@ fn pods_keep_their_names_and_their_order() {
     kubectl.run("scale sts db --replicas=1").ok().prints("statefulset.apps/db scaled");
     kubectl.run("wait --for=delete pod/db-1 pod/db-2 --timeout=60s").ok();
     kubectl.run("get pods -l app=db -o name").ok().prints("pod/db-0\n");
-    kubectl.follow("events --for sts/db --watch").until("delete Pod db-2 in StatefulSet db successful");
-    kubectl.run("events --for sts/db").ok().shows(&["create Pod db-0 in StatefulSet db successful"]);
+    kubectl.follow("events --for sts/db --watch").until("Delete Pod db-2 in StatefulSet db successful");
+    kubectl.run("events --for sts/db").ok().shows(&["Create Pod db-0 in StatefulSet db successful"]);
     kubectl
         .run("patch sts db -p '{\"spec\":{\"serviceName\":\"other\"}}'")
         .fails(&["spec.serviceName: Invalid value: \"other\": field is immutable"]);
@@ -70,29 +70,4 @@ fn an_update_rolls_down_to_the_partition_and_back() {
     kubectl.run("rollout undo sts/db").ok().prints("statefulset.apps/db rolled back");
     kubectl.run("rollout status sts/db").ok();
     kubectl.run(IMAGES).ok().prints(&format!("{old} {old} {old}"));
-}
-
-#[test]
-fn a_set_with_claims_says_why_it_has_no_pods() {
-    let server = Server::with_node();
-    let kubectl = server.kubectl();
-    let set = "apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: disk}
-spec:
-  serviceName: disk
-  selector: {matchLabels: {app: disk}}
-  volumeClaimTemplates:
-  - metadata: {name: data}
-    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
-  template:
-    metadata: {labels: {app: disk}}
-    spec: {containers: [{name: c, image: 'x:1', volumeMounts: [{name: data, mountPath: /data}]}]}
-";
-    kubectl.pipe(set, "create -f -").ok();
-    kubectl.run("wait --for=jsonpath='{.status.observedGeneration}'=1 sts/disk --timeout=60s").ok();
-    let why =
-        "create Pod disk-0 in StatefulSet disk failed error: persistent volume claims are not supported";
-    kubectl.follow("events --for sts/disk --watch").until(why);
-    kubectl.run("get pods -o name").ok().prints("");
 }
