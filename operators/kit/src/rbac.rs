@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Write {
     /// API group; `*` for any.
     pub group: Box<str>,
-    /// Resource, with `/subresource` where it is one; `*` for any.
+    /// Resource, with `/subresource` where it is one; `*` for any, `*/subresource` for that one of any.
     pub resource: Box<str>,
     /// API verbs: create, update, patch, delete.
     pub verbs: &'static [&'static str],
@@ -73,7 +73,7 @@ impl Allowed {
 fn is_resource(declared: &str, plural: &str, subresource: &str) -> bool {
     match declared.split_once('/') {
         None => subresource.is_empty() && declared == plural,
-        Some((own, sub)) => own == plural && sub == subresource,
+        Some((own, sub)) => (own == "*" || own == plural) && sub == subresource,
     }
 }
 
@@ -119,6 +119,9 @@ mod tests {
         assert!(!allowed.permits("delete", &PODS, ""));
         assert!(allowed.permits("patch", &PODS, "status") && !allowed.permits("patch", &PODS, ""));
         assert!(Allowed::new(vec![Write::any(&["delete"])]).permits("delete", &PODS, ""));
+        let scales = Write { group: "*".into(), resource: "*/scale".into(), verbs: &["patch"] };
+        let scales = Allowed::new(vec![scales]);
+        assert!(scales.permits("patch", &PODS, "scale") && !scales.permits("patch", &PODS, ""));
     }
 
     #[test]
