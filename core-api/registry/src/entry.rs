@@ -330,7 +330,7 @@ impl Entry {
         }
         object
     }
-    /// The object in the version of `def`, without `apiVersion` and `kind`.
+    /// The object in the version of `def`; it may lack `apiVersion` and `kind`.
     fn converted_value(&self, def: &KindDef, revision: Revision) -> Value {
         let mut object = self.stored_value(revision);
         if let Some(convert) = def.convert {
@@ -378,7 +378,11 @@ impl Entry {
         if def.custom {
             self.write_json(def, out);
         } else if def.convert.is_some() {
-            let written = serde_json::to_writer(out, &self.converted_value(def, self.revision));
+            let mut item = self.converted_value(def, self.revision);
+            if let Some(members) = item.as_object_mut() {
+                members.remove("apiVersion");
+            }
+            let written = serde_json::to_writer(out, &item);
             debug_assert!(written.is_ok(), "writing to memory cannot fail");
         } else {
             write_head(out, "", "", self.revision);
@@ -448,7 +452,10 @@ mod tests {
         };
         let renamed = Conversion {
             to_storage: |_| {},
-            from_storage: |object| object["spec"] = json!({"new": object["spec"]["old"]}),
+            from_storage: |object| {
+                object["spec"] = json!({"new": object["spec"]["old"]});
+                object["apiVersion"] = json!("v2");
+            },
         };
         for (def, named, spec) in [
             (def("v1"), false, json!({"old": 1})),
@@ -458,7 +465,8 @@ mod tests {
             let mut json = Vec::new();
             entry.write_list_item(&def, &mut json);
             let item: Value = serde_json::from_slice(&json).expect("JSON");
-            assert_eq!((item.get("kind").is_some(), &item["spec"]), (named, &spec));
+            let names = ["kind", "apiVersion"].map(|name| item.get(name).is_some());
+            assert_eq!((names, &item["spec"]), ([named; 2], &spec));
         }
     }
 
