@@ -42,6 +42,7 @@ scenarios! { "clientgo":
     waiting_for_a_deployment => "TestWaitingForADeployment",
     leadership_passes_on => "TestLeadershipPassesOn",
     dynamic_client_on_a_defined_kind => "TestDynamicClientOnADefinedKind",
+    definitions_have_rules => "TestDefinitionsHaveRules",
     metadata_client => "TestMetadataClient",
     discovery => "TestDiscovery",
     mapper_learns_of_new_kinds => "TestMapperLearnsOfNewKinds",
@@ -69,9 +70,4 @@ fn lacks(what: &str, test: &str, says: &str) {
 fn simulated_pods_are_resized_in_place() {
     let says = "Pod running on node without support for resize";
     lacks("pods/resize on simulated nodes", "TestPodsAreResizedInPlace", says);
-}
-
-#[test]
-fn definitions_have_rules() {
-    lacks("x-kubernetes-validations (CEL)", "TestDefinitionsHaveRules", "x-kubernetes-validations");
 }

@@ -169,3 +169,66 @@ fn definitions_are_checked_themselves() {
         .pipe(&unstored, "create -f -")
         .fails(&["must have exactly one version marked as storage version"]);
 }
+
+const RULED: &str = r#"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: boats.sea.example.com}
+spec:
+  group: sea.example.com
+  scope: Namespaced
+  names: {plural: boats, singular: boat, kind: Boat}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        x-kubernetes-validations:
+        - {rule: "!has(self.status) || self.status.rowers <= self.spec.oars", message: more rowers than oars}
+        properties:
+          spec:
+            type: object
+            x-kubernetes-validations:
+            - rule: self.oars % 2 == 0
+              messageExpression: "'%d oars do not come in pairs'.format([self.oars])"
+              fieldPath: .oars
+            properties:
+              oars: {type: integer, default: 2}
+              port: {type: string, maxLength: 20, x-kubernetes-validations: [{rule: self == oldSelf, message: is home, reason: FieldValueForbidden}]}
+              crew: {type: array, maxItems: 8, items: {type: string, maxLength: 20, x-kubernetes-validations: [{rule: self.startsWith('x')}]}}
+          status: {type: object, properties: {rowers: {type: integer}}}
+"#;
+
+#[test]
+fn rules_of_a_definition_hold() {
+    let server = Server::start(&["--disable", "all"]);
+    let kubectl = server.kubectl();
+    let expensive = RULED.replace("maxItems: 8, ", "").replace("self.startsWith('x')", "self.contains(self)");
+    kubectl.pipe(&expensive, "create -f -").fails(&["estimated rule cost exceeds budget by factor of"]);
+    kubectl
+        .pipe(&RULED.replace("self.oars % 2", "self.oarz % 2"), "create -f -")
+        .fails(&["compilation failed: ERROR: <input>:1:5: undefined field 'oarz'"]);
+    kubectl.pipe(RULED, "create -f -").ok();
+    kubectl.run("wait --for=condition=Established crd/boats.sea.example.com --timeout=60s").ok();
+    let boat = |spec: &str| {
+        format!("apiVersion: sea.example.com/v1\nkind: Boat\nmetadata: {{name: b}}\nspec: {spec}\n")
+    };
+    kubectl
+        .pipe(&boat("{oars: 3}"), "create -f -")
+        .fails(&[r#"The Boat "b" is invalid: spec.oars: Invalid value: 3 oars do not come in pairs"#]);
+    kubectl.pipe(&boat("{port: here}"), "create -f -").ok();
+    kubectl
+        .run(r#"patch boat b --type=merge -p '{"spec":{"port":"there"}}'"#)
+        .fails(&[r#"The Boat "b" is invalid: spec.port: Forbidden: is home"#]);
+    kubectl
+        .run(r#"patch boat b --type=merge --subresource=status -p '{"status":{"rowers":3}}'"#)
+        .fails(&["more rowers than oars"]);
+    kubectl.run(r#"patch boat b --type=merge --subresource=status -p '{"status":{"rowers":2}}'"#).ok();
+    kubectl
+        .run(r#"patch boat b --type=merge -p '{"spec":{"crew":["xa","b"]}}'"#)
+        .fails(&[r#"spec.crew[1]: Invalid value: "b": failed rule: self.startsWith('x')"#]);
+    kubectl.run(r#"patch boat b --type=merge -p '{"spec":{"crew":["xa","xb"]}}'"#).ok();
+}

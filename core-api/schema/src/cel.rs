@@ -143,16 +143,22 @@ impl Environment {
             errors.errors.iter().map(issue).collect::<Vec<_>>()
         })?;
         let Self { variables, foreign, has_bind, has_objects } = self;
-        let scope =
-            Scope { variables, foreign, has_bind: *has_bind, has_objects: *has_objects };
+        let scope = Scope { variables, foreign, has_bind: *has_bind, has_objects: *has_objects };
         let mut checker = Checker::new(&scope, &source);
         let root = checker.check(&root);
-        if !checker.issues.is_empty() {
-            return Err(checker.issues);
+        for issues in [&mut checker.issues, &mut checker.later] {
+            if !issues.is_empty() {
+                return Err(std::mem::take(issues));
+            }
         }
         let used = self.variables.iter().zip(&checker.used).filter(|(_, used)| **used);
         let used = used.map(|((name, _), _)| name.clone()).collect();
-        Ok(Program { cost: estimate::cost(&root, self.variables.first().map(|(_, ty)| ty)), root, patterns: checker.patterns, used })
+        Ok(Program {
+            cost: estimate::cost(&root, self.variables.first().map(|(_, ty)| ty)),
+            root,
+            patterns: checker.patterns,
+            used,
+        })
     }
 }
 
@@ -246,6 +252,7 @@ static OF_DEVICES: LazyLock<Environment> = LazyLock::new(|| {
     let environment = Environment::new([("device", Type::DYN), ("math", Type::DYN)]).with_bind();
     let numbers = ["dyn", "dyn, dyn", "dyn, dyn, dyn", "dyn, dyn, dyn, dyn"];
     let all = numbers.iter().flat_map(|numbers| ["greatest", "least"].map(|name| (name, numbers)));
+    let environment = environment.with_function("includes", "dyn.(dyn) bool");
     all.fold(environment, |made, (name, numbers)| made.with_function(name, &format!("dyn.({numbers}) dyn")))
 });
 

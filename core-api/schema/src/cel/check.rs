@@ -40,6 +40,8 @@ pub(super) struct Checker<'e> {
     /// The next list may hold values of several types: it is that of `format`.
     takes_mixed: bool,
     pub(super) issues: Vec<Issue>,
+    /// Issues with literals, which do not keep types from being checked.
+    pub(super) later: Vec<Issue>,
     /// Patterns that are written out.
     pub(super) patterns: HashMap<Box<str>, Regex>,
     /// Variables that it names.
@@ -55,6 +57,7 @@ impl<'e> Checker<'e> {
             depth: 0,
             takes_mixed: false,
             issues: Vec::new(),
+            later: Vec::new(),
             patterns: HashMap::new(),
             used: vec![false; scope.variables.len()],
         }
@@ -63,6 +66,13 @@ impl<'e> Checker<'e> {
     fn problem(&mut self, at: &IdedExpr, text: impl Into<String>) {
         let offset = self.source.offset_for(at.id).map_or(0, |(start, _)| start);
         self.issues.push(Issue { offset: usize::try_from(offset).unwrap_or(0), text: text.into() });
+    }
+
+    /// What is told when types are right otherwise.
+    fn later(&mut self, at: &IdedExpr, text: String) {
+        let before = self.issues.len();
+        self.problem(at, text);
+        self.later.extend(self.issues.drain(before..));
     }
 
     /// What stands for an expression that is wrong.
@@ -260,8 +270,8 @@ impl<'e> Checker<'e> {
 
     fn same(&mut self, at: &IdedExpr, known: &Type, found: &Type) -> Type {
         known.joined(found).unwrap_or_else(|| {
-            self.problem(at, format!("expected type '{known}' but found '{found}'"));
-            known.clone()
+            self.later(at, format!("expected type '{known}' but found '{found}'"));
+            Type::DYN
         })
     }
 }

@@ -98,7 +98,7 @@ impl Cost {
                 _ => 1,
             },
             Self::InCidr(more) => {
-                let base = scaled(size(0) * (2 + more), CHARACTER) + more;
+                let base = in_cidr(size(0), more);
                 match arguments.get(1) {
                     Some(Value::String(_)) => base + scaled(size(1), CHARACTER),
                     _ => base,
@@ -145,9 +145,10 @@ impl Cost {
                 let both = size(0).plus(size(1));
                 match (kind(0), kind(1)) {
                     (Kind::List(_), _) | (_, Kind::List(_)) => (1, Some(both)),
-                    (Kind::String | Kind::Bytes | Kind::Dyn, Kind::String | Kind::Bytes | Kind::Dyn) => {
-                        (scaled(both.max, CHARACTER).max(1), Some(both))
+                    (Kind::String | Kind::Bytes, _) | (_, Kind::String | Kind::Bytes) => {
+                        (scaled(both.max, CHARACTER), Some(both))
                     }
+                    (Kind::Dyn, Kind::Dyn) => (scaled(both.max, CHARACTER).max(1), Some(both)),
                     _ => plain(1),
                 }
             }
@@ -174,7 +175,9 @@ impl Cost {
             }
             Self::Join => {
                 let elements = arguments.first().and_then(Argument::element_size);
-                let mut joined = elements.map_or(Size::UNKNOWN, |each| size(0).times(each));
+                let unknown =
+                    if matches!(kind(0), Kind::List(_)) { Size::UNKNOWN } else { Size { min: 0, max: 0 } };
+                let mut joined = elements.map_or(unknown, |each| size(0).times(each));
                 if arguments.len() > 1 {
                     let gaps = Size { min: size(0).min.saturating_sub(1), max: max(0).saturating_sub(1) };
                     joined = joined.plus(size(1).times(gaps));
@@ -204,7 +207,8 @@ impl Cost {
             }
             Self::Sort | Self::Distinct => {
                 let pairs = max(0).saturating_mul(max(0));
-                let of_texts = matches!(kind(0), Kind::List(of) if matches!(of.kind, Kind::String | Kind::Bytes));
+                let of_texts =
+                    matches!(kind(0), Kind::List(of) if matches!(of.kind, Kind::String | Kind::Bytes));
                 let factor = if of_texts && matches!(self, Self::Sort) { 2.0 + CHARACTER } else { 2.0 };
                 (scaled(pairs, factor).saturating_add(11), Some(Size { min: 0, max: pairs }))
             }
@@ -216,7 +220,7 @@ impl Cost {
                 _ => plain(scaled(max(0), CHARACTER)),
             },
             Self::InCidr(more) => {
-                let base = scaled(16 * (2 + more), CHARACTER) + more;
+                let base = in_cidr(16, more);
                 match kind(1) {
                     Kind::Opaque(_) => plain(base),
                     _ => plain(base.saturating_add(scaled(max(1), CHARACTER))),
@@ -226,6 +230,11 @@ impl Cost {
             Self::Selector => plain(selector(max(1))),
         }
     }
+}
+
+/// Addresses are compared; a range inside of a range is masked before.
+fn in_cidr(bytes: u64, more: u64) -> u64 {
+    scaled(bytes * 2, CHARACTER) + more * (scaled(bytes, CHARACTER) + 1)
 }
 
 fn selector(length: u64) -> u64 {

@@ -9,6 +9,8 @@ pub enum Error {
     NoSuchKey(Box<str>),
     /// No function takes values of these types.
     NoSuchOverload,
+    /// This function takes no values of these types.
+    Overload(Box<str>),
     /// It costs more than it may.
     Exceeded,
     /// Anything else.
@@ -27,6 +29,7 @@ impl fmt::Display for Error {
         match self {
             Self::NoSuchKey(key) => write!(f, "no such key: {key}"),
             Self::NoSuchOverload => f.write_str("no such overload"),
+            Self::Overload(call) => write!(f, "no such overload: {call}"),
             Self::Exceeded => f.write_str("operation cancelled: actual cost limit exceeded"),
             Self::Other(text) => f.write_str(text),
         }

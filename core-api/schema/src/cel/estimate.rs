@@ -53,6 +53,13 @@ struct Scope<'n> {
     locals: Vec<Known<'n>>,
 }
 
+impl Scope<'_> {
+    /// The size of a part of what is no part of a variable: upstream takes that of the first variable.
+    fn anywhere(&self) -> Option<Size> {
+        self.first.and_then(|ty| ty.max).map(|max| Size { min: 0, max })
+    }
+}
+
 fn sum<'n>(parts: impl IntoIterator<Item = &'n Known<'n>>) -> u64 {
     parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.cost))
 }
@@ -86,7 +93,7 @@ fn node<'n>(at: &'n Node, scope: &mut Scope<'n>) -> Known<'n> {
             let cost = inner.cost.saturating_add(node(key, scope).cost).saturating_add(1);
             match inner.declared {
                 Some(_) => Known::part(cost, Some(&at.ty)),
-                None => Known::of(cost, inner.elements),
+                None => Known::of(cost, inner.elements.or(scope.anywhere())),
             }
         }
         Op::And(terms) | Op::Or(terms) => {
@@ -150,11 +157,7 @@ fn node<'n>(at: &'n Node, scope: &mut Scope<'n>) -> Known<'n> {
     }
 }
 
-fn call<'n>(
-    function: &super::library::Function,
-    arguments: &'n [Node],
-    scope: &mut Scope<'n>,
-) -> Known<'n> {
+fn call<'n>(function: &super::library::Function, arguments: &'n [Node], scope: &mut Scope<'n>) -> Known<'n> {
     let parts: Vec<_> = arguments.iter().map(|argument| node(argument, scope)).collect();
     if function.name == "dyn"
         && let [only] = parts.as_slice()
@@ -177,8 +180,6 @@ fn call<'n>(
             let both = parts.first().and_then(|a| a.elements).zip(parts.get(1).and_then(|b| b.elements));
             both.map(|(a, b)| a.union(b))
         }
-        "sort" | "reverse" | "distinct" | "slice" => parts.first().and_then(|a| a.elements),
-        "split" | "findAll" => parts.first().and_then(|a| a.size).map(|size| Size { min: 0, ..size }),
         _ => None,
     };
     let size = match function.name {
@@ -198,11 +199,11 @@ fn fold<'n>(over: &'n Fold, scope: &mut Scope<'n>) -> Known<'n> {
     let base = scope.locals.len();
     let value = match range.declared.and_then(element) {
         Some(of) => Known::part(1, Some(of)),
-        None => Known::of(1, range.elements),
+        None => Known::of(1, scope.anywhere().or(range.elements)),
     };
     let key = match range.declared.map(|ty| &ty.kind) {
         Some(Kind::Map(of)) => Known::part(1, Some(&of.0)),
-        _ => Known::of(1, None),
+        _ => Known::of(1, scope.anywhere()),
     };
     let is_map = matches!(over.range.ty.kind, Kind::Map(_));
     if over.has_two {

@@ -288,7 +288,6 @@ const LISTS: &[Declared] = &[
     ),
     ("min", Cost::Traverse, lists::min, ORDERED_RESULT),
     ("max", Cost::Traverse, lists::max, ORDERED_RESULT),
-    ("includes", Cost::Traverse, lists::includes, &["dyn.(dyn) bool"]),
     (
         "indexOf",
         Cost::Traverse,

@@ -76,14 +76,6 @@ pub(super) fn min<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
 pub(super) fn max<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     extreme(m, args, Ordering::Greater, "max")
 }
-pub(super) fn includes<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
-    let [target, value] = args else { return Err(Error::NoSuchOverload) };
-    let found = match target {
-        Value::List(list) => ops::is_among(m, value, list)?,
-        other => ops::equal(m, other, value)?,
-    };
-    Ok(Value::Bool(found))
-}
 pub(super) fn index_of<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     if let Some(Value::String(_)) = args.first() {
         return text::index_of(m, args);
@@ -211,7 +203,10 @@ pub(super) fn sorted_by<'a>(m: &mut Machine<'_>, values: Vec<Value<'a>>, keys: &
 }
 pub(super) fn range<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     let [Value::Int(count)] = args else { return Err(Error::NoSuchOverload) };
-    let count = (*count).max(0);
+    if *count < 0 {
+        return Err(Error::new(format!("lists.range: size must be non-negative, got {count}")));
+    }
+    let count = *count;
     m.charge(count.unsigned_abs())?;
     made(m, (0..count).map(Value::Int).collect())
 }

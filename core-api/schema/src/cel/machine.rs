@@ -119,7 +119,7 @@ pub(super) fn eval<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, node: &'a Nod
         },
         Op::Call { function, arguments } => {
             let values = evaluated(m, f, arguments)?;
-            let result = (function.body)(m, &values)?;
+            let result = (function.body)(m, &values).map_err(|why| named(why, function.name, &values))?;
             m.charge(function.cost.actual(&values, &result))?;
             Ok(result)
         }
@@ -153,6 +153,23 @@ pub(super) fn eval<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, node: &'a Nod
     }
 }
 
+/// Functions say what they were called with; operators and those that upstream dispatches by the receiver do not.
+fn named(why: Error, function: &str, values: &[Value<'_>]) -> Error {
+    let is_operator = !function.starts_with(|c: char| c.is_ascii_alphabetic());
+    match (why, function) {
+        (
+            Error::NoSuchOverload,
+            "contains" | "startsWith" | "endsWith" | "matches" | "find" | "findAll" | "bool",
+        ) => Error::NoSuchOverload,
+        (Error::NoSuchOverload, "size" | "sort") => Error::Overload(function.into()),
+        (Error::NoSuchOverload, _) if !is_operator => {
+            let types: Vec<&str> = values.iter().map(Value::type_name).collect();
+            Error::Overload(format!("{function}({})", types.join(", ")).into())
+        }
+        (why, _) => why,
+    }
+}
+
 fn evaluated<'a>(
     m: &mut Machine<'_>,
     f: &mut Frame<'a, '_>,
@@ -182,7 +199,7 @@ fn select<'a>(m: &mut Machine<'_>, operand: &Value<'a>, field: &str) -> Outcome<
         Value::Map(map) => map.get(field).ok_or_else(missing),
         Value::Record(record) => record.field(field, m).unwrap_or_else(|| Err(missing())),
         Value::Optional(_) => optional_select(m, operand, field),
-        _ => Err(Error::NoSuchOverload),
+        _ => Err(missing()),
     }
 }
 
@@ -201,9 +218,8 @@ fn has(m: &mut Machine<'_>, operand: &Value<'_>, field: &str) -> Result<bool, Er
     match operand {
         Value::Map(map) => Ok(map.get(field).is_some()),
         Value::Record(record) => Ok(record.field(field, m).transpose()?.is_some()),
-        Value::Optional(None) => Ok(false),
         Value::Optional(Some(value)) => has(m, value, field),
-        _ => Err(Error::NoSuchOverload),
+        _ => Ok(false),
     }
 }
 
@@ -216,7 +232,7 @@ fn index<'a>(operand: &Value<'a>, key: &Value<'a>) -> Outcome<'a> {
         }
         Value::Map(map) => map.find(key).ok_or_else(|| Error::NoSuchKey(ops::shown(key).into())),
         Value::Optional(_) => optional_index(operand, key),
-        _ => Err(Error::NoSuchOverload),
+        _ => Err(Error::NoSuchKey(ops::shown(key).into())),
     }
 }
 
@@ -253,7 +269,9 @@ fn map<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, entries: &'a [(Node, Node
             (Value::Optional(None), true) => continue,
             (_, true) => return Err(Error::NoSuchOverload),
         };
-        insert(&mut made, &key, value)?;
+        // Of equal keys the last one counts.
+        let key = Key::of(&key).ok_or_else(|| Error::new("unsupported key type"))?;
+        made.insert(key, value);
     }
     m.charge(30)?;
     Ok(Value::Map(Map::Owned(Arc::new(made))))
@@ -272,7 +290,23 @@ fn entries<'a>(range: &Value<'a>, has_two: bool) -> Result<Entries<'a>, Error> {
     match range {
         Value::List(list) => Ok(Entries::List(list.clone())),
         Value::Map(map) => Ok(Entries::Map(map.keys().into_iter(), has_two.then(|| map.clone()))),
-        _ => Err(Error::NoSuchOverload),
+        other => Err(Error::new(format!("got '{}', expected iterable type", go_type(other)))),
+    }
+}
+
+/// The type in the words of upstream's message.
+const fn go_type(value: &Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "types.Null",
+        Value::Bool(_) => "types.Bool",
+        Value::Int(_) => "types.Int",
+        Value::Uint(_) => "types.Uint",
+        Value::Double(_) => "types.Double",
+        Value::String(_) => "types.String",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Duration(_) => "types.Duration",
+        Value::Timestamp(_) => "types.Timestamp",
+        _ => "*types.Type",
     }
 }
 

@@ -117,7 +117,11 @@ pub(crate) fn check(schema: &Schema, is_root: bool) -> Result<Vec<Checked>, Stri
             cost: known.map_or(0, Program::estimated_cost),
             problem: program.as_ref().err().cloned(),
             // Of a rule that does not compile, the message is not looked at.
-            message_cost: message.as_ref().filter(|_| known.is_some()).and_then(|m| m.as_ref().ok()).map(Program::estimated_cost),
+            message_cost: message
+                .as_ref()
+                .filter(|_| known.is_some())
+                .and_then(|m| m.as_ref().ok())
+                .map(Program::estimated_cost),
             message_problem: message.and_then(Result::err).filter(|_| known.is_some()),
             cardinality,
         }
@@ -138,8 +142,9 @@ fn message_compiled(environment: &Environment, expression: &str) -> Option<Resul
         return None;
     }
     let compile = || {
-        let program =
-            environment.compile(expression).map_err(|why| format!("messageExpression compilation failed: {why}"))?;
+        let program = environment
+            .compile(expression)
+            .map_err(|why| format!("messageExpression compilation failed: {why}"))?;
         match program.output().kind {
             Kind::String => Ok(program),
             _ => Err("messageExpression must evaluate to a string".to_owned()),
@@ -208,7 +213,8 @@ impl Validator {
         let mut found = FieldErrors::default();
         for old in [Some(default), None] {
             if found.is_empty() {
-                let mut walk = Walk { budget: Some(RUNTIME_BUDGET), errors: &mut found, warnings: Vec::new() };
+                let mut walk =
+                    Walk { budget: Some(RUNTIME_BUDGET), errors: &mut found, warnings: Vec::new() };
                 walk.node(self, schema, default, old, Before::default(), path);
             }
         }
@@ -235,7 +241,8 @@ fn rules(schema: &Schema, is_root: bool) -> Vec<Rule> {
             place: (!place.is_empty()).then(|| field_path(place, schema).ok()).flatten(),
             wants_optional,
             program: compiled(&environment, text(json, "rule")),
-            message_program: message_compiled(&environment, text(json, "messageExpression")).and_then(Result::ok),
+            message_program: message_compiled(&environment, text(json, "messageExpression"))
+                .and_then(Result::ok),
         }
     };
     written.iter().map(rule).collect()
@@ -353,8 +360,7 @@ impl Walk<'_> {
             let variables = [this.clone(), old_self];
             let evaluation = program.evaluate(&variables, PER_CALL_LIMIT);
             let Some(left) = budget.checked_sub(evaluation.cost) else {
-                const WHY: &str =
-                    "validation failed due to running out of cost budget, no further validation rules will be run";
+                const WHY: &str = "validation failed due to running out of cost budget, no further validation rules will be run";
                 self.budget = None;
                 return self.errors.invalid(path, &kind, WHY);
             };
@@ -363,7 +369,7 @@ impl Walk<'_> {
             match evaluation.value {
                 Ok(Value::Bool(true)) => {}
                 Ok(_) => self.broken(rule, &variables, value, schema, before, path),
-                Err(why @ Error::NoSuchOverload) => self.errors.invalid(
+                Err(why @ (Error::NoSuchOverload | Error::Overload(_))) => self.errors.invalid(
                     path,
                     &kind,
                     &format!(
@@ -498,7 +504,9 @@ impl<'v> Keyed<'v> {
 fn key_of(element: &Json, keys: &[Box<str>]) -> Option<String> {
     let mut made = String::new();
     for key in keys {
-        let value = element.get(&**key).filter(|value| !value.is_object() && !value.is_array() && !value.is_null())?;
+        let value = element
+            .get(&**key)
+            .filter(|value| !value.is_object() && !value.is_array() && !value.is_null())?;
         made.push_str(&value.to_string());
         made.push('\0');
     }

@@ -88,7 +88,7 @@ fn what_cannot_be_evaluated_is_an_error() {
         ("9223372036854775807 + 1 > 0", "integer overflow"),
         ("[1][3] == 1", "index out of bounds: 3"),
         ("object.metadata.name + object.spec.replicas == 'a'", "no such overload"),
-        ("object.metadata.name.x == 'a'", "no such overload"),
+        ("object.metadata.name.x == 'a'", "no such key: x"),
         ("optional.none().value() == 1", "optional.none() dereference"),
         ("int('x') == 1", "type conversion error from 'string' to 'int'"),
     ] {
@@ -115,7 +115,7 @@ fn functions_of_kubernetes_are_there() {
         "'a1 b2'.findAll('[0-9]', 1) == ['1'] && 'abc'.find('x') == ''",
         "[1, 2, 3].isSorted() && ![2, 1].isSorted() && [1, 2, 3].sum() == 6",
         "[3, 1, 2].min() == 1 && ['a', 'b'].max() == 'b' && [1, 2, 1].indexOf(1) == 0",
-        "[1, 2, 1].lastIndexOf(1) == 2 && [1, 2].includes(2)",
+        "[1, 2, 1].lastIndexOf(1) == 2",
         "[1, 2, 3, 4].slice(1, 3) == [2, 3] && [[1], [2]].flatten() == [1, 2]",
         "[1, 2, 1].distinct() == [1, 2] && [1, 2].reverse() == [2, 1] && [2, 1].sort() == [1, 2]",
         "lists.range(3) == [0, 1, 2] && [1, 2].first() == optional.of(1) && [].last() == optional.none()",

@@ -83,7 +83,8 @@ pub(super) fn check(root: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErro
     }
     expensive.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
     for (_, field) in expensive.into_iter().take(4) {
-        const WHY: &str = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+        const WHY: &str =
+            "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
         errors.push(FieldError { problem: Problem::Forbidden, field, body: format!("Forbidden: {WHY}") });
     }
     let name = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
@@ -140,7 +141,8 @@ impl Check<'_> {
         let checked = match checked {
             Ok(checked) => checked,
             Err(why) => {
-                let text = "internal error: failed to construct type information for x-kubernetes-validations rules";
+                let text =
+                    "internal error: failed to construct type information for x-kubernetes-validations rules";
                 return self.errors.internal(path, &format!("{text}: {why}"));
             }
         };
@@ -163,7 +165,9 @@ impl Check<'_> {
         }
         if found.uses_old {
             if let Some(list) = &place.uncorrelated {
-                let text = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {list}");
+                let text = format!(
+                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {list}"
+                );
                 self.errors.invalid(&rule, &shown(json.text("rule")), &text);
             }
         } else if let Some(set) = json.get("optionalOldSelf") {
@@ -186,7 +190,8 @@ impl Check<'_> {
     fn refuse(&mut self, path: &FieldPath<'_>, rule: Node<'_>, why: &str) {
         let mut body = "Invalid value: {".to_owned();
         let text = |keyword: &str| quoted(rule.text(keyword));
-        let or_null = |keyword: &str| rule.get(keyword).map_or("null".to_owned(), |value| quoted_value(value));
+        let or_null =
+            |keyword: &str| rule.get(keyword).map_or("null".to_owned(), |value| quoted_value(value));
         let _ = write!(
             body,
             "\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}: {why}",

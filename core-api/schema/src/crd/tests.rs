@@ -162,8 +162,8 @@ fn unsupported_keywords_are_refused() {
              \"object\", \"string\"",
         ),
         (
-            json!({"type": "object", "x-kubernetes-validations": [{"rule": "true"}]}),
-            "x-kubernetes-validations: Forbidden: CEL validation rules are not supported yet",
+            json!({"type": "object", "x-kubernetes-validations": [{"rule": ""}]}),
+            "x-kubernetes-validations[0].rule: Required value: rule is not specified",
         ),
         (json!({"type": 5}), "type: Invalid value: 5: must be a string"),
         (

@@ -238,3 +238,34 @@ fn all_expressions_of_a_scope_share_a_budget() {
     let last = (0..12).map(|_| expression.is_true(&scope).unwrap_err()).last().unwrap();
     assert_eq!(last, evaluate::OVER_BUDGET);
 }
+
+#[test]
+fn types_of_a_kind_are_checked() {
+    use crate::schema::{Field, ObjectShape, SchemaRef, Shape};
+    let object = |fields: Vec<(&str, Shape)>| {
+        let field = |shape| Field::new(SchemaRef::inline(crate::Schema::of(shape)));
+        let fields = fields.into_iter().map(|(name, shape)| (name.into(), field(shape)));
+        Shape::Object(ObjectShape { fields: fields.collect(), ..ObjectShape::default() })
+    };
+    let spec = object(vec![("replicas", Shape::Integer { bits: 32 }), ("amount", Shape::Quantity)]);
+    let schema = SchemaRef::inline(crate::Schema::of(object(vec![("spec", spec)])));
+    let params = ParamsType::Known { name: "Limit", schema: &schema };
+    let checker = TypeChecker::new("Thing", &schema, &params, &[("most", "params.spec.replicas")]);
+    for text in [
+        "object.spec.replicas > 1 && oldObject.spec.replicas == variables.most",
+        "object.metadata.labels.exists(l, l == object.metadata.namespace) && object.kind == 'Thing'",
+        "object.spec.amount == '1'",
+        "authorizer.requestResource.check('get').allowed()",
+    ] {
+        assert_eq!(checker.check(text), None, "{text}");
+    }
+    for (text, part) in [
+        ("object.spec.replicas > '1'", "found no matching overload for '_>_' applied to '(int, string)'"),
+        ("object.spec.maxRetries < 10", "undefined field 'maxRetries'"),
+        ("params.data == 1", "undefined field 'data'"),
+        ("variables.most + 'a' == ''", "found no matching overload for '_+_' applied to '(int, string)'"),
+    ] {
+        let why = checker.check(text).unwrap();
+        assert!(why.starts_with("ERROR: <input>:1:") && why.contains(part), "{text}: {why}");
+    }
+}

@@ -135,13 +135,7 @@ impl Checker<'_> {
     }
 
     /// Patterns, durations and moments that are written out are checked at once.
-    fn literals(
-        &mut self,
-        name: &str,
-        arguments: &[&IdedExpr],
-        nodes: &[Node],
-        is_member: bool,
-    ) {
+    fn literals(&mut self, name: &str, arguments: &[&IdedExpr], nodes: &[Node], is_member: bool) {
         let place = match name {
             "matches" | "find" | "findAll" => 1,
             "duration" | "timestamp" if !is_member => 0,
@@ -164,7 +158,7 @@ impl Checker<'_> {
             },
         };
         if !is_valid {
-            self.problem(argument, format!("invalid {name} argument"));
+            self.later(argument, format!("invalid {name} argument"));
         }
     }
 }
