@@ -230,7 +230,9 @@ impl<'a> Stages<'a> {
             metadata::validate_standard_finalizers(object, errors);
         }
         if def.custom {
-            validate::validate_object(&def.schema, object, old, errors);
+            for warning in validate::validate_object(&def.schema, object, old, errors) {
+                self.notes.warn(warning);
+            }
         } else {
             (def.strategy.validate)(object, errors);
         }
