@@ -5,7 +5,10 @@ use proa_kit::{
     decide::Decider,
     queue::Queue,
     testing::golden::{self, Case},
-    views::{NamespaceView, NodeView, PodDisruptionBudgetView, PodView},
+    views::{
+        NamespaceView, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodDisruptionBudgetView,
+        PodView, StorageClassView,
+    },
 };
 use proa_operator_scheduler::{Scheduler, index::Cluster, plan::plan};
 use serde_json::{Value, json};
