@@ -30,6 +30,7 @@ mod limits;
 mod node;
 mod nodes;
 mod operators;
+mod policies;
 mod preempting;
 mod reading;
 mod refusals;
