@@ -152,10 +152,11 @@ func (f *forms) read(ctx context.Context, t *testing.T, path, accept string) run
 	got, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
 	equal(t, fmt.Sprintf("content type of %s", path), got, want)
 	// The oldest documents name no version.
-	object, _, err := f.decoder.Decode(body, &schema.GroupVersionKind{Version: "v1"}, nil)
+	object, gvk, err := f.decoder.Decode(body, &schema.GroupVersionKind{Version: "v1"}, nil)
 	if err != nil {
 		t.Fatalf("%s as %s: %v", path, accept, err)
 	}
+	object.GetObjectKind().SetGroupVersionKind(*gvk)
 	if list, is := object.(*metav1.PartialObjectMetadataList); is {
 		// In JSON each item says its type; protobuf has no field for it.
 		for i := range list.Items {
