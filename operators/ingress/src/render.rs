@@ -7,7 +7,7 @@ pub mod routes;
 
 use crate::index::{
     Index, Slices, Subject,
-    views::{BackendPort, IngressBackend, IngressView, TlsSecretView},
+    views::{BackendPort, IngressBackend, IngressView},
 };
 use options::Parsed;
 use proa_kit::{
@@ -185,9 +185,4 @@ fn endpoints(service: &ServiceView, slices: Option<&Slices>, port: &BackendPort)
         ready
     };
     found.into_iter().collect()
-}
-
-/// Certificates by what they are found under, for the sink.
-pub(crate) fn certificate(vhost: &Vhost) -> Option<&Arc<TlsSecretView>> {
-    vhost.certificate.as_ref()
 }

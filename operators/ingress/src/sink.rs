@@ -12,6 +12,9 @@ mod path;
 mod proxy;
 mod reply;
 mod table;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
+mod tests;
 pub(crate) mod tls;
 mod upstream;
 

@@ -169,6 +169,14 @@ impl Vhost {
             end = path[..end].rfind('/')?;
         }
     }
+    /// Whether HTTPS was asked for.
+    pub fn has_tls(&self) -> bool {
+        self.has_tls
+    }
+    /// Its certificate; the default one when absent.
+    pub fn certificate(&self) -> Option<&Arc<TlsSecretView>> {
+        self.certificate.as_ref()
+    }
     /// For people: path -> where.
     pub fn describe(&self) -> BTreeMap<String, String> {
         let exact = self.exact.iter().map(|(path, route)| (format!("= {path}"), route));

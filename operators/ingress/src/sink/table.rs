@@ -10,7 +10,7 @@ use super::{
 use crate::{
     index::views::BackendPort,
     render::{
-        Change, certificate,
+        Change,
         routes::{Routes, Target, Vhost},
     },
 };
@@ -53,7 +53,7 @@ impl Table {
         self.services.get(&target.service)?.get(&target.port)
     }
     fn certify(&mut self, present: &Self, host: &str, vhost: Option<&Vhost>) {
-        let Some(secret) = vhost.and_then(certificate) else {
+        let Some(secret) = vhost.and_then(Vhost::certificate) else {
             self.certificates.remove(host);
             return;
         };

@@ -161,3 +161,9 @@ impl ServerCertVerifier for Anybody {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+/// A client that takes any certificate.
+#[cfg(test)]
+pub(crate) fn client_for_tests() -> Arc<ClientConfig> {
+    client(b"http/1.1").unwrap()
+}
