@@ -55,7 +55,7 @@ const MOST_OPERATORS: usize = 10_000;
 /// Deepest brackets of the parser.
 const DEEPEST: u16 = 96;
 /// Stack for parsing and checking; only what is used is ever taken from memory.
-const STACK: usize = 512 << 20;
+const STACK: usize = 256 << 20;
 
 /// What expressions may name.
 #[derive(Debug, Default)]
@@ -206,45 +206,6 @@ impl Program {
         let mut frame = machine::Frame { variables, locals: Vec::new() };
         let value = machine::eval(&mut machine, &mut frame, &self.root);
         Evaluation { value, cost: machine.cost() }
-    }
-}
-
-/// Variables of a webhook's match conditions.
-pub const MATCH_CONDITION: [&str; 3] = ["object", "oldObject", "request"];
-
-/// A truth about objects whose types are not declared.
-#[derive(Debug)]
-pub struct Expression {
-    program: Program,
-    variables: Vec<Box<str>>,
-}
-
-impl Expression {
-    /// Compiles `text`, which may name `variables`.
-    ///
-    /// # Errors
-    /// What is wrong, in the words of CEL's compilers.
-    pub fn compile(text: &str, variables: &[&str]) -> Result<Self, String> {
-        let environment = Environment::new(variables.iter().map(|name| (*name, Type::DYN)));
-        let program = environment.compile(text).map_err(|why| why.to_string())?;
-        if program.output() != &Type::BOOL {
-            return Err("must evaluate to bool".to_owned());
-        }
-        Ok(Self { program, variables: variables.iter().map(|name| (*name).into()).collect() })
-    }
-
-    /// Whether the expression is true of these values.
-    ///
-    /// # Errors
-    /// It cannot be evaluated on them, or is no truth value.
-    pub fn is_true(&self, variables: &[(&str, &serde_json::Value)]) -> Result<bool, String> {
-        let of = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let values: Vec<_> = self.variables.iter().map(|name| Value::of_option(of(name))).collect();
-        match self.program.evaluate(&values, PER_CALL_LIMIT).value {
-            Ok(Value::Bool(is_true)) => Ok(is_true),
-            Ok(_) => Err("expected bool".to_owned()),
-            Err(why) => Err(why.to_string()),
-        }
     }
 }
 

@@ -40,7 +40,7 @@ fn lift_text<'a>(text: &'a str, schema: Option<&Schema>) -> Value<'a> {
             .map(|bytes| Value::Bytes(bytes.into())),
         Some("date") => format!("{text}T00:00:00Z").parse().ok().map(Value::Timestamp),
         Some("date-time") => super::time::parse_timestamp(text).map(Value::Timestamp),
-        Some("duration") => super::time::parse_duration(text).map(Value::Duration),
+        Some("duration") => super::time::parse_any_duration(text).map(Value::Duration),
         _ => return plain,
     };
     typed.unwrap_or(plain)

@@ -4,8 +4,17 @@ use serde_json::json;
 fn holds(text: &str) -> Result<bool, String> {
     let object = json!({"metadata": {"name": "web", "labels": {"app": "a"}}, "spec": {"replicas": 3}});
     let request = json!({"operation": "CREATE", "userInfo": {"groups": ["a", "b"]}});
-    let expression = Expression::compile(text, &MATCH_CONDITION)?;
-    expression.is_true(&[("object", &object), ("oldObject", &serde_json::Value::Null), ("request", &request)])
+    let variables = ["object", "oldObject", "request"].map(|name| (name, Type::DYN));
+    let program = Environment::new(variables).compile(text).map_err(|why| why.to_string())?;
+    if program.output() != &Type::BOOL {
+        return Err("must evaluate to bool".to_owned());
+    }
+    let values = [Value::of_json(&object), Value::Null, Value::of_json(&request)];
+    match program.evaluate(&values, PER_CALL_LIMIT).value {
+        Ok(Value::Bool(is_true)) => Ok(is_true),
+        Ok(_) => Err("expected bool".to_owned()),
+        Err(why) => Err(why.to_string()),
+    }
 }
 
 /// The value of a text without variables.
@@ -165,6 +174,11 @@ fn bombs_are_refused_or_bounded() {
     let nested = |open: &str, close: &str, n: usize| format!("{}1{} == 1", open.repeat(n), close.repeat(n));
     let long = "true && ".repeat(3000) + "true";
     assert_eq!(is_true(&long), Ok(true));
+    // The deepest that is allowed fits into the stack of any thread.
+    assert_eq!(is_true(&format!("[1]{} == [1]", ".map(x, x)".repeat(240))), Ok(true));
+    assert_eq!(is_true(&format!("1{} == 241", "+1".repeat(240))), Ok(true));
+    assert_eq!(is_true(&nested("(", ")", 90)), Ok(true));
+    assert_eq!(is_true(&format!("[1].all(x, {}true{})", "[1].all(x, ".repeat(80), ")".repeat(80))), Ok(true));
     for text in [
         nested("(", ")", 50_000),
         nested("[", "]", 5_000),

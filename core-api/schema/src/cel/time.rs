@@ -63,6 +63,42 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
     i64::try_from(if negative { -total } else { total }).ok()
 }
 
+/// As values of the format `duration` are written: Go's form, or `3 days 2 hours`.
+pub(super) fn parse_any_duration(text: &str) -> Option<i64> {
+    /// Exact names, the start of longer ones, nanoseconds.
+    const UNITS: [(&[&str], &str, i64); 8] = [
+        (&["ns"], "nano", 1),
+        (&["us", "µs"], "micro", 1_000),
+        (&["ms"], "milli", 1_000_000),
+        (&["s"], "sec", SECOND),
+        (&["m"], "min", 60 * SECOND),
+        (&["h", "hr"], "hour", 3_600 * SECOND),
+        (&["d"], "day", 86_400 * SECOND),
+        (&["w", "wk"], "week", 604_800 * SECOND),
+    ];
+    if let Some(nanos) = parse_duration(text) {
+        return Some(nanos);
+    }
+    let mut total = None;
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let tail = rest.get(start..)?;
+        let (digits, tail) = tail.split_at(tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len()));
+        let tail = tail.trim_start();
+        let end = tail.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let unit = unit.to_lowercase();
+        let known =
+            |(exact, prefix, _): &&(&[&str], &str, i64)| exact.contains(&&*unit) || unit.starts_with(prefix);
+        if let Some((_, _, nanos)) = UNITS.iter().find(known) {
+            let part = digits.parse::<i64>().ok()?.checked_mul(*nanos)?;
+            total = Some(total.unwrap_or(0i64).checked_add(part)?);
+        }
+        rest = tail;
+    }
+    total
+}
+
 /// Seconds, as CEL shows durations.
 pub(super) fn duration_text(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
@@ -191,6 +227,15 @@ pub(super) fn milliseconds<'a>(_: &mut Machine<'_>, args: Args<'_, 'a>) -> Outco
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_of_schemas_may_be_in_words() {
+        for (text, seconds) in
+            [("3 days 2 hours", Some(266_400)), ("1 wk", Some(604_800)), ("90s", Some(90)), ("x", None)]
+        {
+            assert_eq!(parse_any_duration(text), seconds.map(|seconds| seconds * SECOND), "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_read_and_shown() {
