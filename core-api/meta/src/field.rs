@@ -31,6 +31,13 @@ impl<'a> FieldPath<'a> {
     pub const fn child<'b>(&'b self, name: &'b str) -> FieldPath<'b> {
         FieldPath { parent: Some(self), step: Step::Name(name) }
     }
+    /// A path beside this one, under another name.
+    pub const fn sibling<'b>(&self, name: &'b str) -> FieldPath<'b>
+    where
+        'a: 'b,
+    {
+        FieldPath { parent: self.parent, step: Step::Name(name) }
+    }
     /// A list element.
     pub const fn index<'b>(&'b self, index: usize) -> FieldPath<'b> {
         FieldPath { parent: Some(self), step: Step::Index(index) }
@@ -158,6 +165,18 @@ impl FieldErrors {
     /// Appends one error.
     pub fn push(&mut self, error: FieldError) {
         self.0.push(error);
+    }
+
+    /// Each error once.
+    #[must_use]
+    pub fn without_repeats(self) -> Self {
+        let mut seen: Vec<FieldError> = Vec::with_capacity(self.0.len());
+        for error in self.0 {
+            if !seen.contains(&error) {
+                seen.push(error);
+            }
+        }
+        Self(seen)
     }
 
     fn add(&mut self, problem: Problem, path: &FieldPath<'_>, value: Option<&Value>, detail: &str) {

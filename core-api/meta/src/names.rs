@@ -103,10 +103,19 @@ fn is_label_key_name(text: &str) -> bool {
 
 /// RFC 1123 label: most object names that become host names.
 pub fn is_dns1123_label(value: &str) -> Vec<String> {
+    label_errors(value, max_len_error)
+}
+
+/// The same, in upstream's words where the rule is declared on a type.
+pub fn is_dns1123_label_of_bytes(value: &str) -> Vec<String> {
+    label_errors(value, max_bytes_error)
+}
+
+fn label_errors(value: &str, too_long: fn(usize) -> String) -> Vec<String> {
     const TEXT: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
     let mut errors = Vec::new();
     if value.len() > DNS_LABEL_MAX {
-        errors.push(max_len_error(DNS_LABEL_MAX));
+        errors.push(too_long(DNS_LABEL_MAX));
     }
     if !is_label_1123(value) {
         errors.push(if is_subdomain_1123(value) {
@@ -143,6 +152,19 @@ pub fn is_dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
     }
     if !value.split('.').all(is_label_1123_underscore) {
         errors.push(regex_error(TEXT, SUBDOMAIN_1123_UNDERSCORE, &["example.com"]));
+    }
+    errors
+}
+
+/// An RFC 1123 subdomain in letters of either case.
+pub fn is_dns1123_subdomain_of_any_case(value: &str) -> Vec<String> {
+    const TEXT: &str = "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
+    let mut errors = Vec::new();
+    if value.len() > DNS_SUBDOMAIN_MAX {
+        errors.push(max_bytes_error(DNS_SUBDOMAIN_MAX));
+    }
+    if !is_subdomain_1123(&value.to_ascii_lowercase()) {
+        errors.push(regex_error(TEXT, SUBDOMAIN_1123, &["Example.com"]));
     }
     errors
 }

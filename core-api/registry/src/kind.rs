@@ -245,6 +245,8 @@ pub struct Strategy {
     pub validate_status: fn(&Value, &Value, &mut FieldErrors),
     /// Texts of `Warning` headers.
     pub warnings: fn(&Value) -> Vec<String>,
+    /// Those that only a new object gets.
+    pub create_warnings: fn(&Value) -> Vec<String>,
     /// What is wrong with a name; the flag says that it is a `generateName` prefix.
     pub name: fn(&str, bool) -> Vec<String>,
     /// When `metadata.generation` grows.
@@ -266,6 +268,8 @@ pub struct Strategy {
     pub unconditional_update: bool,
     /// A PUT to a name that does not exist creates the object.
     pub create_on_update: bool,
+    /// What writers through a path (empty, or a subresource) never own, if it is not the usual.
+    pub resets: fn(&str) -> Option<Reset<'static>>,
 }
 
 impl Default for Strategy {
@@ -280,6 +284,7 @@ impl Default for Strategy {
             validate_update: |_, _, _| {},
             validate_status: |_, _, _| {},
             warnings: |_| Vec::new(),
+            create_warnings: |_| Vec::new(),
             name: proa_meta::names::name_is_dns_subdomain,
             generation: Generation::None,
             grace: None,
@@ -290,6 +295,7 @@ impl Default for Strategy {
             status_on_create: false,
             unconditional_update: true,
             create_on_update: false,
+            resets: |_| None,
         }
     }
 }
@@ -303,6 +309,8 @@ pub enum Generation {
     Spec,
     /// As `Spec`, and also when annotations change (Deployment).
     SpecOrAnnotations,
+    /// Starts at what the object brings, else without one, and grows as `Spec` (CSIDriver).
+    Given,
 }
 
 /// What happens to dependents: `propagationPolicy`.
@@ -491,6 +499,12 @@ impl Column {
     /// Time since creation.
     pub const fn age() -> Self {
         Self::of("Age", "string")
+    }
+    /// With a format.
+    #[must_use]
+    pub fn with_format(mut self, format: &'static str) -> Self {
+        self.format = Name::Borrowed(format);
+        self
     }
     /// Shown with `-o wide` only.
     #[must_use]

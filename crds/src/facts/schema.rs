@@ -79,6 +79,7 @@ fn omit(facts: &FieldFacts) -> Omit {
         Some("time" | "microtime" | "duration" | "quantity" | "int-or-string" | "raw" | "json" | "fieldsv1")
     );
     match () {
+        () if facts.shape.is_pointer() && !facts.omits_empty() && !facts.omits_zero() => Omit::Nil,
         () if facts.shape.is_pointer() => Omit::Null,
         () if facts.omits_zero() => Omit::Zero,
         () if facts.omits_empty() && !is_struct => Omit::Empty,

@@ -9,7 +9,7 @@ use crate::{
     kind::{Behaviour, Generation},
     metadata,
     registry::Registry,
-    request::{ActionRequest, Body, Target, WriteOptions, Written},
+    request::{ActionRequest, Body, Object, Target, WriteOptions, Written},
 };
 use futures::future::BoxFuture;
 use proa_meta::{ApiError, ApiResult, FieldErrors, Reason};
@@ -137,6 +137,7 @@ impl Stages<'_> {
         let mut attempt = 1;
         loop {
             let mut object = object.clone();
+            let asked = object["metadata"].get("resourceVersion").cloned();
             metadata::fill_create(&mut object, self.registry.now());
             let key = self.key(metadata::text(&object, "name"));
             let mut create = Create { stages: self, object };
@@ -151,8 +152,15 @@ impl Stages<'_> {
                 Done::Put(entry) => {
                     let def = self.def();
                     warnings.extend(self.notes.warnings());
-                    warnings.extend((def.strategy.warnings)(&entry.value(def)));
-                    Ok(self.written(entry, true, warnings))
+                    let made = entry.value(def);
+                    warnings.extend((def.strategy.warnings)(&made));
+                    warnings.extend((def.strategy.create_warnings)(&made));
+                    let mut written = self.written(entry, true, warnings);
+                    // Nothing was stored, so there is no other.
+                    if let (Object::Made(object), Some(asked)) = (&mut written.object, asked) {
+                        metadata::of(Arc::make_mut(object)).insert("resourceVersion".to_owned(), asked);
+                    }
+                    Ok(written)
                 }
                 // A create either stores or fails.
                 Done::Removed(..) | Done::Unchanged(_) => Err(ApiError::internal("create stored nothing")),
@@ -197,7 +205,7 @@ impl Decide for Create<'_> {
                 members.remove("status");
             }
             (def.strategy.prepare_create)(&mut object);
-            if def.strategy.generation != Generation::None {
+            if !matches!(def.strategy.generation, Generation::None | Generation::Given) {
                 metadata::of(&mut object).insert("generation".to_owned(), json!(1));
             }
             let mut errors = FieldErrors::default();

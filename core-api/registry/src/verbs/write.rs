@@ -25,7 +25,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Groups whose finalizers need not be qualified names.
-const FREE_FINALIZERS: [&str; 2] = ["apiextensions.k8s.io", "admissionregistration.k8s.io"];
+const FREE_FINALIZERS: [&str; 4] =
+    ["apiextensions.k8s.io", "admissionregistration.k8s.io", "node.k8s.io", "policy"];
 const NAMESPACES: GroupResource = GroupResource::new("", "namespaces");
 
 /// One write on its way.
@@ -331,7 +332,11 @@ fn invalid(def: &KindDef, object: &Value, errors: &FieldErrors) -> ApiError {
         "" => metadata::text(object, "generateName"),
         name => name,
     };
-    ApiError::invalid(&def.group_kind(), name, errors)
+    // Of what is declared on a built-in type upstream tells each thing once.
+    if def.custom || def.gvk.group == "apiextensions.k8s.io" {
+        return ApiError::invalid(&def.group_kind(), name, errors);
+    }
+    ApiError::invalid(&def.group_kind(), name, &errors.clone().without_repeats())
 }
 
 /// Brings an object into the types of its kind: what the kind does not know is dropped and told, defaults are set.
@@ -384,6 +389,9 @@ pub(crate) fn canonical_form(registry: &Registry, def: &KindDef, object: &mut Va
 fn reset_fields(def: &KindDef, subresource: &str) -> Reset<'static> {
     if let Some(part) = def.part(subresource) {
         return part.owned;
+    }
+    if let Some(resets) = (def.strategy.resets)(subresource) {
+        return resets;
     }
     match subresource {
         "status" if def.custom => Reset::Exclude(&[&["spec"], &["metadata"]]),
