@@ -5,15 +5,19 @@
 
 use super::{
     namespaced,
-    persistent_volume::{CLASS, class, phase},
+    persistent_volume::{CLASS, class, old_annotation, phase},
 };
 use crate::{
     cursor::{Cursor, IMMUTABLE},
-    fill::{absent, annotation, is_empty, keep, remove, same, set, sub},
+    fill::{absent, annotation, is_empty, keep, present, remove, same, set, sub, zero},
     pod_spec::{
         resources,
         update::differences,
-        validate::{claim_spec, persistent_volume::short_modes, resource_quantity},
+        validate::{
+            claim_spec,
+            persistent_volume::{self, short_modes},
+            resource_quantity,
+        },
     },
     table,
 };
@@ -40,22 +44,51 @@ pub(crate) fn kind() -> KindDef {
         .with_status()
         .with_table(&columns, row)
         .with_strategy(Strategy {
-            default: |object| absent(sub(object, "spec"), "volumeMode", "Filesystem"),
+            default,
             prepare_create: |object| {
                 set(object, "status", json!({"phase": "Pending"}));
-                data_sources(sub(object, "spec"));
+                data_sources(sub(object, "spec"), &Value::Null);
             },
-            prepare_update: |new, _| data_sources(sub(new, "spec")),
+            prepare_update: |new, old| data_sources(sub(new, "spec"), &old["spec"]),
+            // Of a feature that is off by default.
+            prepare_status: |new, _| remove(sub(new, "status"), "healthStatus"),
             validate,
             validate_update,
             validate_status,
+            warnings,
+            returns_deleted: true,
             ..Strategy::default()
         })
 }
 
-/// The older field takes claims and snapshots only; both say the same, whichever was given.
-fn data_sources(spec: &mut Value) {
+fn default(object: &mut Value) {
+    let spec = sub(object, "spec");
+    absent(spec, "volumeMode", "Filesystem");
+    if let Some(resources) = present(spec, "resources") {
+        for list in ["limits", "requests"] {
+            if let Some(list) = present(resources, list) {
+                resources::round_up(list);
+            }
+        }
+    }
+    let status = sub(object, "status");
+    zero(status, "phase", "Pending");
+    for list in ["capacity", "allocatedResources"] {
+        if let Some(list) = present(status, list) {
+            resources::round_up(list);
+        }
+    }
+}
+
+/// The older field takes claims and snapshots only; both say the same, whichever was given. A reference into another
+/// namespace is of a feature that is off by default.
+fn data_sources(spec: &mut Value, old: &Value) {
+    let elsewhere = |reference: &Value| !is_empty(&reference["namespace"]);
+    if elsewhere(&spec["dataSourceRef"]) && old["dataSourceRef"].is_null() {
+        remove(spec, "dataSourceRef");
+    }
     let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());
+    let was_there = !old["dataSource"].is_null() || !old["dataSourceRef"].is_null();
     if !source.is_null() && reference.is_null() {
         let group = source["apiGroup"].as_str().unwrap_or("");
         let is_known = match source["kind"].as_str() {
@@ -63,14 +96,13 @@ fn data_sources(spec: &mut Value) {
             Some("VolumeSnapshot") => group == "snapshot.storage.k8s.io",
             _ => false,
         };
-        match is_known {
+        match is_known || was_there {
             true => set(spec, "dataSourceRef", source),
             false => remove(spec, "dataSource"),
         }
         return;
     }
-    let is_elsewhere = reference["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
-    if source.is_null() && !reference.is_null() && !is_elsewhere {
+    if source.is_null() && !reference.is_null() && !elsewhere(&reference) {
         let mut source = reference;
         remove(&mut source, "namespace");
         set(spec, "dataSource", source);
@@ -89,10 +121,10 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
         return;
     }
     let namespace = reference.get("namespace");
-    let shown = "spec.dataSource".into();
+    // Upstream shows one of its internal values.
+    let shown = json!({});
     let shown = spec.with(&shown);
     if !namespace.is_empty() {
-        namespace.named(errors, names::is_dns1123_label);
         shown.invalid(errors, "may not be specified when dataSourceRef.namespace is specified");
     } else if ["apiGroup", "kind", "name"].iter().any(|f| source.text_of(f) != reference.text_of(f)) {
         shown.invalid(errors, "must match dataSourceRef");
@@ -108,6 +140,24 @@ fn data_source(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         at.with(kind.value()).invalid(errors, text);
     }
     group.opt_named(errors, names::is_dns1123_subdomain);
+    at.get("namespace").opt_named(errors, names::is_dns1123_label);
+}
+
+fn warnings(object: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if object["metadata"]["annotations"].get(CLASS).is_some() {
+        found.push(old_annotation(CLASS, "storageClassName"));
+    }
+    for list in ["requests", "limits"] {
+        let amount = resources::amount(&object["spec"]["resources"][list], "storage");
+        if let Some(amount) = amount.filter(|amount| amount.milli_value() % 1000 != 0) {
+            let amount = amount.to_string();
+            found.push(format!(
+                "spec.resources.{list}[storage]: fractional byte value {amount:?} is invalid, must be an integer"
+            ));
+        }
+    }
+    found
 }
 
 fn size(object: &Value, list: &str) -> Quantity {
@@ -126,9 +176,12 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     if before["volumeName"].as_str().is_none_or(str::is_empty) {
         keep(&mut before, &now, "volumeName");
     }
-    if annotation(new, CLASS) != annotation(old, CLASS) {
+    if from_annotation(new, old) {
+        keep(&mut now, &before, "storageClassName");
+    } else if annotation(new, CLASS) != annotation(old, CLASS) {
         let metadata = root.get("metadata");
-        metadata.key(CLASS).with(&annotation(new, CLASS).into()).invalid(errors, IMMUTABLE);
+        let annotations = metadata.get("annotations");
+        annotations.get(CLASS).with(&annotation(new, CLASS).into()).invalid(errors, IMMUTABLE);
     }
     if before["storageClassName"].is_null() && annotation(old, CLASS).is_empty() {
         // A claim that named no class may be given one.
@@ -167,6 +220,16 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     }
 }
 
+/// Whether the class moves from the annotation to the field.
+fn from_annotation(new: &Value, old: &Value) -> bool {
+    let class = annotation(old, CLASS);
+    let is_kept = ["", class].contains(&annotation(new, CLASS));
+    old["metadata"]["annotations"].get(CLASS).is_some()
+        && old["spec"]["storageClassName"].is_null()
+        && new["spec"]["storageClassName"] == class
+        && is_kept
+}
+
 fn validate_status(new: &Value, _: &Value, errors: &mut FieldErrors) {
     const STATES: [&str; 5] = [
         "ControllerResizeInProgress",
@@ -177,14 +240,42 @@ fn validate_status(new: &Value, _: &Value, errors: &mut FieldErrors) {
     ];
     let root = Cursor::root(new);
     let status = root.get("status");
-    for list in ["capacity", "allocatedResources"] {
-        for (name, entry) in status.get(list).entries() {
-            resource_quantity(&entry, name, errors);
+    for (_, entry) in status.get("capacity").entries() {
+        persistent_volume::not_negative(&entry, errors);
+    }
+    let states = status.get("allocatedResourceStatuses");
+    for (name, state) in states.entries() {
+        key(&states, name, errors);
+        if !STATES.contains(&state.text()) {
+            states.with(&name.into()).unsupported(errors, &STATES);
         }
     }
-    for (_, state) in status.get("allocatedResourceStatuses").entries() {
-        state.enumeration(errors, &STATES);
+    let allocated = status.get("allocatedResources");
+    for (name, entry) in allocated.entries() {
+        let known = errors.len();
+        if !key(&allocated, name, errors) {
+            continue;
+        }
+        persistent_volume::not_negative(&entry, errors);
+        if errors.len() == known {
+            resource_quantity(&entry, "storage", errors);
+        }
     }
+}
+
+/// Of unqualified names there is only one.
+fn key(list: &Cursor<'_, '_>, name: &str, errors: &mut FieldErrors) -> bool {
+    let value = name.into();
+    let shown = list.with(&value);
+    if !shown.named(errors, names::is_qualified_name) {
+        return false;
+    }
+    let is_native = !name.contains('/') || name.contains("kubernetes.io/");
+    if is_native && name != "storage" {
+        shown.unsupported(errors, &["storage"]);
+        return false;
+    }
+    true
 }
 
 fn row(object: &Value, now: Timestamp) -> Vec<Value> {

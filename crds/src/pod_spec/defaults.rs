@@ -117,6 +117,9 @@ fn pull_policy(image: &str) -> &'static str {
     }
 }
 
+/// Longest path of a repository.
+const LONGEST_NAME: usize = 255;
+
 /// `[registry/]path/of/repository`.
 fn is_repository(name: &str) -> bool {
     let path = match name.split_once('/') {
@@ -129,7 +132,10 @@ fn is_repository(name: &str) -> bool {
         let inner = |b: &u8| edge(Some(b)) || matches!(b, b'.' | b'_' | b'-');
         edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
     };
-    path.split('/').all(part)
+    // Nothing is named like an image's identifier, and a name has its length, `library/` of the default registry included.
+    let is_id = name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let whole = if name.contains('/') { path.len() } else { "library/".len() + path.len() };
+    !is_id && whole <= LONGEST_NAME && path.split('/').all(part)
 }
 
 fn is_registry(host: &str) -> bool {

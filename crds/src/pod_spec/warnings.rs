@@ -66,15 +66,25 @@ pub(crate) fn warnings(at: &Cursor<'_, '_>, is_template: bool) -> Vec<String> {
 }
 
 /// Labels of nodes that were renamed.
-fn renamed_label(key: &str) -> Option<String> {
-    let (since, instead) = match key {
+/// What a label of nodes is called since it is stable.
+pub(crate) fn new_label(key: &str) -> Option<&'static str> {
+    renamed(key).map(|(_, instead)| instead)
+}
+
+fn renamed(key: &str) -> Option<(&'static str, &'static str)> {
+    Some(match key {
         "beta.kubernetes.io/arch" => ("v1.14", "kubernetes.io/arch"),
         "beta.kubernetes.io/os" => ("v1.14", "kubernetes.io/os"),
         "failure-domain.beta.kubernetes.io/region" => ("v1.17", "topology.kubernetes.io/region"),
         "failure-domain.beta.kubernetes.io/zone" => ("v1.17", "topology.kubernetes.io/zone"),
         "beta.kubernetes.io/instance-type" => ("v1.17", "node.kubernetes.io/instance-type"),
         _ => return None,
-    };
+    })
+}
+
+/// What is said of a label of nodes that has a new name.
+pub(crate) fn renamed_label(key: &str) -> Option<String> {
+    let (since, instead) = renamed(key)?;
     Some(format!("deprecated since {since}; use \"{instead}\" instead"))
 }
 
@@ -121,7 +131,8 @@ fn affinity(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
     }
 }
 
-fn node_term(term: &Cursor<'_, '_>, check_values: bool, found: &mut Vec<String>) {
+/// Warnings of a term of a node affinity.
+pub(crate) fn node_term(term: &Cursor<'_, '_>, check_values: bool, found: &mut Vec<String>) {
     for requirement in term.get("matchExpressions").items() {
         let key = requirement.get("key");
         let text = renamed_label(key.text());
@@ -222,6 +233,15 @@ fn ports(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
         for port in container.get("ports").items() {
             let here = port.path().to_string();
             let (ip, host) = (port.text_of("hostIP").to_owned(), port.int_of("hostPort"));
+            if !ip.is_empty() && host == 0 {
+                let shown = format!(
+                    "{{Name:{} HostPort:0 ContainerPort:{} Protocol:{} HostIP:{ip}}}",
+                    port.text_of("name"),
+                    port.int_of("containerPort"),
+                    port.text_of("protocol")
+                );
+                found.push(format!("{here}: hostIP set without hostPort: {shown}"));
+            }
             let key = format!("{}/{}", port.int_of("containerPort"), port.text_of("protocol"));
             let others = by_number.entry(key).or_default();
             for (there, other_ip, other_host) in others.iter() {

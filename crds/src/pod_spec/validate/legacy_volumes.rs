@@ -23,9 +23,11 @@ fn partition(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
+/// Upstream's path is not the field's name.
 pub(super) fn gce_disk(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    require(at, &["pdName"], errors);
-    partition(at, errors);
+    let place = Cursor::at(at.value(), at.path().sibling("persistentDisk"));
+    require(&place, &["pdName"], errors);
+    partition(&place, errors);
 }
 
 pub(super) fn aws_disk(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -39,9 +41,41 @@ fn secret_ref(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
+/// A secret outside of the namespace of whom it is for.
+fn remote_secret_ref(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if let Some(reference) = at.present("secretRef") {
+        require(&reference, &["name", "namespace"], errors);
+    }
+}
+
 pub(super) fn cinder(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     require(at, &["volumeID"], errors);
     secret_ref(at, errors);
+}
+
+/// As a PersistentVolume has it.
+pub(super) fn cinder_volume(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    require(at, &["volumeID"], errors);
+    remote_secret_ref(at, errors);
+}
+
+/// As a PersistentVolume has it.
+pub(super) fn glusterfs_volume(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    require(at, &["endpoints", "path"], errors);
+    let Some(namespace) = at.present("endpointsNamespace") else { return };
+    if namespace.is_empty() {
+        namespace.invalid(errors, "if the endpointnamespace is set, it must be a valid namespace name");
+    } else {
+        namespace.named(errors, names::is_dns1123_label);
+    }
+}
+
+/// As a PersistentVolume has it.
+pub(super) fn azure_file_volume(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    require(at, &["secretName", "shareName"], errors);
+    if let Some(namespace) = at.present("secretNamespace") {
+        namespace.must_be_set(errors);
+    }
 }
 
 fn lun(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -51,22 +85,37 @@ fn lun(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 pub(super) fn iscsi(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    iscsi_names(at, "must be valid format starting with iqn, eui, or naa", |_, _| (), errors);
+}
+
+/// As a PersistentVolume has it.
+pub(super) fn iscsi_volume(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    iscsi_names(at, "must be valid format", secret_ref, errors);
+}
+
+fn iscsi_names(
+    at: &Cursor<'_, '_>,
+    unknown: &str,
+    secret: fn(&Cursor<'_, '_>, &mut FieldErrors),
+    errors: &mut FieldErrors,
+) {
     require(at, &["targetPortal", "iqn"], errors);
     let iqn = at.get("iqn");
     if !iqn.is_empty() {
-        initiator(&iqn, &iqn, errors);
+        initiator(&iqn, &iqn, unknown, errors);
     }
     lun(at, errors);
     let chap = at.get("chapAuthDiscovery").is_true() || at.get("chapAuthSession").is_true();
     if chap && !at.get("secretRef").is_set() {
         at.get("secretRef").required(errors, "");
     }
+    secret(at, errors);
     if let Some(name) = at.present("initiatorName") {
-        initiator(&name, &at.get("initiatorname"), errors);
+        initiator(&name, &at.get("initiatorname"), unknown, errors);
     }
 }
 
-fn initiator(name: &Cursor<'_, '_>, shown: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn initiator(name: &Cursor<'_, '_>, shown: &Cursor<'_, '_>, unknown: &str, errors: &mut FieldErrors) {
     let shown = shown.with(name.value());
     let text = name.text();
     let alnum = |rest: &str, length| rest.len() == length && rest.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -74,7 +123,7 @@ fn initiator(name: &Cursor<'_, '_>, shown: &Cursor<'_, '_>, errors: &mut FieldEr
         Some("iqn") => is_iqn(text),
         Some("eui") => text.get(4..).is_some_and(|rest| alnum(rest, 16)),
         Some("naa") => text.get(4..).is_some_and(|rest| alnum(rest, 32)),
-        _ => return shown.invalid(errors, "must be valid format starting with iqn, eui, or naa"),
+        _ => return shown.invalid(errors, unknown),
     };
     if !ok {
         shown.invalid(errors, "must be valid format");
@@ -175,10 +224,20 @@ pub(super) fn azure_disk(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 pub(super) fn storage_os(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    storage_os_names(at, errors);
+    secret_ref(at, errors);
+}
+
+/// As a PersistentVolume has it.
+pub(super) fn storage_os_volume(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    storage_os_names(at, errors);
+    remote_secret_ref(at, errors);
+}
+
+fn storage_os_names(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let name = at.get("volumeName");
     if name.must_be_set(errors) {
         name.named(errors, names::is_dns1123_label);
     }
     at.get("volumeNamespace").opt_named(errors, names::is_dns1123_label);
-    secret_ref(at, errors);
 }

@@ -3,7 +3,7 @@
 //! Upstream: `ValidatePersistentVolumeSpec`.
 
 use super::{
-    legacy_volumes as legacy, resource_quantity, scheduling,
+    legacy_volumes as legacy, scheduling,
     volumes::{self, access_modes},
 };
 use crate::{cursor::Cursor, pod_spec::resources, storage};
@@ -17,24 +17,24 @@ const SOURCES: [(&str, Check); 22] = [
     ("hostPath", volumes::host_path),
     ("gcePersistentDisk", legacy::gce_disk),
     ("awsElasticBlockStore", legacy::aws_disk),
-    ("glusterfs", |at, errors| legacy::require(at, &["endpoints", "path"], errors)),
+    ("glusterfs", legacy::glusterfs_volume),
     ("flocker", legacy::flocker),
     ("nfs", volumes::nfs),
     ("rbd", |at, errors| legacy::require(at, &["monitors", "image"], errors)),
     ("quobyte", legacy::quobyte),
     ("cephfs", |at, errors| legacy::require(at, &["monitors"], errors)),
-    ("iscsi", legacy::iscsi),
-    ("cinder", legacy::cinder),
+    ("iscsi", legacy::iscsi_volume),
+    ("cinder", legacy::cinder_volume),
     ("fc", legacy::fibre_channel),
     ("flexVolume", legacy::flex),
-    ("azureFile", |at, errors| legacy::require(at, &["secretName", "shareName"], errors)),
+    ("azureFile", legacy::azure_file_volume),
     ("vsphereVolume", |at, errors| legacy::require(at, &["volumePath"], errors)),
     ("photonPersistentDisk", |at, errors| legacy::require(at, &["pdID"], errors)),
     ("portworxVolume", |at, errors| legacy::require(at, &["volumeID"], errors)),
     ("azureDisk", legacy::azure_disk),
     ("scaleIO", |at, errors| legacy::require(at, &["gateway", "system", "volumeName"], errors)),
     ("local", local),
-    ("storageos", legacy::storage_os),
+    ("storageos", legacy::storage_os_volume),
     ("csi", csi),
 ];
 
@@ -57,7 +57,8 @@ pub(crate) fn spec(spec: &Cursor<'_, '_>, of: Use, errors: &mut FieldErrors) {
     const INLINE: &str = "may not be specified in the context of inline volumes";
     if of == Use::Inline {
         for field in ["claimRef", "capacity"] {
-            if !spec.get(field).is_empty() {
+            let is_given = if field == "claimRef" { spec.get(field).is_set() } else { !spec.get(field).is_empty() };
+            if is_given {
                 spec.get(field).forbidden(errors, INLINE);
             }
         }
@@ -90,7 +91,8 @@ pub(crate) fn spec(spec: &Cursor<'_, '_>, of: Use, errors: &mut FieldErrors) {
     }
     source(spec, errors);
     let host = spec.get("hostPath");
-    let is_root = host.is_set() && host.text_of("path").split('/').all(|part| part.is_empty() || part == ".");
+    let path = host.text_of("path");
+    let is_root = path.starts_with('/') && path.split('/').all(|part| part.is_empty() || part == ".");
     if is_root && policy.text() == "Recycle" {
         policy.forbidden(errors, "may not be 'recycle' for a hostPath mount of '/'");
     }
@@ -101,13 +103,22 @@ fn capacity(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     at.must_be_set(errors);
     let entries = at.value().as_object();
     if entries.is_none_or(|entries| entries.len() != 1 || !entries.contains_key("storage")) {
-        at.unsupported(errors, &["storage"]);
+        errors.not_supported(at.path(), at.value(), &["storage"]);
     }
     for (name, entry) in at.entries() {
-        resource_quantity(&entry, name, errors);
+        not_negative(&entry, errors);
         if resources::amount(at.value(), name).is_some_and(|quantity| quantity <= Quantity::ZERO) {
             entry.invalid(errors, "must be greater than zero");
         }
+    }
+}
+
+/// Upstream: `validateBasicResource`.
+pub(crate) fn not_negative(entry: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if let Some(amount) = Quantity::from_json(entry.value()).ok().map(|quantity| quantity.value())
+        && amount < 0
+    {
+        entry.with(&amount.into()).invalid(errors, "must be a valid resource quantity");
     }
 }
 
@@ -122,8 +133,11 @@ fn source(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let mut found = false;
     for (field, check) in SOURCES {
         let Some(at) = spec.present(field) else { continue };
-        if found {
-            at.forbidden(errors, "may not specify more than 1 volume type");
+        // Upstream misses it that a Flex volume is one more.
+        if found && field != "flexVolume" {
+            // The path is upstream's.
+            let shown = if field == "cephfs" { "cephFS" } else { field };
+            spec.get(shown).forbidden(errors, "may not specify more than 1 volume type");
         } else {
             check(&at, errors);
             if field == "local" && !spec.get("nodeAffinity").is_set() {
@@ -155,7 +169,7 @@ fn classes(spec: &Cursor<'_, '_>, of: Use, errors: &mut FieldErrors) {
             mode.opt_one_of(errors, &["Block", "Filesystem"]);
         }
     }
-    if let Some(attributes) = spec.present("volumeAttributesClassName") {
+    if let Some(attributes) = spec.present("volumeAttributesClassName").filter(|_| of == Use::Object) {
         match attributes.is_empty() {
             true => attributes.required(errors, "an empty string is disallowed"),
             false => {
