@@ -5,8 +5,7 @@
 use crate::{
     cursor::Cursor,
     facts,
-    fill::present,
-    pod_spec::{resources, validate as spec_rules, warnings},
+    pod_spec::{validate as spec_rules, warnings},
     selector, table,
 };
 use jiff::Timestamp;
@@ -22,15 +21,23 @@ pub(crate) fn kind() -> KindDef {
     KindDef::cluster(gvk, "runtimeclasses", facts::schema("io.k8s.api.node.v1.RuntimeClass"))
         .with_table(&columns, row)
         .with_strategy(Strategy {
-            default: |object| {
-                let fixed = present(object, "overhead").and_then(|overhead| present(overhead, "podFixed"));
-                if let Some(fixed) = fixed {
-                    resources::round_up(fixed);
+            validate_create: |object, errors| {
+                validate(object, errors);
+                let root = Cursor::root(object);
+                let handler = root.get("handler");
+                if handler.must_be_set(errors) {
+                    handler.named(errors, names::is_dns1123_label_of_bytes);
                 }
             },
-            validate,
-            validate_update: |new, old, errors| {
-                Cursor::root(new).get("handler").immutable(&Cursor::root(old).get("handler"), errors);
+            validate_update: |object, old, errors| {
+                let (new, old) = (Cursor::root(object), Cursor::root(old));
+                let (handler, before) = (new.get("handler"), old.get("handler"));
+                if handler.text() != before.text() {
+                    handler.opt_named(errors, names::is_dns1123_label);
+                }
+                validate(object, errors);
+                handler.declared_immutable(&before, errors);
+                handler.must_be_set(errors);
             },
             warnings: |object| {
                 let root = Cursor::root(object);
@@ -45,10 +52,6 @@ pub(crate) fn kind() -> KindDef {
 
 fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
-    let handler = root.get("handler");
-    if handler.must_be_set(errors) {
-        handler.named(errors, names::is_dns1123_label);
-    }
     let overhead = root.get("overhead");
     spec_rules::resource_limits(&overhead.get("podFixed"), &overhead, errors);
     let scheduling = root.get("scheduling");

@@ -39,8 +39,9 @@ pub(crate) fn kind() -> KindDef {
             new.get("volumeLifecycleModes").immutable(&old.get("volumeLifecycleModes"), errors);
         },
         warnings,
-        generation: Generation::Spec,
+        generation: Generation::Given,
         unconditional_update: false,
+        returns_deleted: true,
         ..Strategy::default()
     })
 }

@@ -30,6 +30,7 @@ pub(crate) fn kind() -> KindDef {
             validate,
             validate_update,
             unconditional_update: false,
+            returns_deleted: true,
             ..Strategy::default()
         })
 }

@@ -4,33 +4,33 @@
 
 use super::named;
 use crate::{
-    cursor::{Cursor, NEGATIVE},
-    selector, table,
+    cursor::{Cursor, IMMUTABLE, NEGATIVE},
+    fill::same,
+    selector,
 };
 use proa_meta::{FieldErrors, names, quantity::Quantity};
-use proa_registry::kind::{Column, KindDef, Strategy};
+use proa_registry::kind::{KindDef, Strategy};
 use serde_json::Value;
 
 /// The kind.
 pub(crate) fn kind() -> KindDef {
     let (gvk, schema) = named("CSIStorageCapacity");
-    let columns = [Column::name(), Column::text("StorageClassName"), Column::text("Capacity")];
-    KindDef::namespaced(gvk, "csistoragecapacities", schema)
-        .with_table(&columns, |object, _| {
-            let class = table::text_or(&object["storageClassName"], "");
-            vec![table::name(object), class, table::text_or(&object["capacity"], "<unset>")]
-        })
-        .with_strategy(Strategy {
-            validate,
-            validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
-                for field in ["nodeTopology", "storageClassName"] {
-                    new.get(field).immutable(&old.get(field), errors);
-                }
-            },
-            unconditional_update: false,
-            ..Strategy::default()
-        })
+    KindDef::namespaced(gvk, "csistoragecapacities", schema).with_strategy(Strategy {
+        validate,
+        validate_update: |new, old, errors| {
+            let (new, old) = (Cursor::root(new), Cursor::root(old));
+            let (topology, before) = (new.get("nodeTopology"), old.get("nodeTopology"));
+            // No topology is not the empty one.
+            if topology.is_set() != before.is_set() || !same(topology.value(), before.value()) {
+                errors.invalid(topology.path(), topology.value(), IMMUTABLE);
+            }
+            if new.text_of("storageClassName") != old.text_of("storageClassName") {
+                new.get("storageClassName").invalid(errors, IMMUTABLE);
+            }
+        },
+        unconditional_update: false,
+        ..Strategy::default()
+    })
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {

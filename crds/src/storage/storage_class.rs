@@ -7,6 +7,7 @@ use super::{named, parameters, provisioner};
 use crate::{
     cursor::Cursor,
     fill::{absent, annotation},
+    pod_spec::warnings as pod_warnings,
     table,
 };
 use jiff::Timestamp;
@@ -35,12 +36,14 @@ pub(crate) fn kind() -> KindDef {
                 absent(object, "volumeBindingMode", "Immediate");
             },
             validate,
+            warnings,
             validate_update: |new, old, errors| {
                 let (new, old) = (Cursor::root(new), Cursor::root(old));
-                for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-                    new.get(field).immutable(&old.get(field), errors);
+                for field in ["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"] {
+                    new.get(field).declared_immutable(&old.get(field), errors);
                 }
             },
+            returns_deleted: true,
             ..Strategy::default()
         },
     )
@@ -54,7 +57,7 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     if !policy.is_empty() {
         policy.enumeration(errors, &["Delete", "Retain"]);
     }
-    root.get("volumeBindingMode").one_of(errors, &["Immediate", "WaitForFirstConsumer"]);
+    root.get("volumeBindingMode").enumeration(errors, &["Immediate", "WaitForFirstConsumer"]);
     topologies(&root.get("allowedTopologies"), errors);
 }
 
@@ -78,10 +81,23 @@ fn topologies(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
                 key.duplicate(errors);
             }
         }
-        if !seen.insert(keys) {
+        // Upstream compares with empty terms from the start.
+        if keys.is_empty() || !seen.insert(keys) {
             expressions.with(&"".into()).duplicate(errors);
         }
     }
+}
+
+fn warnings(object: &Value) -> Vec<String> {
+    let root = Cursor::root(object);
+    let mut found = Vec::new();
+    for term in root.get("allowedTopologies").items() {
+        for expression in term.get("matchLabelExpressions").items() {
+            let key = expression.get("key");
+            found.extend(pod_warnings::renamed_label(key.text()).map(|text| format!("{}: {text}", key.path())));
+        }
+    }
+    found
 }
 
 fn row(object: &Value, now: Timestamp) -> Vec<Value> {

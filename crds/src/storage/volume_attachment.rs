@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/registry/storage/volumeattachment/strategy.go`, `pkg/apis/storage/validation/validation.go`.
 
-use super::{driver_name, named};
+use super::{DRIVER, driver_name, named};
 use crate::{
     cursor::Cursor,
     fill::{keep, sub},
@@ -10,8 +10,13 @@ use crate::{
     table,
 };
 use jiff::Timestamp;
-use proa_meta::{FieldErrors, names};
+use proa_meta::{
+    FieldErrors,
+    field::{FieldError, Problem},
+    names,
+};
 use proa_registry::kind::{Column, KindDef, Strategy};
+use proa_schema::apply::Reset;
 use serde_json::Value;
 
 const METADATA: usize = 256 << 10;
@@ -22,7 +27,7 @@ pub(crate) fn kind() -> KindDef {
     let (gvk, schema) = named("VolumeAttachment");
     let columns = [
         Column::name(),
-        Column::text("Attacher"),
+        Column::text("Attacher").with_format("name"),
         Column::text("PV"),
         Column::text("Node"),
         Column::of("Attached", "boolean"),
@@ -35,26 +40,49 @@ pub(crate) fn kind() -> KindDef {
                     keep(sub(new, "metadata"), &old["metadata"], field);
                 }
             },
-            validate,
-            validate_update,
-            validate_status: |new, old, errors| {
-                validate(new, errors);
-                validate_update(new, old, errors);
+            validate_create: |object, errors| {
+                written(object, errors);
+                attacher(object, errors);
             },
+            resets: |path| (path == "status").then_some(Reset::Exclude(&[&["metadata"], &["spec"]])),
+            validate_update,
+            validate_status: validate_update,
             unconditional_update: false,
+            returns_deleted: true,
             ..Strategy::default()
         },
     )
 }
 
 fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    Cursor::root(new).get("spec").immutable(&Cursor::root(old).get("spec"), errors);
+    let root = Cursor::root(new);
+    let spec = root.get("spec");
+    driver_name(&spec.get("attacher"), errors);
+    written(new, errors);
+    Cursor::root(new).get("spec").declared_immutable(&Cursor::root(old).get("spec"), errors);
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+/// What upstream declares on the type, which comes last.
+fn attacher(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let spec = root.get("spec");
+    let name = spec.get("attacher");
+    if !name.must_be_set(errors) {
+        return;
+    }
+    name.named(errors, names::is_dns1123_subdomain_of_any_case);
+    if name.text().chars().count() > DRIVER {
+        errors.push(FieldError {
+            problem: Problem::TooLong,
+            field: name.path().to_string(),
+            body: format!("Too long: may not be more than {DRIVER} characters"),
+        });
+    }
+}
+
+fn written(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let (spec, status) = (root.get("spec"), root.get("status"));
-    driver_name(&spec.get("attacher"), errors);
     source(&spec.get("source"), errors);
     spec.get("nodeName").named(errors, names::is_dns1123_subdomain);
     let metadata = status.get("attachmentMetadata");
@@ -72,6 +100,10 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
             code.invalid(errors, &names::inclusive_range_error(0, i64::from(i32::MAX)));
         }
     }
+    let source = spec.get("source");
+    if let Some(name) = source.present("persistentVolumeName") {
+        name.named(errors, names::is_dns1123_subdomain);
+    }
 }
 
 fn source(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -82,9 +114,7 @@ fn source(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         (None, Some(name)) if name.is_empty() => {
             name.required(errors, "must specify non empty persistentVolumeName");
         }
-        (None, Some(name)) => {
-            name.named(errors, names::is_dns1123_subdomain);
-        }
+        (None, Some(_)) => {}
         (Some(spec), None) => persistent_volume::spec(&spec, persistent_volume::Use::Inline, errors),
     }
 }

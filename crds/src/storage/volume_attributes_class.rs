@@ -4,7 +4,9 @@
 
 use super::{named, parameters, provisioner};
 use crate::{cursor::Cursor, fill::same, table};
+use proa_meta::FieldErrors;
 use proa_registry::kind::{Column, KindDef, Strategy};
+use serde_json::Value;
 
 /// The kind.
 pub(crate) fn kind() -> KindDef {
@@ -15,24 +17,28 @@ pub(crate) fn kind() -> KindDef {
             vec![table::name(object), table::text_or(&object["driverName"], ""), table::age(object, now)]
         })
         .with_strategy(Strategy {
-            validate: |object, errors| {
-                let root = Cursor::root(object);
-                provisioner(&root.get("driverName"), errors);
-                let all = root.get("parameters");
-                parameters(&all, errors);
-                if all.is_empty() {
-                    all.required(errors, "must contain at least one key/value pair");
-                }
-            },
-            validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
+            validate_create: validate,
+            validate_update: |object, old, errors| {
+                let (new, old) = (Cursor::root(object), Cursor::root(old));
                 for field in ["driverName", "parameters"] {
                     let now = new.get(field);
                     if !same(now.value(), old.get(field).value()) {
                         now.forbidden(errors, &format!("updates to {field} are forbidden."));
                     }
                 }
+                validate(object, errors);
             },
+            returns_deleted: true,
             ..Strategy::default()
         })
+}
+
+fn validate(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    provisioner(&root.get("driverName"), errors);
+    let all = root.get("parameters");
+    parameters(&all, errors);
+    if all.is_empty() {
+        all.required(errors, "must contain at least one key/value pair");
+    }
 }
