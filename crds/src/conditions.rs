@@ -13,29 +13,29 @@ const LONGEST_MESSAGE: usize = 32 * 1024;
 pub(crate) fn validate(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let mut seen = BTreeSet::new();
     for condition in list.items() {
-        let kind = condition.get("type");
-        if !seen.insert(kind.text()) {
-            kind.duplicate(errors);
+        let kind = condition.text_of("type");
+        if !seen.insert(kind) {
+            condition.with(&kind.into()).duplicate(errors);
         }
         validate_one(&condition, errors);
     }
 }
 
 fn validate_one(condition: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    condition.get("type").named(errors, names::is_qualified_name);
-    condition.get("status").enumeration(errors, &["False", "True", "Unknown"]);
+    let kind = condition.get("type");
+    if kind.is_empty() {
+        kind.required(errors, "is required");
+    } else {
+        kind.named(errors, names::is_qualified_name);
+    }
+    condition.get("status").one_of(errors, &["False", "True", "Unknown"]);
     let observed = condition.get("observedGeneration");
     if observed.int() < 0 {
         observed.invalid(errors, "must be greater than or equal to zero");
     }
-    let since = condition.get("lastTransitionTime");
-    if since.is_empty() {
-        since.required(errors, "must be set");
-    }
+    condition.get("lastTransitionTime").must_be_set(errors);
     let reason = condition.get("reason");
-    if reason.is_empty() {
-        reason.required(errors, "must be set");
-    } else {
+    if reason.must_be_set(errors) {
         reason.named(errors, reason_text);
     }
     for (text, longest) in [(reason, LONGEST_REASON), (condition.get("message"), LONGEST_MESSAGE)] {

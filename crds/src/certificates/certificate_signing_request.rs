@@ -13,12 +13,15 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use proa_meta::{FieldErrors, Gvk, pem};
+use proa_meta::{FieldErrors, Gvk, names, pem};
 use proa_registry::kind::{Column, KindDef, PartDef, Selectable, Strategy};
 use proa_schema::apply::Reset;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
+use x509_parser::{
+    prelude::{FromDer as _, X509CertificationRequest},
+    public_key::PublicKey,
+};
 
 const USAGES: [&str; 23] = [
     "any",
@@ -87,7 +90,12 @@ pub(crate) fn kind() -> KindDef {
                 validate(new, errors);
                 change(new, old, errors, Path::Status);
             },
-            name: |_, _| Vec::new(),
+            name: names::name_is_path_segment,
+            resets: |path| match path {
+                "" => Some(Reset::Exclude(&[&["spec"], &["status"]])),
+                "status" => Some(Reset::Exclude(&[&["spec"], &["status", "conditions"]])),
+                _ => None,
+            },
             ..Strategy::default()
         })
 }
@@ -114,7 +122,7 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     let spec = root.get("spec");
     let request = spec.get("request");
     if let Some(why) = request_problem(request.text()) {
-        request.invalid(errors, &why);
+        errors.invalid(request.path(), request.value(), &why);
     }
     let usages = spec.get("usages");
     usages.must_be_set(errors);
@@ -153,28 +161,34 @@ fn request_problem(request: &str) -> Option<String> {
     match X509CertificationRequest::from_der(&block.bytes) {
         Err(_) => Some("x509: malformed certificate request".to_owned()),
         Ok((_, request)) => {
-            request.verify_signature().err().map(|error| format!("x509: signature is not valid: {error}"))
+            let key = &request.certification_request_info.subject_pki;
+            request.verify_signature().err().map(|_| match key.parsed() {
+                Ok(PublicKey::RSA(_)) => "crypto/rsa: verification error".to_owned(),
+                Ok(PublicKey::EC(_)) => "x509: ECDSA verification failure".to_owned(),
+                _ => "x509: Ed25519 verification failure".to_owned(),
+            })
         }
     }
 }
 
 fn conditions(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let (mut seen, mut decisions) = (BTreeSet::new(), BTreeSet::new());
+    let mut seen = BTreeSet::new();
     for condition in list.items() {
         let (kind, status) = (condition.get("type"), condition.get("status"));
         kind.must_be_set(errors);
         let is_final = APPROVAL.contains(&kind.text()) || kind.text() == "Failed";
         status.one_of(errors, if is_final { &["True"] } else { &["False", "True", "Unknown"] });
-        if APPROVAL.contains(&kind.text()) {
-            decisions.insert(kind.text());
-            if decisions.len() > 1 {
-                let text = "Approved and Denied conditions are mutually exclusive";
-                list.with(kind.value()).invalid(errors, text);
-            }
-        }
         if !seen.insert(kind.text()) {
             kind.duplicate(errors);
         }
+    }
+    let decided = APPROVAL.map(|decision| {
+        let found = list.list().iter().any(|condition| condition["type"] == decision);
+        found.then(|| format!("conditions[{{\"type\": \"{decision}\"}}]"))
+    });
+    if let [Some(approved), Some(denied)] = decided {
+        let text = format!("must specify at most one of: `{approved}`, `{denied}`");
+        list.with(&format!("{{{approved}, {denied}}}").into()).invalid(errors, &text);
     }
 }
 

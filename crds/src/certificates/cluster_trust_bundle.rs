@@ -4,7 +4,10 @@
 //! `ValidateClusterTrustBundle`, `ValidateClusterTrustBundleName`.
 
 use super::signer_name;
-use crate::{cursor::Cursor, facts, table};
+use crate::{
+    cursor::{Cursor, IMMUTABLE},
+    facts, table,
+};
 use proa_meta::{FieldErrors, Gvk, names, pem};
 use proa_registry::kind::{Column, KindDef, Selectable, Strategy};
 use serde_json::Value;
@@ -34,7 +37,9 @@ pub(crate) fn kind() -> KindDef {
                 if new.text_of("trustBundle") != old.text_of("trustBundle") {
                     anchors(&new.get("trustBundle"), errors);
                 }
-                new.get("signerName").immutable(&old.get("signerName"), errors);
+                if new.text_of("signerName") != old.text_of("signerName") {
+                    new.get("signerName").invalid(errors, IMMUTABLE);
+                }
             },
             // The rule depends on the signer: see `validate`.
             name: |_, _| Vec::new(),

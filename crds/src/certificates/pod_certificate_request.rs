@@ -23,6 +23,7 @@ use proa_registry::kind::{Column, KindDef, Selectable, Strategy};
 use serde_json::Value;
 use x509_parser::{
     certification_request::X509CertificationRequest, prelude::FromDer as _, public_key::PublicKey,
+    x509::SubjectPublicKeyInfo,
 };
 
 /// Longest uid.
@@ -45,7 +46,7 @@ pub(crate) fn kind() -> KindDef {
         Column::text("NodeName"),
         Column::text("SignerName"),
         Column::text("State"),
-        Column::text("UnverifiedUserAnnotations").wide(),
+        Column::text("UnverifiedUserAnnotations"),
     ];
     KindDef::namespaced(gvk, "podcertificaterequests", schema)
         .with_status()
@@ -119,6 +120,7 @@ fn annotations(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 /// A PKCS#10 request that its key signed; what it says besides the key does not matter.
 fn request(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     const RSA: &str = "RSA keys must have modulus size 3072 or 4096";
+    const CURVE: &str = "elliptic public keys must use curve P256, P384, or P521";
     const UNKNOWN: &str = "unknown public key type; supported types are Ed25519, ECDSA, and RSA";
     /// OID of Ed25519 keys, which the parser does not know by name.
     const ED25519: &str = "1.3.101.112";
@@ -126,7 +128,11 @@ fn request(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if der.len() > REQUEST {
         return errors.too_long(at.path(), REQUEST);
     }
-    let Ok((_, request)) = X509CertificationRequest::from_der(&der) else {
+    let Some(request) = X509CertificationRequest::from_der(&der)
+        .ok()
+        .filter(|(rest, _)| rest.is_empty())
+        .map(|(_, request)| request)
+    else {
         return without_value(at, "must be a valid PKCS#10 CSR", errors);
     };
     let key = &request.certification_request_info.subject_pki;
@@ -136,12 +142,22 @@ fn request(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         Ok(PublicKey::RSA(key)) if !matches!(key.key_size(), 3072 | 4096) => {
             return at.with(&format!("{}-bit modulus", key.key_size()).into()).invalid(errors, RSA);
         }
+        Ok(PublicKey::EC(_)) if let Some(curve) = odd_curve(key) => {
+            return at.with(&format!("curve {curve}").into()).invalid(errors, CURVE);
+        }
         Ok(PublicKey::RSA(_) | PublicKey::EC(_)) => {}
         _ => return without_value(at, UNKNOWN, errors),
     }
     if request.verify_signature().is_err() {
         without_value(at, "invalid signature", errors);
     }
+}
+
+/// The name of a curve that is known and not taken.
+fn odd_curve(key: &SubjectPublicKeyInfo<'_>) -> Option<&'static str> {
+    const P224: &str = "1.3.132.0.33";
+    let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
+    (curve.to_id_string() == P224).then_some("P-224")
 }
 
 /// An error that does not show the value.

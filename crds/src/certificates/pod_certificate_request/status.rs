@@ -1,5 +1,6 @@
 //! What a signer may answer: a certificate for the key that was asked for, or that there is none.
 
+use super::without_value;
 use crate::{conditions, cursor::Cursor, fill::same};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509CertificationRequest};
 
 /// Conditions that end a request.
-pub(super) const FINAL: [&str; 3] = ["Denied", "Failed", "Issued"];
+pub(super) const FINAL: [&str; 3] = ["Issued", "Denied", "Failed"];
 /// Largest chain.
 const CHAIN: usize = 100 << 10;
 /// How long after its begin and before its end a certificate may first be renewed.
@@ -24,23 +25,23 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     if !errors.is_empty() {
         return;
     }
+    let mut must_be = |wanted: &Value, text: &str| {
+        if !same(status.value(), wanted) {
+            without_value(&status, text, errors);
+        }
+    };
     if is_final(old) {
-        if !same(status.value(), &old["status"]) {
-            let text = "immutable after PodCertificateRequest is issued, denied, or failed";
-            status.invalid(errors, text);
-        }
-        return;
-    }
-    if has(new, "Denied") || has(new, "Failed") {
-        if !same(status.value(), &json!({"conditions": list.value()})) {
-            let text =
-                "non-condition status fields must be empty when denying or failing the PodCertificateRequest";
-            status.invalid(errors, text);
-        }
+        must_be(&old["status"], "immutable after PodCertificateRequest is issued, denied, or failed");
+    } else if has(new, "Denied") || has(new, "Failed") {
+        must_be(
+            &json!({"conditions": list.value()}),
+            "non-condition status fields must be empty when denying or failing the PodCertificateRequest",
+        );
     } else if has(new, "Issued") {
         issued(&status, &new["spec"], errors);
-    } else if !same(status.value(), &json!({"conditions": list.value()})) {
-        status.invalid(errors, "non-condition status fields must be empty until the request is issued");
+    } else {
+        let text = "status is immutable unless transitioning to \"Issued\", \"Denied\", or \"Failed\"";
+        must_be(&old["status"], text);
     }
 }
 
@@ -53,13 +54,19 @@ fn is_final(object: &Value) -> bool {
     FINAL.iter().any(|kind| has(object, kind))
 }
 
+/// Upstream's paths have a dot before the index.
 fn known(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    for (index, condition) in list.items().enumerate() {
-        let (kind, status) = (condition.get("type"), condition.get("status"));
+    let mut count = 0;
+    for (index, condition) in list.list().iter().enumerate() {
+        let index = format!("[{index}]");
+        let path = list.path().child(&index);
+        let place = Cursor::at(condition, path);
+        let (kind, status) = (place.get("type"), place.get("status"));
         if !kind.enumeration(errors, &FINAL) {
             continue;
         }
-        if index > 0 {
+        count += 1;
+        if count > 1 {
             kind.invalid(
                 errors,
                 "There may be at most one condition with type \"Issued\", \"Denied\", or \"Failed\"",
