@@ -16,6 +16,19 @@ pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     text.parse().ok()
 }
 
+/// The same, also of an IPv4 address whose parts begin with zeros.
+pub(crate) fn parse_with_zeros(text: &str) -> Option<IpAddr> {
+    parse(text).or_else(|| without_zeros(text).map(IpAddr::V4))
+}
+
+/// What is wrong with an address that all programs must read alike.
+pub(crate) fn readable_ip(text: &str) -> Vec<String> {
+    match parse(text) {
+        Some(ip) if ip == ip.to_canonical() => Vec::new(),
+        _ => strict_ip(text),
+    }
+}
+
 /// An IP address.
 pub(crate) fn ip(at: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
     let ok = parse(at.text()).is_some();

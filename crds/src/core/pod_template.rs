@@ -25,6 +25,7 @@ pub(crate) fn kind() -> KindDef {
             warnings::warnings(&root.get("template"), true)
         },
         generation: Generation::Spec,
+        returns_deleted: true,
         ..Strategy::default()
     })
 }

@@ -58,7 +58,8 @@ pub(crate) fn kind() -> KindDef {
                 amounts(&status.get("hard"), errors);
                 amounts(&status.get("used"), errors);
             },
-            warnings,
+            create_warnings: warnings,
+            returns_deleted: true,
             ..Strategy::default()
         })
 }

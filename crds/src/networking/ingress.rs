@@ -34,7 +34,7 @@ pub(crate) fn kind() -> KindDef {
             validate,
             validate_create,
             validate_status,
-            warnings,
+            create_warnings: warnings,
             generation: Generation::Spec,
             ..Strategy::default()
         })
@@ -64,7 +64,7 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
 fn validate_rule(rule: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let host = rule.get("host");
     if !host.is_empty() {
-        if network::parse(host.text()).is_some() {
+        if network::parse_with_zeros(host.text()).is_some() {
             host.invalid(errors, NO_ADDRESS);
         }
         validate_host(&host, errors);
@@ -144,18 +144,22 @@ fn validate_create(object: &Value, errors: &mut FieldErrors) {
     }
 }
 
-fn validate_status(new: &Value, _: &Value, errors: &mut FieldErrors) {
+fn validate_status(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let known = |ip: &str| {
+        let entries = old["status"]["loadBalancer"]["ingress"].as_array();
+        entries.is_some_and(|entries| entries.iter().any(|entry| entry["ip"] == ip))
+    };
     let root = Cursor::root(new);
     let status = root.get("status");
     let balancer = status.get("loadBalancer");
     for ingress in balancer.get("ingress").items() {
         let (ip, name) = (ingress.get("ip"), ingress.get("hostname"));
-        if !ip.is_empty() {
-            network::ip(&ip, errors);
+        if !ip.is_empty() && !known(ip.text()) {
+            ip.named(errors, network::readable_ip);
         }
         if !name.is_empty() {
             name.named(errors, names::is_dns1123_subdomain);
-            if network::parse(name.text()).is_some() {
+            if network::parse_with_zeros(name.text()).is_some() {
                 name.invalid(errors, NO_ADDRESS);
             }
         }

@@ -5,7 +5,7 @@
 
 use super::reference;
 use crate::{
-    cursor::Cursor,
+    cursor::{Cursor, IMMUTABLE},
     facts,
     fill::{absent, annotation, present},
     table,
@@ -31,11 +31,14 @@ pub(crate) fn kind() -> KindDef {
                     absent(parameters, "scope", "Cluster");
                 }
             },
-            validate,
-            validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
+            validate_create: validate,
+            validate_update: |object, old, errors| {
+                let (new, old) = (Cursor::root(object), Cursor::root(old));
                 let (new, old) = (new.get("spec"), old.get("spec"));
-                new.get("controller").immutable(&old.get("controller"), errors);
+                if new.text_of("controller") != old.text_of("controller") {
+                    new.get("controller").invalid(errors, IMMUTABLE);
+                }
+                validate(object, errors);
             },
             generation: Generation::Spec,
             ..Strategy::default()

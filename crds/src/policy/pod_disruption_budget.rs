@@ -9,7 +9,7 @@ use crate::{
     facts, selector, table,
 };
 use jiff::Timestamp;
-use proa_meta::{FieldErrors, Gvk};
+use proa_meta::{FieldErrors, Gvk, names};
 use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::{Value, json};
 
@@ -32,6 +32,8 @@ pub(crate) fn kind() -> KindDef {
             validate,
             validate_status,
             generation: Generation::Spec,
+            // Upstream asks nothing of the name but that it can stand in a path.
+            name: names::name_is_path_segment,
             unconditional_update: false,
             ..Strategy::default()
         })

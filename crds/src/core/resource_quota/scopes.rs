@@ -67,7 +67,8 @@ fn selected(
         }
         operator(&expressions, &requirement, scope, errors);
     }
-    conflicts(&names, &spec.get("scopes"), errors);
+    // Upstream shows the other way to write them.
+    conflicts(&names, &expressions.with(spec.get("scopes").value()), errors);
 }
 
 /// Upstream's paths name the list, not the element.
