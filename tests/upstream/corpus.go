@@ -28,6 +28,8 @@ type kindFile struct {
 	Status map[string]any `json:"status,omitempty"`
 	// Bodies by what they show.
 	Bodies []namedBody `json:"bodies"`
+	// Variants of them.
+	Variants []variant `json:"variants,omitempty"`
 }
 
 type namedBody struct {
@@ -152,7 +154,8 @@ func read(file string, into any) error {
 	return nil
 }
 
-// scenarios of a kind: creates of every body with all its mutations, then updates, then the same through /status.
+// scenarios of a kind: creates of every body with all its mutations and variants, then updates, then the same through
+// /status.
 func (k *kindFile) scenarios(d documents, name string) []Scenario {
 	var all []Scenario
 	for i, one := range k.Bodies {
@@ -165,6 +168,7 @@ func (k *kindFile) scenarios(d documents, name string) []Scenario {
 			create.Steps = append(create.Steps, k.metadata(create.Name, one.Body)...)
 			create.Steps = append(create.Steps, k.strictness(create.Name, one.Body)...)
 		}
+		create.Steps = append(create.Steps, k.createVariants(create.Name, one)...)
 		all = append(all, create)
 		if !k.Virtual {
 			all = append(all, k.updates(d, name, one)...)
@@ -193,8 +197,9 @@ func (k *kindFile) updates(d documents, name string, one namedBody) []Scenario {
 		body := with(other.Body, []any{"metadata"}, start["metadata"])
 		update.Steps = append(update.Steps, k.step(update.Name, "to "+other.Name, "PUT", object, body))
 	}
+	update.Steps = append(update.Steps, k.updateVariants(update.Name, object, one.Name, start)...)
 	if k.Status != nil {
-		body := with(one.Body, []any{"status"}, k.Status).(map[string]any)
+		body := with(start, []any{"status"}, k.Status).(map[string]any)
 		update.Steps = append(update.Steps, k.step(update.Name, "status", "PUT", object+"/status", body))
 		status := &generator{documents: d, body: body}
 		schema, _ := d.resolve(child(properties(d.definition(k.Schema)), "status"))
