@@ -13,6 +13,7 @@
 
 mod access;
 mod aggregation;
+mod autoscaling;
 mod background;
 mod changes;
 mod claims;
@@ -23,6 +24,7 @@ mod dockercoins;
 mod durability;
 mod examples;
 mod faults;
+mod ingress;
 mod kept;
 #[allow(dead_code, reason = "the tests of other clients use more of it")]
 mod kubectl;

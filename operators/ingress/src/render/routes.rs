@@ -62,10 +62,8 @@ pub struct Pattern {
 const MOST_OF_REGEX: usize = 1 << 20;
 
 impl Pattern {
-    /// # Errors
-    /// The text is no expression, or too large a one.
-    pub(crate) fn new(text: &str, route: Route) -> Result<Self, regex::Error> {
-        let mut builder = regex::RegexBuilder::new(&format!("^{text}"));
+    fn new(text: &str, expression: &str, route: Route) -> Result<Self, regex::Error> {
+        let mut builder = regex::RegexBuilder::new(expression);
         let regex = builder.case_insensitive(true).size_limit(MOST_OF_REGEX).build()?;
         Ok(Self { text: text.into(), regex, route })
     }
@@ -113,8 +111,8 @@ impl Vhost {
             return Ok(false);
         }
         let end = if kind == "Exact" { "$" } else { "" };
-        let mut pattern = Pattern::new(&format!("{path}{end}"), route)?;
-        pattern.text = path.into();
+        // The group keeps the ends for all alternatives.
+        let pattern = Pattern::new(path, &format!("^(?:{path}){end}"), route)?;
         let at = self.patterns.partition_point(|own| own.text.len() >= path.len());
         self.patterns.insert(at, pattern);
         Ok(true)
