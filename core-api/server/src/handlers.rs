@@ -31,6 +31,7 @@ pub(crate) async fn answer(
 ) -> ApiResult<Response> {
     if let Some(service) = aggregation::concerned(server, &info) {
         trace.is_served(Labels::default());
+        trace.mark(&mut request.headers);
         return pass(server, &service, request, &user).await;
     }
     if !info.is_resource {

@@ -23,8 +23,8 @@ impl Aggregator {
         let Some(changed) = with(&present, verdict, &Time::new(registry.now()).to_string()) else {
             return Ok(());
         };
-        let Verdict { status, reason, message } = verdict;
-        tracing::info!(name = entry.name(), status, reason, message, "availability of an API changed");
+        let Verdict { status, reason, message: why } = verdict;
+        tracing::info!(name = entry.name(), status, reason, why, "availability of an API changed");
         let target = Target {
             kind,
             namespace: String::new(),

@@ -68,15 +68,16 @@ impl Table {
 
     /// Takes over what an APIService says now; none: it is gone. Whether anything changed.
     pub(super) fn set(&mut self, trust: &Trust, name: &str, entry: Option<&Arc<Entry>>) -> bool {
+        if name == FIRST.0 {
+            // Nobody else answers for APIServices: who would take that back?
+            return false;
+        }
         let service = entry.and_then(|entry| Service::of(entry));
         let priority = service.as_ref().map(|service| service.priority);
         self.set_priority(name, priority) | self.set_backend(trust, name, service)
     }
 
     fn set_priority(&mut self, name: &str, priority: Option<Priority>) -> bool {
-        if name == FIRST.0 {
-            return false;
-        }
         match priority.filter(|priority| Some(*priority) != self.outline.usual) {
             Some(priority) => self.priorities.insert(name.to_owned(), priority) != Some(priority),
             None => self.priorities.remove(name).is_some(),

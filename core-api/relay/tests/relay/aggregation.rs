@@ -133,6 +133,7 @@ async fn requests_reach_the_server_of_their_group_in_the_users_name() {
         (&"1".parse().unwrap(), &"127.0.0.1".parse().unwrap())
     );
     assert_eq!(seen.headers["host"], orchard.server.address.to_string());
+    assert_eq!(seen.headers["audit-id"], answer.headers["audit-id"]);
     // The version's own path, too.
     assert_eq!(world.get("/apis/fruit.example.com/v1").await.json()["kind"], "APIResourceList");
     // What is refused here is not asked there.

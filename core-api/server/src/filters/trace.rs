@@ -9,7 +9,7 @@ use crate::{
     request_info::RequestInfo,
     respond,
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use proa_meta::ApiError;
 use std::{any::Any, time::Instant};
 
@@ -58,6 +58,13 @@ impl Trace {
         let verb = std::mem::take(&mut self.labels.verb);
         let scope = std::mem::take(&mut self.labels.scope);
         self.labels = Labels { verb, scope, ..labels };
+    }
+
+    /// Names the request to another server in the same way.
+    pub(crate) fn mark(&self, headers: &mut HeaderMap) {
+        if let Some(id) = &self.audit_id {
+            headers.insert(AUDIT_ID, id.clone());
+        }
     }
 
     pub(super) fn audit_id(&self) -> &str {
