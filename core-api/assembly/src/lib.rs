@@ -1,8 +1,9 @@
 //! The core API put together: a store engine goes in, an [`Api`] comes out.
 //!
 //! Owns: the order in which registry, store, policy and server are made, the tasks that the core itself runs
-//! (definitions, expiry, role aggregation, registration of groups, other API servers), and the bootstrap objects. Deliberately absent: sockets, certificates,
-//! operators, the command line. The binary and the test cluster both start here, so a test runs what users run.
+//! (definitions, expiry, role aggregation, registration of groups, other API servers), and the bootstrap objects.
+//! Deliberately absent: sockets, certificates, operators, the command line. The binary and the test cluster both start
+//! here, so a test runs what users run.
 
 use jiff::Timestamp;
 use proa_meta::{ApiError, Gvr, User, identity};

@@ -93,8 +93,9 @@ fn of_aggregated(document: &Value, spec: &Spec) -> Vec<Value> {
     for resource in &mut resources {
         with_kind(resource);
         resource["subresources"].as_array_mut().into_iter().flatten().for_each(with_kind);
-        if resource["subresources"].is_null() {
-            resource.as_object_mut().map(|members| members.remove("subresources"));
+        // Looking for them has made a null of those that are not there.
+        if let Some(members) = resource.as_object_mut().filter(|members| members["subresources"].is_null()) {
+            members.remove("subresources");
         }
     }
     resources
@@ -141,7 +142,9 @@ fn of_legacy(list: &Value) -> Result<Vec<Value>, String> {
         if !found[at]["subresources"].is_array() {
             found[at]["subresources"] = json!([]);
         }
-        found[at]["subresources"].as_array_mut().map(|all| all.push(converted));
+        if let Some(all) = found[at]["subresources"].as_array_mut() {
+            all.push(converted);
+        }
     }
     Ok(found)
 }

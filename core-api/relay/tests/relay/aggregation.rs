@@ -160,7 +160,7 @@ async fn watches_and_connections_that_leave_http_pass_through() {
     for event in ["{\"type\":\"ADDED\"}\n", "{\"type\":\"DELETED\"}\n"] {
         writer.unbounded_send(Bytes::from_static(event.as_bytes())).unwrap();
         let frame = body.frame().await.unwrap().unwrap();
-        assert_eq!(frame.data_ref().map(|data| data.as_ref()), Some(event.as_bytes()));
+        assert_eq!(frame.data_ref().map(AsRef::as_ref), Some(event.as_bytes()));
     }
     drop(body);
     let stream = world.connection("admin", b"http/1.1").await;
