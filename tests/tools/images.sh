@@ -164,15 +164,19 @@ dockercoins() {
 }
 
 redis() {
-    local packages=$work/redis.packages
+    local packages=$work/redis.packages name program
     # shellcheck disable=SC2046
     unpack "$packages" redis-server redis-tools $(depends redis-server redis-tools)
     skeleton "$work/redis"
     mkdir "$work/redis/data"
-    local name
     for name in redis-server redis-cli; do
         add "$work/redis" "$packages/usr/bin/$name" "$packages"
         libraries "$work/redis" "$(realpath "$packages/usr/bin/$name")" "$packages"
+    done
+    # The image of that name has a shell.
+    for program in /bin/sh /bin/sleep; do
+        add "$work/redis" "$program"
+        libraries "$work/redis" "$(realpath "$program")"
     done
     image library/redis:7 "$work/redis" 7 /usr/bin/redis-server --protected-mode no --dir /data --save ''
 }
