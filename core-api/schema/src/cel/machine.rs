@@ -120,6 +120,9 @@ pub(super) fn eval<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, node: &'a Nod
         Op::Call { function, arguments } => {
             let values = evaluated(m, f, arguments)?;
             let result = (function.body)(m, &values).map_err(|why| named(why, function.name, &values))?;
+            // Costs are counted in characters, which have to be counted themselves.
+            let read = |value: &Value<'_>| value.as_str().map_or(0, str::len) / 64;
+            m.work(values.iter().map(read).sum())?;
             m.charge(function.cost.actual(&values, &result))?;
             Ok(result)
         }

@@ -195,6 +195,15 @@ fn bombs_are_refused_or_bounded() {
         assert!(outcome.is_err(), "{}: {outcome:?}", &text[..60.min(text.len())]);
         assert!(start.elapsed().as_secs() < 20, "{}", &text[..60.min(text.len())]);
     }
+    let large = json!({"text": "a".repeat(3 << 20)});
+    let program = Environment::new([("self", Type::DYN)]);
+    let program = program.compile("lists.range(200000).all(i, self.text != 'b')").unwrap();
+    let start = std::time::Instant::now();
+    assert_eq!(
+        program.evaluate(&[Value::of_json(&large)], PER_CALL_LIMIT).value.unwrap_err(),
+        Error::Exceeded
+    );
+    assert!(start.elapsed().as_secs() < 30);
     for text in [
         "lists.range(100000000).size() == 1",
         "lists.range(2000).all(a, lists.range(2000).all(b, lists.range(2000).all(c, a >= 0)))",

@@ -14,7 +14,11 @@ use std::collections::HashMap;
 
 /// Converts a schema. Fails on what a [`Schema`] cannot express; does not ask whether it is structural.
 pub fn schema_of(json: &Value) -> Result<Schema, String> {
-    let node = Node::of(json).ok_or("OpenAPIV3Schema must be an object")?;
+    schema_of_node(Node::of(json).ok_or("OpenAPIV3Schema must be an object")?)
+}
+
+/// Converts a part of a schema.
+pub(super) fn schema_of_node(node: Node<'_>) -> Result<Schema, String> {
     Converter { patterns: HashMap::new() }.schema(node)
 }
 

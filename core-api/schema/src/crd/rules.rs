@@ -66,7 +66,7 @@ fn field_path(node: Node<'_>, text: &str, at: &FieldPath<'_>, errors: &mut Field
     if text.contains(['\n', '\r']) {
         errors.invalid(at, &shown(text), "must not contain line breaks");
     }
-    let schema = convert::schema_of(&Value::Object(node.map().clone()));
+    let schema = convert::schema_of_node(node);
     if schema.is_ok_and(|schema| cel::field_path(text, &schema).is_err()) {
         errors.invalid(at, &shown(text), "must be a valid path");
     }
@@ -136,7 +136,7 @@ impl Check<'_> {
     }
 
     fn rules(&mut self, node: Node<'_>, place: &Place, path: &FieldPath<'_>) {
-        let schema = convert::schema_of(&Value::Object(node.map().clone()));
+        let schema = convert::schema_of_node(node);
         let checked = schema.and_then(|schema| cel::check(&schema, place.is_root || node.is_embedded()));
         let checked = match checked {
             Ok(checked) => checked,
