@@ -38,6 +38,7 @@ operators! {
     "resource-quota" => proa_operator_resource_quota,
     "disruption" => proa_operator_disruption,
     "horizontal-pod-autoscaler" => proa_operator_horizontal_pod_autoscaler,
+    "metrics" => proa_operator_metrics,
     "deployment" => proa_operator_deployment,
     "replicaset" => proa_operator_replicaset,
     "replicationcontroller" => replication,

@@ -91,15 +91,16 @@ impl Reader {
     }
     /// Whatever is at a path of the API, such as discovery.
     pub async fn fetch<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T> {
+        let text = self.text(path, accept).await?;
+        serde_json::from_str(&text).map_err(|source| Error::Decode { what: path.to_owned(), source })
+    }
+    /// Whatever is at a path of the API, as text.
+    pub async fn text(&self, path: &str, accept: &str) -> Result<String> {
         let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new());
         let request =
             request.map_err(|error| Error::api(format!("get {path}"), kube::Error::HttpError(error)))?;
-        let text = self
-            .client
-            .request_text(request)
-            .await
-            .map_err(|error| Error::api(format!("get {path}"), error))?;
-        serde_json::from_str(&text).map_err(|source| Error::Decode { what: path.to_owned(), source })
+        let answer = self.client.request_text(request).await;
+        answer.map_err(|error| Error::api(format!("get {path}"), error))
     }
 }
 

@@ -129,11 +129,12 @@ fn only_the_edge_names_actix_and_the_core_knows_no_client() {
 }
 
 /// Files that an operator of each shape is made of: those it must have, and those that are left out when they would be
-/// empty. Folders of the same names hold what outgrew them. `node` is what an agent says of its node itself.
+/// empty. Folders of the same names hold what outgrew them. `node` is what an agent says of its node itself, `api` what an
+/// operator serves.
 const SHAPES: [(&str, &[&str], &[&str]); 4] = [
     ("reconciler", &["lib", "observe", "plan"], &["build", "status"]),
     ("projector", &["lib", "index", "render", "sink"], &["status"]),
-    ("decider", &["lib", "index", "plan"], &["status", "node", "containers"]),
+    ("decider", &["lib", "index", "plan"], &["status", "node", "containers", "api"]),
     (
         "node agent",
         &["lib", "index", "observe", "plan", "act", "worker", "status"],

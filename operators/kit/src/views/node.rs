@@ -71,6 +71,24 @@ pub struct NodeStatus {
     /// Addresses.
     #[serde(deserialize_with = "null_as_default")]
     pub addresses: Box<[Address]>,
+    /// Where its agent listens.
+    pub daemon_endpoints: DaemonEndpoints,
+}
+
+/// Where a node's agent listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonEndpoints {
+    /// The agent's port.
+    pub kubelet_endpoint: DaemonEndpoint,
+}
+
+/// A port of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DaemonEndpoint {
+    /// The port; 0 when nobody listens.
+    pub port: i32,
 }
 
 /// An address of a node.

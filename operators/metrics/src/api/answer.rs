@@ -1,0 +1,142 @@
+//! Answers. Pure.
+
+use super::{
+    route::Which,
+    samples::{Amount, PodFigures},
+};
+use jiff::Timestamp;
+use proa_kit::{Meta, clock::rfc3339};
+use proa_meta::{
+    ApiError, GroupResource,
+    quantity::{Format, Quantity},
+};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+const VERSION: &str = "metrics.k8s.io/v1beta1";
+
+fn described() -> Value {
+    let version = json!({"groupVersion": VERSION, "version": "v1beta1"});
+    json!({"name": "metrics.k8s.io", "versions": [version], "preferredVersion": version})
+}
+
+/// `/apis`.
+pub(super) fn groups() -> Value {
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [described()]})
+}
+
+/// `/apis/metrics.k8s.io`.
+pub(super) fn group() -> Value {
+    let mut group = described();
+    group["kind"] = json!("APIGroup");
+    group["apiVersion"] = json!("v1");
+    group
+}
+
+/// `/apis/metrics.k8s.io/v1beta1`.
+pub(super) fn resources() -> Value {
+    let resource = |name: &str, kind: &str, namespaced: bool| json!({"name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["get", "list"]});
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": VERSION,
+        "resources": [resource("nodes", "NodeMetrics", false), resource("pods", "PodMetrics", true)]})
+}
+
+/// A list of what was asked for, or the one thing.
+pub(super) fn given(
+    which: &Which,
+    kind: &str,
+    resource: &'static str,
+    mut items: Vec<Value>,
+) -> Result<Value, ApiError> {
+    let Some(name) = &which.name else {
+        return Ok(
+            json!({"kind": format!("{kind}List"), "apiVersion": VERSION, "metadata": {}, "items": items}),
+        );
+    };
+    let shown =
+        which.namespace.as_ref().map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"));
+    let missing = || ApiError::not_found(&GroupResource::new("metrics.k8s.io", resource), &shown);
+    let mut item = items.pop().ok_or_else(missing)?;
+    item["kind"] = json!(kind);
+    item["apiVersion"] = json!(VERSION);
+    Ok(item)
+}
+
+/// What a node uses.
+pub(super) fn node(meta: &Meta, amount: &Amount, now: Timestamp) -> Value {
+    let mut item = measured(meta, amount.at, amount.window, now);
+    item["usage"] = usage(amount);
+    item
+}
+
+/// What a pod uses.
+pub(super) fn pod(meta: &Meta, figures: &PodFigures, now: Timestamp) -> Value {
+    let mut item = measured(meta, figures.at, figures.window, now);
+    let of = |(name, amount): (&Box<str>, &Amount)| json!({"name": name, "usage": usage(amount)});
+    item["metadata"]["namespace"] = json!(meta.namespace);
+    item["containers"] = figures.containers.iter().map(of).collect();
+    item
+}
+
+/// Times are in milliseconds.
+fn measured(meta: &Meta, at: i64, window: i64, now: Timestamp) -> Value {
+    let mut metadata = json!({"name": meta.name, "creationTimestamp": rfc3339(now)});
+    if !meta.labels.is_empty() {
+        metadata["labels"] = json!(meta.labels);
+    }
+    let at = Timestamp::from_millisecond(at).unwrap_or(now);
+    json!({"metadata": metadata, "timestamp": rfc3339(at), "window": duration(window)})
+}
+
+fn usage(amount: &Amount) -> Value {
+    let cpu = Quantity::scaled(i128::from(amount.cpu), -9, Format::DecimalSi);
+    let memory = Quantity::scaled(i128::from(amount.memory), 0, Format::BinarySi);
+    json!({"cpu": cpu.to_string(), "memory": memory.to_string()})
+}
+
+/// Milliseconds as Go writes durations.
+fn duration(milliseconds: i64) -> String {
+    let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    if hours > 0 {
+        let _ = write!(text, "{hours}h");
+    }
+    if hours > 0 || minutes > 0 {
+        let _ = write!(text, "{minutes}m");
+    }
+    let fraction = format!(".{rest:03}");
+    let fraction = if rest == 0 { "" } else { fraction.trim_end_matches('0') };
+    let _ = write!(text, "{}{fraction}s", seconds % 60);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_in_go() {
+        for (milliseconds, text) in
+            [(0, "0s"), (15_000, "15s"), (3_120, "3.12s"), (61_005, "1m1.005s"), (3_600_000, "1h0m0s")]
+        {
+            assert_eq!(duration(milliseconds), text);
+        }
+    }
+
+    #[test]
+    fn usage_is_shown_as_metrics_server_does() {
+        let meta: Meta =
+            serde_json::from_str(r#"{"name": "p", "namespace": "n", "labels": {"app": "web"}}"#).unwrap();
+        let amount = Amount { cpu: 1_234_567, memory: 3 << 20, at: 1_000_400, window: 3_100 };
+        let figures = PodFigures { at: 1_000_400, window: 3_100, containers: [("c".into(), amount)].into() };
+        let shown = pod(&meta, &figures, Timestamp::from_second(2_000).unwrap());
+        assert_eq!(
+            shown,
+            json!({"metadata": {"name": "p", "namespace": "n", "labels": {"app": "web"},
+                    "creationTimestamp": "1970-01-01T00:33:20Z"},
+                "timestamp": "1970-01-01T00:16:40Z", "window": "3.1s",
+                "containers": [{"name": "c", "usage": {"cpu": "1234567n", "memory": "3Mi"}}]})
+        );
+    }
+}
