@@ -39,7 +39,11 @@ fn curl(arguments: &[&str]) -> Option<(u16, String)> {
 }
 
 fn get(port: u16, host: &str, path: &str) -> Option<(u16, String)> {
-    curl(&["-H", &format!("Host: {host}"), &format!("http://127.0.0.1:{port}{path}")])
+    get_at("127.0.0.1", port, host, path)
+}
+
+fn get_at(address: &str, port: u16, host: &str, path: &str) -> Option<(u16, String)> {
+    curl(&["-H", &format!("Host: {host}"), &format!("http://{address}:{port}{path}")])
 }
 
 #[test]
@@ -66,6 +70,30 @@ fn ingresses_lead_to_pods() {
     what_is_not_supported_is_told(&kubectl);
     kubectl.run("delete ingress --all").ok();
     until("the port is free again", || get(http, "hash.example", "/").is_none().then_some(()));
+}
+
+#[test]
+fn every_node_serves() {
+    let mut node = Node::start_several(2);
+    let kubectl = node.kubectl();
+    kubectl.run("create deployment hasher --image=dockercoins/hasher:v0.1").ok();
+    kubectl.run("expose deployment hasher --port 80").ok();
+    kubectl.run("rollout status deployment/hasher --timeout=110s").ok();
+    kubectl.run("create ingress hasher --class=proa --rule=hash.example/*=hasher:80").ok();
+    kubectl
+        .run("wait --for=jsonpath='{.status.loadBalancer.ingress[1].ip}' ingress/hasher --timeout=60s")
+        .ok();
+    let listed =
+        kubectl.run("get ingress hasher -o jsonpath='{.status.loadBalancer.ingress[*].ip}'").ok().stdout;
+    let nodes = kubectl.run("get nodes -o jsonpath='{.items[*].status.addresses[0].address}'").ok().stdout;
+    let sorted =
+        |text: &str| text.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(&listed), sorted(&nodes));
+    let [http, _] = ports(&mut node);
+    for address in sorted(&listed) {
+        let body = until("the node serves", || get_at(&address, http, "hash.example", "/"));
+        assert_eq!(body.0, 200, "{address}: {}", body.1);
+    }
 }
 
 fn both_pods_answer(http: u16) {

@@ -97,10 +97,6 @@ fn add_canaries(vhost: &mut Vhost, ingress: &IngressView, host: &str, parsed: &P
     for path in rules.flat_map(|rule| &rule.http).flat_map(|http| &http.paths) {
         let main = vhost.route_mut(&path.path_type, text_of(&path.path));
         if let (Some(main), Some(target)) = (main, target(ingress, &path.backend)) {
-            // What a restriction keeps away from the share, the main route may not let in.
-            if parsed.options.is_closed {
-                main.options = Arc::new(options::Options { is_closed: true, ..(*main.options).clone() });
-            }
             main.canary.get_or_insert_with(|| Canary { share: share.clone(), target });
         }
     }

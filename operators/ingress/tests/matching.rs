@@ -1,5 +1,7 @@
 //! Matching compared with a naive reading of the Ingress documentation.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
+
 use proa_kit::{Change, project::Dirty};
 use proa_operator_ingress::{
     index::{

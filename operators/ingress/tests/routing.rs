@@ -1,5 +1,7 @@
 //! Golden routing tables: ingresses in, where requests go out. A case reads like what a user applies and tries.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
+
 use proa_kit::{
     Change, View,
     project::Dirty,

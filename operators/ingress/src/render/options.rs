@@ -4,7 +4,7 @@
 //! in a way that is not known here is *closed*: its requests are answered with 503 instead of being let through.
 //! Upstream: kubernetes/ingress-nginx docs/user-guide/nginx-configuration/annotations.md.
 
-use http::{HeaderName, HeaderValue, header::COOKIE};
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use proa_kit::Pairs;
 use std::{fmt::Display, net::IpAddr, str::FromStr, time::Duration};
@@ -16,6 +16,19 @@ const FOREIGN: &str = "ingress.kubernetes.io";
 /// Annotations that restrict access: what stands behind the prefix begins with one of these.
 const RESTRICTING: [&str; 6] =
     ["auth-", "enable-global-auth", "satisfy", "enable-modsecurity", "modsecurity-", "limit-whitelist"];
+
+/// Annotations that ask for what is so anyway.
+const SATISFIED: [(&str, &str); 9] = [
+    ("proxy-buffering", "off"),
+    ("proxy-request-buffering", "off"),
+    ("proxy-http-version", "1.1"),
+    ("proxy-ssl-verify", "off"),
+    ("enable-access-log", "false"),
+    ("enable-cors", "false"),
+    ("enable-global-auth", "false"),
+    ("enable-modsecurity", "false"),
+    ("ssl-passthrough", "false"),
+];
 
 /// Largest body of a request, as ingress-nginx has it by default.
 const BODY_LIMIT: u64 = 1 << 20;
@@ -164,6 +177,9 @@ pub fn parse(annotations: &Pairs) -> Parsed {
             None => {}
         }
     }
+    if reading.parsed.canary.is_some() {
+        reading.inherited();
+    }
     reading.parsed
 }
 
@@ -205,12 +221,12 @@ impl Reading<'_> {
     fn one(&mut self, key: &str, name: &str, value: &str) {
         match name {
             "rewrite-target" => {
-                self.parsed.options.rewrite = Some(value.into()).filter(|v: &Box<str>| !v.is_empty())
+                self.parsed.options.rewrite = Some(value).filter(|path| !path.is_empty()).map(Into::into);
             }
             "use-regex" => self.parsed.options.use_regex = self.is(key, value) == Some(true),
             "ssl-redirect" => self.parsed.options.ssl_redirect = self.is(key, value) != Some(false),
             "force-ssl-redirect" => {
-                self.parsed.options.force_ssl_redirect = self.is(key, value) == Some(true)
+                self.parsed.options.force_ssl_redirect = self.is(key, value) == Some(true);
             }
             "backend-protocol" => self.protocol(key, value),
             "proxy-body-size" => match size(value) {
@@ -236,6 +252,12 @@ impl Reading<'_> {
                 self.parsed.options.deny.extend(networks);
             }
             "affinity" => self.affinity(key, value),
+            "session-cookie-name" if !is_token(value) => {
+                self.problem(key, format!("{value:?} is no name of a cookie"));
+            }
+            "session-cookie-path" if !is_cookie_text(value) => {
+                self.problem(key, format!("{value:?} is no path"));
+            }
             "session-cookie-name" | "session-cookie-path" => {}
             "session-cookie-max-age" => {
                 let _: Option<u64> = self.value(key, value, "number of seconds");
@@ -251,10 +273,21 @@ impl Reading<'_> {
                 let _: Option<HeaderValue> = self.value(key, value, "value of a header");
             }
             "canary-by-cookie" => {}
+            _ if SATISFIED.contains(&(name, value)) => {}
             _ if RESTRICTING.iter().any(|start| name.starts_with(start)) => {
                 self.close(key, "it restricts access in a way that is not supported");
             }
             _ => self.problem(key, "it is not supported and has no effect"),
+        }
+    }
+    /// A canary is treated as the ingress that it takes a share of.
+    fn inherited(&mut self) {
+        for (key, _) in self.annotations.iter() {
+            let name = key.strip_prefix(PREFIX);
+            let is_told = self.parsed.problems.iter().any(|problem| problem.note.contains(key));
+            if name.is_some_and(|name| !name.starts_with("canary")) && !is_told {
+                self.problem(key, "it has no effect on a canary, for which those of the main ingress count");
+            }
         }
     }
     fn protocol(&mut self, key: &str, value: &str) {
@@ -298,7 +331,7 @@ impl Reading<'_> {
         self.parsed.canary = Some(Share {
             weight: number("canary-weight").unwrap_or(0).min(total),
             total,
-            header: header.filter(|name| name != COOKIE).map(|name| (name, wanted)),
+            header: header.map(|name| (name, wanted)),
             cookie: self.other("canary-by-cookie").map(Into::into),
         });
     }
@@ -372,6 +405,15 @@ mod tests {
         assert!(
             parsed(&[("whitelist-source-range", "0.0.0.0/0,::/0")]).options.admits([127, 0, 0, 1].into())
         );
+    }
+
+    #[test]
+    fn canaries_are_told_what_they_inherit() {
+        let canary = parsed(&[("canary", "true"), ("canary-weight", "5"), ("proxy-body-size", "8m")]);
+        assert_eq!(canary.canary.map(|share| (share.weight, share.total)), Some((5, 100)));
+        assert!(canary.problems[0].note.contains("proxy-body-size"), "{:?}", canary.problems);
+        assert_eq!(canary.problems.len(), 1);
+        assert_eq!(parsed(&[("proxy-buffering", "off"), ("enable-cors", "false")]).problems, []);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, COOKIE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE},
 };
 use std::net::SocketAddr;
 
@@ -50,6 +50,10 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
         let named: Vec<HeaderName> =
             values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
         named.iter().filter(|name| **name != TE).for_each(|name| drop(headers.remove(name)));
+    }
+    // A length beside an encoding is not to be trusted (RFC 9112, section 6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     for name in &ONE_HOP {
         headers.remove(name);
@@ -115,6 +119,7 @@ mod tests {
             ("x-secret", "1"),
             ("te", "trailers, gzip"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
             ("cookie", "a=1"),
             ("accept", "*/*"),
         ] {

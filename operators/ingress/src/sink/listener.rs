@@ -33,6 +33,8 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// How long connections may go on when their port is given back.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long when the process ends.
+const LAST_DRAIN: Duration = Duration::from_secs(3);
 /// Longest pause between attempts to have a port.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Largest head of a request.
@@ -145,10 +147,15 @@ impl Port {
         drop(listener);
         tracing::info!(%address, "ingress: no longer listening");
         closing.cancel();
-        tokio::spawn(async move {
+        // When the process ends, it waits.
+        let patience = if self.shutdown.is_cancelled() { LAST_DRAIN } else { DRAIN };
+        let drained = tokio::spawn(async move {
             let ended = async { while connections.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(DRAIN, ended).await;
+            let _ = tokio::time::timeout(patience, ended).await;
         });
+        if self.shutdown.is_cancelled() {
+            let _ = drained.await;
+        }
     }
 }
 
