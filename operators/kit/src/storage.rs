@@ -4,14 +4,16 @@
 //! component-helpers `storage/ephemeral`.
 
 use crate::{
+    action::Action,
     cache::Index,
     kind::Key,
     views::{
-        Meta, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodView, StorageClassView,
+        Meta, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodView, StorageClassView, Typed,
         storage_class::TopologySelectorTerm,
     },
 };
 use proa_meta::quantity::Quantity;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Annotation of claims and volumes that are bound to each other for good.
@@ -43,7 +45,7 @@ const DEFAULT_CLASS: [&str; 2] =
 pub const USERS: Index<PodView> = Index {
     name: "claims",
     values: |pod, found| {
-        claim_names(pod).for_each(|(name, _)| found(&users_of(&pod.metadata.namespace, &name)))
+        claim_names(pod).for_each(|(name, _)| found(&users_of(&pod.metadata.namespace, &name)));
     },
 };
 
@@ -231,6 +233,24 @@ pub fn best_match<'a, V: AsRef<PersistentVolumeView>>(
     best
 }
 
+/// How a volume refers to a claim.
+pub fn claim_reference(claim: &PersistentVolumeClaimView) -> Value {
+    let meta = &claim.metadata;
+    json!({
+        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": meta.namespace, "name": meta.name,
+        "uid": meta.uid, "resourceVersion": meta.resource_version.to_string(),
+    })
+}
+
+/// The write that gives a volume to a claim, and says so if nobody reserved it; only while the volume is as it was seen.
+pub fn give(volume: &PersistentVolumeView, claim: &PersistentVolumeClaimView) -> Action {
+    let mut patch = json!({"spec": {"claimRef": claim_reference(claim)}});
+    if !volume.is_for(claim) && !is_marked(&volume.metadata, BOUND_BY_CONTROLLER) {
+        patch["metadata"] = json!({"annotations": {BOUND_BY_CONTROLLER: "yes"}});
+    }
+    Action::merge(volume.reference().at(volume.metadata.resource_version), patch)
+}
+
 /// Key of the claim that a pod's volume uses.
 pub fn claim_key(pod: &PodView, name: &str) -> Key {
     Key::new(&pod.metadata.namespace, name)
@@ -239,15 +259,14 @@ pub fn claim_key(pod: &PodView, name: &str) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
     use std::sync::Arc;
 
-    fn volume(name: &str, spec: Value) -> Arc<PersistentVolumeView> {
+    fn volume(name: &str, spec: &Value) -> Arc<PersistentVolumeView> {
         let volume = json!({"metadata": {"name": name}, "spec": spec, "status": {"phase": "Available"}});
         Arc::new(serde_json::from_str(&volume.to_string()).unwrap())
     }
 
-    fn claim(spec: Value) -> PersistentVolumeClaimView {
+    fn claim(spec: &Value) -> PersistentVolumeClaimView {
         let claim = json!({"metadata": {"namespace": "n", "name": "c", "uid": "u"}, "spec": spec});
         serde_json::from_str(&claim.to_string()).unwrap()
     }
@@ -259,14 +278,14 @@ mod tests {
     #[test]
     fn the_smallest_that_fits_is_taken_unless_one_is_reserved() {
         let of = |size: &str| json!({"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"]});
-        let volumes = [volume("big", of("9Gi")), volume("small", of("1Gi")), volume("right", of("5Gi"))];
+        let volumes = [volume("big", &of("9Gi")), volume("small", &of("1Gi")), volume("right", &of("5Gi"))];
         let wants =
-            claim(json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}));
+            claim(&json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}));
         assert_eq!(name(best_match(&wants, volumes.iter(), None, false)), Some("right"));
         assert_eq!(name(best_match(&wants, volumes.iter(), None, true)), None);
         let mut reserved = of("9Gi");
         reserved["claimRef"] = json!({"namespace": "n", "name": "c"});
-        let with = [volumes[2].clone(), volume("reserved", reserved)];
+        let with = [volumes[2].clone(), volume("reserved", &reserved)];
         assert_eq!(name(best_match(&wants, with.iter(), None, true)), Some("reserved"));
     }
 
@@ -274,12 +293,12 @@ mod tests {
     fn nodes_must_reach_the_volume() {
         let local = json!({"capacity": {"storage": "1Gi"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [
             {"matchExpressions": [{"key": "host", "operator": "In", "values": ["a"]}]}]}}});
-        let volumes = [volume("local", local)];
+        let volumes = [volume("local", &local)];
         let node = |host: &str| -> NodeView {
             serde_json::from_str(&json!({"metadata": {"name": host, "labels": {"host": host}}}).to_string())
                 .unwrap()
         };
-        let wants = claim(json!({"resources": {"requests": {"storage": "1Gi"}}}));
+        let wants = claim(&json!({"resources": {"requests": {"storage": "1Gi"}}}));
         assert_eq!(name(best_match(&wants, volumes.iter(), Some(&node("a")), true)), Some("local"));
         assert_eq!(name(best_match(&wants, volumes.iter(), Some(&node("b")), true)), None);
     }
@@ -289,7 +308,7 @@ mod tests {
         let spec = json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadOnlyMany"]});
         let mut wants =
             json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}});
-        let found = |wants: &Value| misfit(&volume("v", spec.clone()), &claim(wants.clone()));
+        let found = |wants: &Value| misfit(&volume("v", &spec), &claim(wants));
         assert_eq!(found(&wants).as_deref(), Some("requested PV is too small"));
         wants["resources"]["requests"]["storage"] = json!("1Gi");
         assert_eq!(found(&wants).as_deref(), Some("incompatible accessMode"));

@@ -7,7 +7,7 @@ use crate::{
 use proa_kit::{
     Action, ObjectRef, Typed, View, finalizers,
     project::Dirty,
-    storage::{PROVISIONED_BY, PROVISIONER_PROTECTION},
+    storage::{PROVISIONED_BY, PROVISIONER_PROTECTION, claim_reference},
     views::{PersistentVolumeClaimView, PersistentVolumeView, StorageClassView},
 };
 use serde::Serialize;
@@ -178,7 +178,6 @@ fn volume(
     path: &str,
     node: &str,
 ) -> Value {
-    let meta = &claim.metadata;
     let policy = class.reclaim_policy.as_deref().unwrap_or("Delete");
     let finalizers: &[&str] = if policy == "Delete" { &[PROVISIONER_PROTECTION] } else { &[] };
     json!({
@@ -190,10 +189,7 @@ fn volume(
         "spec": {
             "capacity": {"storage": claim.spec.resources.requests.get("storage")},
             "accessModes": claim.spec.access_modes,
-            "claimRef": {
-                "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": meta.namespace, "name": meta.name,
-                "uid": meta.uid, "resourceVersion": meta.resource_version.to_string(),
-            },
+            "claimRef": claim_reference(claim),
             "persistentVolumeReclaimPolicy": policy,
             "storageClassName": class.metadata.name,
             "volumeMode": "Filesystem",

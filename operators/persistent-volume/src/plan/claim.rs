@@ -7,7 +7,8 @@ use crate::observe::claim::Observed;
 use proa_kit::{
     Action, Plan, Timestamp, Typed,
     storage::{
-        BETA_PROVISIONER, BIND_COMPLETED, BOUND_BY_CONTROLLER, PROVISIONER, best_match, is_marked, misfit,
+        BETA_PROVISIONER, BIND_COMPLETED, BOUND_BY_CONTROLLER, PROVISIONER, best_match, give, is_marked,
+        misfit,
     },
     views::{PersistentVolumeClaimView, PersistentVolumeView, StorageClassView},
 };
@@ -142,16 +143,7 @@ fn bind(volume: &PersistentVolumeView, claim: &PersistentVolumeClaimView, now: T
     let mut actions = Vec::new();
     let uid = volume.spec.claim_ref.as_ref().map(|own| &own.uid);
     if uid != Some(&claim.metadata.uid) {
-        let meta = &claim.metadata;
-        let reference = json!({
-            "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": meta.namespace, "name": meta.name,
-            "uid": meta.uid, "resourceVersion": meta.resource_version.to_string(),
-        });
-        let mut patch = json!({"spec": {"claimRef": reference}});
-        if !volume.is_for(claim) && !is_marked(&volume.metadata, BOUND_BY_CONTROLLER) {
-            patch["metadata"] = json!({"annotations": {BOUND_BY_CONTROLLER: "yes"}});
-        }
-        actions.push(Action::merge(volume.reference().at(volume.metadata.resource_version), patch));
+        actions.push(give(volume, claim));
     }
     actions.extend(volume::phase(volume, "Bound", now));
     let mut patch = Map::new();

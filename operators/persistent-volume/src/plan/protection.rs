@@ -34,7 +34,7 @@ pub(crate) fn may_go(claim: &PersistentVolumeClaimView, users: &[Arc<PodView>]) 
         // A pod owns the claims that were made for it; once it is shut down, they need not wait for its end.
         let is_over = pod.metadata.is_deleting() && pod.metadata.deletion_grace_period_seconds == Some(0);
         let is_own = meta.is_controlled_by(&pod.metadata.uid);
-        !pod.spec.node_name.is_empty() && !(is_own && is_over)
+        !(pod.spec.node_name.is_empty() || is_own && is_over)
     };
     meta.is_deleting() && meta.has_finalizer(CLAIM_PROTECTION) && !users.iter().any(|pod| protects(pod))
 }

@@ -6,7 +6,7 @@ use super::Rejection;
 use crate::index::storage::{PodClaims, Unbound};
 use proa_kit::{
     Action, Typed,
-    storage::{BOUND_BY_CONTROLLER, NO_PROVISIONER, SELECTED_NODE, best_match, is_marked},
+    storage::{NO_PROVISIONER, SELECTED_NODE, best_match, give},
     views::{NodeView, PersistentVolumeClaimView, PersistentVolumeView},
 };
 use serde_json::json;
@@ -67,19 +67,10 @@ pub fn writes(choices: &[Choice], node: &str) -> Vec<Action> {
 }
 
 fn write(Choice { claim, volume }: &Choice, node: &str) -> Option<Action> {
-    let meta = &claim.metadata;
     let Some(volume) = volume else {
-        let target = claim.reference().at(meta.resource_version);
+        let target = claim.reference().at(claim.metadata.resource_version);
         let patch = json!({"metadata": {"annotations": {SELECTED_NODE: node}}});
         return (claim.selected_node() != Some(node)).then(|| Action::merge(target, patch));
     };
-    let reference = json!({
-        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": meta.namespace, "name": meta.name,
-        "uid": meta.uid, "resourceVersion": meta.resource_version.to_string(),
-    });
-    let mut patch = json!({"spec": {"claimRef": reference}});
-    if !volume.is_for(claim) && !is_marked(&volume.metadata, BOUND_BY_CONTROLLER) {
-        patch["metadata"] = json!({"annotations": {BOUND_BY_CONTROLLER: "yes"}});
-    }
-    Some(Action::merge(volume.reference().at(volume.metadata.resource_version), patch))
+    Some(give(volume, claim))
 }
