@@ -123,8 +123,7 @@ impl ParamAccess {
 
     /// What the policy of a binding is parameterised with; everything when that is not known.
     fn of_binding(&self, request: &AdmissionRequest<'_>, spec: &Value) -> Resource {
-        let is_binding = |name: &&str| request.kind.resource == **name;
-        let at = BINDINGS.iter().position(|name| is_binding(&name)).unwrap_or_default();
+        let at = BINDINGS.iter().position(|name| request.kind.resource == **name).unwrap_or_default();
         let policies = request.registry.kind(&Gvr::new(GROUP, "v1", POLICIES[at]));
         let name = text(&spec["policyName"]);
         let all = || "*".to_owned();

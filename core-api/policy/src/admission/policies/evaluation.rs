@@ -125,3 +125,67 @@ pub(super) fn evaluate<'a, T>(
         Err(why) => Err(format!("compilation error: {why}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proa_schema::policy::{Answer, Authorize, Checks, Compiler, Question, Role, Subject, Variables};
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Authorize for Nobody {
+        fn authorize(&self, _: &Question<'_>) -> Answer {
+            Answer { allowed: false, reason: String::new(), error: String::new() }
+        }
+    }
+
+    #[test]
+    fn a_false_condition_outweighs_a_broken_one() {
+        let held = |expressions: &[&str]| {
+            let compiler = Compiler::new(false);
+            let conditions: Vec<_> =
+                expressions.iter().map(|text| compiler.compile(text, Role::Condition)).collect();
+            let (object, none) = (json!({"a": 1}), Value::Null);
+            let subject = Subject { object: &object, old: &none, request: &none, namespace: &none };
+            let variables = Variables::default();
+            let scope = Scope::new(subject, &none, &variables, Arc::new(Nobody), &Checks::default());
+            all_hold(&conditions, &scope)
+        };
+        assert_eq!(held(&[]), Ok(true));
+        assert_eq!(held(&["object.a == 1", "oldObject == null"]), Ok(true));
+        assert_eq!(held(&["object.missing == 1", "object.a == 2"]), Ok(false));
+        assert_eq!(
+            held(&["object.missing == 1", "object.a == 1"]),
+            Err("expression 'object.missing == 1' resulted in error: no such key: missing".to_owned())
+        );
+        assert!(held(&["1 +", "object.a == 1"]).unwrap_err().starts_with("compilation error: "));
+    }
+
+    #[test]
+    fn the_best_explanation_is_told() {
+        let compiler = Compiler::new(false);
+        let explained = |message: &str, made: Option<&str>| {
+            let validation = Validation {
+                expression: compiler.compile("object.a > 1", Role::Validation),
+                text: " object.a > 1".to_owned(),
+                message: message.to_owned(),
+                message_expression: made.map(|made| compiler.compile(made, Role::Message)),
+                reason: None,
+            };
+            let (object, none) = (json!({"a": 1}), Value::Null);
+            let subject = Subject { object: &object, old: &none, request: &none, namespace: &none };
+            let variables = Variables::default();
+            let scope = Scope::new(subject, &none, &variables, Arc::new(Nobody), &Checks::default());
+            validation.failure(&scope).unwrap().message
+        };
+        assert_eq!(explained("", None), "failed expression: object.a > 1");
+        assert_eq!(explained(" told ", None), "told");
+        assert_eq!(explained("told", Some("' made of ' + string(object.a)")), "made of 1");
+        assert_eq!(explained("told", Some("object.missing + ''")), "told", "it cannot be evaluated");
+        assert_eq!(explained("told", Some("' '")), "told");
+        assert_eq!(explained("told", Some("'two\\nlines'")), "told");
+    }
+}

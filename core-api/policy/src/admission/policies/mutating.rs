@@ -99,7 +99,7 @@ impl MutatingAdmissionPolicy {
     }
 
     async fn mutate(&self, request: &AdmissionRequest<'_>, object: &mut Value) -> ApiResult<()> {
-        let hooks = self.source.hooks(request.registry);
+        let Some(hooks) = self.source.hooks(request.registry) else { return Ok(()) };
         let mut problems = Problems::default();
         let mut versions = Vec::new();
         let mut invocations = Vec::new();

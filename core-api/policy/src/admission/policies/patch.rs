@@ -71,7 +71,7 @@ impl Mutation {
             Self::Patch(expression) => {
                 let operations = evaluate(expression, |expression| expression.operations(scope))?;
                 let is_custom = kind.custom && request.gvk() == request.kind.gvk;
-                patch(object, operations, schema, is_custom)
+                patch(object, &operations, schema, is_custom)
             }
         }
     }
@@ -85,7 +85,7 @@ fn schema<'a>(kind: &'a KindDef, request: &AdmissionRequest<'a>) -> &'a SchemaRe
 
 fn patch(
     object: &Value,
-    operations: Vec<Value>,
+    operations: &[Value],
     schema: &SchemaRef,
     is_custom: bool,
 ) -> Result<Value, Unpatched> {
@@ -99,7 +99,7 @@ fn patch(
         Err(misfit) => return Err(Unpatched::Failed(format!("JSON Patch: {misfit}"))),
     };
     if !is_custom {
-        let issues = decode::decode(schema, &mut patched.clone()).map_err(|why| internal(&why.into()))?;
+        let issues = decode::decode(schema, &mut patched.clone()).map_err(|why| internal(&why))?;
         if !issues.is_empty() {
             let issues: Vec<String> = issues.iter().map(ToString::to_string).collect();
             let why = format!("strict decoding error: {}", issues.join(", "));

@@ -92,19 +92,17 @@ impl<B: Body> Source<B> {
         Some(self.served.get_or_init(|| found))
     }
 
-    /// The present policies that are bound.
-    pub(super) fn hooks(&self, registry: &Registry) -> Arc<Vec<Hook<B>>> {
-        let Some([policies, bindings]) = self.served(registry) else { return Arc::default() };
-        let (policies, bindings) = (policies.snapshot(), bindings.snapshot());
-        if policies.is_empty() || bindings.is_empty() {
-            return Arc::default();
-        }
+    /// The present policies that are bound, if there are any.
+    pub(super) fn hooks(&self, registry: &Registry) -> Option<Arc<Vec<Hook<B>>>> {
+        let [policies, bindings] = self.served(registry)?;
+        let bindings = Some(bindings.snapshot()).filter(|bindings| !bindings.is_empty())?;
+        let policies = policies.snapshot();
         let before = self.compiled.load_full();
         let is_present = |hooks: &Arc<Hooks<B>>| {
             hooks.policies == policies.revision() && hooks.bindings == bindings.revision()
         };
         if let Some(hooks) = before.as_ref().filter(|hooks| is_present(hooks)) {
-            return hooks.list.clone();
+            return Some(hooks.list.clone());
         }
         let known = before.iter().flat_map(|hooks| hooks.list.iter());
         let known: HashMap<&str, &Arc<Policy<B>>> =
@@ -127,17 +125,17 @@ impl<B: Body> Source<B> {
             bindings: bindings.revision(),
             list: Arc::clone(&list),
         })));
-        list
+        Some(list)
     }
 
     /// Whether any policy's rules are about the request.
     pub(super) fn is_interested(&self, request: &AdmissionRequest<'_>) -> bool {
-        let hooks = self.hooks(request.registry);
+        let Some(hooks) = self.hooks(request.registry) else { return false };
         // A policy whose constraints cannot be read refuses what it might be about.
         let is_about = |hook: &Hook<B>| {
             hook.policy.constraints.as_ref().map_or(true, |constraints| constraints.rule(request).is_some())
         };
-        !hooks.is_empty() && !matching::is_exempt(request) && hooks.iter().any(is_about)
+        !matching::is_exempt(request) && hooks.iter().any(is_about)
     }
 }
 

@@ -71,7 +71,7 @@ impl Verdict {
         request: &AdmissionRequest<'_>,
         policy: &Policy<B>,
         binding: Option<&Binding>,
-        failure: Failure,
+        failure: &Failure,
     ) {
         let by = binding.map(|binding| format!(" with binding '{}'", binding.name)).unwrap_or_default();
         let message =
@@ -90,7 +90,7 @@ impl Verdict {
         if !policy.ignores_failure {
             let what = if binding.is_some() { "binding" } else { "policy" };
             let failure = Failure::error(format!("failed to configure {what}: {why}"));
-            self.deny(request, policy, binding, failure);
+            self.deny(request, policy, binding, &failure);
         }
     }
 }
@@ -137,7 +137,8 @@ impl ValidatingAdmissionPolicy {
     async fn check(&self, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<()> {
         let mut verdict = Verdict::default();
         let mut versions = Versions::default();
-        for hook in self.source.hooks(request.registry).iter() {
+        let hooks = self.source.hooks(request.registry);
+        for hook in hooks.iter().flat_map(|hooks| hooks.iter()) {
             self.check_hook(hook, request, object, &mut versions, &mut verdict).await?;
         }
         verdict.0.map_or(Ok(()), Err)
@@ -191,8 +192,8 @@ impl ValidatingAdmissionPolicy {
             let namespace = facts::namespace(request)?;
             for params in &params {
                 let failures = self.failures(policy, request, facts, &namespace, params);
-                for (failure, is_annotation) in failures {
-                    act(request, policy, binding, failure, is_annotation, verdict);
+                for (failure, is_annotation) in &failures {
+                    act(request, policy, binding, failure, *is_annotation, verdict);
                 }
             }
         }
@@ -231,7 +232,7 @@ fn act(
     request: &AdmissionRequest<'_>,
     policy: &Policy<Validations>,
     binding: &Binding,
-    failure: Failure,
+    failure: &Failure,
     is_annotation: bool,
     verdict: &mut Verdict,
 ) {
