@@ -63,7 +63,7 @@ type answer struct {
 	kind     string
 	warnings []string
 	text     []byte
-	// Decoded JSON; nil where the answer is none.
+	// Decoded JSON or protobuf; nil where the answer is none.
 	body any
 }
 
@@ -138,7 +138,8 @@ func (s *session) sendOnce(ctx context.Context, step *Step) (*answer, error) {
 	}
 	found := &answer{
 		code: response.StatusCode, kind: response.Header.Get("Content-Type"),
-		warnings: response.Header.Values("Warning"), text: text, body: decode(text),
+		warnings: response.Header.Values("Warning"), text: text,
+		body: decodeAs(response.Header.Get("Content-Type"), text),
 	}
 	if step.Save != "" {
 		s.saved[step.Save] = found.body

@@ -272,8 +272,9 @@ pub(crate) fn body(headers: &HeaderMap, custom: bool) -> ApiResult<BodyForm> {
     match media_type(headers) {
         "" | "application/json" => Ok(BodyForm::Json),
         "application/yaml" => Ok(BodyForm::Yaml),
-        "application/vnd.kubernetes.protobuf" if !custom => Ok(BodyForm::Protobuf),
-        _ if custom => Err(unsupported_media_type("application/json, application/yaml")),
+        protobuf::MEDIA_TYPE if !custom => Ok(BodyForm::Protobuf),
+        // Upstream names protobuf here too, and then breaks on it.
+        protobuf::MEDIA_TYPE => Err(unsupported_media_type("application/json, application/yaml")),
         _ => Err(unsupported_media_type(SERVED)),
     }
 }
