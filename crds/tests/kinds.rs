@@ -180,7 +180,10 @@ fn found(case: &Case) -> Found {
         Some(old) => update(&def, &case.object, &stored(&def, old), case, &mut errors),
     };
     let errors = errors.iter().map(ToString::to_string).collect();
-    let warnings = (def.strategy.warnings)(&object);
+    let mut warnings = (def.strategy.warnings)(&object);
+    if case.old.is_none() {
+        warnings.extend((def.strategy.create_warnings)(&object));
+    }
     let mut shown = object.clone();
     if let (Some(status), None) = (case.object.get("status"), &case.old) {
         shown["status"] = status.clone();
@@ -283,6 +286,7 @@ fn hooks_survive_vacant_objects() {
             (def.strategy.validate_update)(&object, &new, &mut errors);
             (def.strategy.validate_status)(&object, &new, &mut errors);
             (def.strategy.warnings)(&object);
+            (def.strategy.create_warnings)(&object);
             for part in &def.parts {
                 (part.keep)(&mut new, &object);
                 (part.validate)(&new, &object, &mut errors);
@@ -376,6 +380,7 @@ fn hooks_survive_any_object() {
             (def.strategy.validate_update)(&new, &old, &mut errors);
             (def.strategy.validate_status)(&new, &old, &mut errors);
             (def.strategy.warnings)(&new);
+            (def.strategy.create_warnings)(&new);
             for part in &def.parts {
                 let mut new = new.clone();
                 (part.validate)(&new, &old, &mut errors);

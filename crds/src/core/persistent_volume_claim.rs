@@ -52,7 +52,7 @@ pub(crate) fn kind() -> KindDef {
             prepare_update: |new, old| data_sources(sub(new, "spec"), &old["spec"]),
             // Of a feature that is off by default.
             prepare_status: |new, _| remove(sub(new, "status"), "healthStatus"),
-            validate,
+            validate_create: |object, errors| validate(object, true, errors),
             validate_update,
             validate_status,
             warnings,
@@ -109,13 +109,14 @@ fn data_sources(spec: &mut Value, old: &Value) {
     }
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+/// Upstream looks at the groups of sources of new claims only.
+fn validate(object: &Value, is_new: bool, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     claim_spec(&spec, errors);
     let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
     for at in [source, reference].iter().filter(|at| at.is_set()) {
-        data_source(at, errors);
+        data_source(at, is_new, errors);
     }
     if !source.is_set() || !reference.is_set() {
         return;
@@ -131,7 +132,7 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     }
 }
 
-fn data_source(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn data_source(at: &Cursor<'_, '_>, is_new: bool, errors: &mut FieldErrors) {
     let (kind, group) = (at.get("kind"), at.get("apiGroup"));
     at.get("name").must_be_set(errors);
     kind.must_be_set(errors);
@@ -139,7 +140,9 @@ fn data_source(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         let text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
         at.with(kind.value()).invalid(errors, text);
     }
-    group.opt_named(errors, names::is_dns1123_subdomain);
+    if is_new {
+        group.opt_named(errors, names::is_dns1123_subdomain);
+    }
     at.get("namespace").opt_named(errors, names::is_dns1123_label);
 }
 
@@ -170,6 +173,7 @@ fn size(object: &Value, list: &str) -> Quantity {
 
 /// A claim is for one volume once and for all; a bound one may ask for more room, and for another class of attributes.
 fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    validate(new, false, errors);
     let root = Cursor::root(new);
     let spec = root.get("spec");
     let (mut now, mut before) = (new["spec"].clone(), old["spec"].clone());
@@ -193,7 +197,8 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
         }
         keep(&mut now, &before, "volumeAttributesClassName");
     }
-    if !same(&now, &before) {
+    // No selector is not the empty one.
+    if now["selector"].is_null() != before["selector"].is_null() || !same(&now, &before) {
         let difference = differences(&before, &now);
         let text = format!(
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \

@@ -111,12 +111,17 @@ fn node(of_shape: ShapeFacts, facts: Option<&FieldFacts>) -> SchemaRef {
 }
 
 /// A field that applies its type otherwise than the type itself says.
+/// It keeps its name, which messages about wrong types tell.
 fn with_atomic(of: TypeFacts, atomic: bool) -> SchemaRef {
-    let mut schema = load(of.name);
-    if let Shape::Object(object) = &mut schema.shape {
-        object.atomic = atomic;
+    fn changed(name: &str, atomic: bool) -> Schema {
+        let mut schema = load(name);
+        if let Shape::Object(object) = &mut schema.shape {
+            object.atomic = atomic;
+        }
+        schema
     }
-    SchemaRef::inline(schema)
+    let load = if atomic { |name: &str| changed(name, true) } else { |name: &str| changed(name, false) };
+    SchemaRef::Lazy(Arc::new(Lazy::new(of.name, load)))
 }
 
 fn list_type(kind: ListKind) -> ListType {

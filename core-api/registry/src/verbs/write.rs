@@ -25,8 +25,15 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Groups whose finalizers need not be qualified names.
-const FREE_FINALIZERS: [&str; 4] =
-    ["apiextensions.k8s.io", "admissionregistration.k8s.io", "node.k8s.io", "policy"];
+const FREE_FINALIZERS: [&str; 5] = [
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "admissionregistration.k8s.io",
+    "node.k8s.io",
+    "policy",
+];
+/// Groups whose validation tells the same error as often as it is found.
+const REPEATING: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
 const NAMESPACES: GroupResource = GroupResource::new("", "namespaces");
 
 /// One write on its way.
@@ -333,7 +340,7 @@ fn invalid(def: &KindDef, object: &Value, errors: &FieldErrors) -> ApiError {
         name => name,
     };
     // Of what is declared on a built-in type upstream tells each thing once.
-    if def.custom || def.gvk.group == "apiextensions.k8s.io" {
+    if def.custom || REPEATING.contains(&&*def.gvk.group) {
         return ApiError::invalid(&def.group_kind(), name, errors);
     }
     ApiError::invalid(&def.group_kind(), name, &errors.clone().without_repeats())
