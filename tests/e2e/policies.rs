@@ -56,7 +56,10 @@ fn a_policy_refuses_by_its_parameters() {
         "undeclared reference to 'authorizer' (in container '')",
     ]);
     let limit = LIMIT.replace(" + authorizer.group('').resource('pods').check('list').reason()", "");
-    kubectl.pipe(&limit, "apply -f -").ok().prints("limit.example.com");
+    kubectl
+        .pipe(&limit, "apply -f -")
+        .ok()
+        .shows(&["validatingadmissionpolicy.admissionregistration.k8s.io/limit.example.com created"]);
     let listed = kubectl.run("get validatingadmissionpolicies").ok();
     listed
         .matches("^NAME +VALIDATIONS +PARAMKIND +AGE$")
