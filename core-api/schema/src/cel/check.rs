@@ -306,6 +306,6 @@ fn named_format(function: &str) -> Option<Node> {
 }
 
 /// What a call is called on.
-fn called<'c>(call: &'c CallExpr) -> Vec<&'c IdedExpr> {
+fn called(call: &CallExpr) -> Vec<&IdedExpr> {
     call.target.iter().map(|target| &**target).chain(&call.args).collect()
 }

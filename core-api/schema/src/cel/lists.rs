@@ -182,11 +182,10 @@ pub(super) fn last<'a>(_: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
 }
 pub(super) fn sort<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     let values: Vec<_> = list(args, 0)?.iter().collect();
-    let keys = values.clone();
-    sorted_by(m, values, &keys)
+    sorted_by(m, &values, &values)
 }
 /// `values` in the order of their keys.
-pub(super) fn sorted_by<'a>(m: &mut Machine<'_>, values: Vec<Value<'a>>, keys: &[Value<'a>]) -> Outcome<'a> {
+pub(super) fn sorted_by<'a>(m: &mut Machine<'_>, values: &[Value<'a>], keys: &[Value<'a>]) -> Outcome<'a> {
     let mut broken = None;
     let mut places: Vec<usize> = (0..values.len().min(keys.len())).collect();
     places.sort_by(|a, b| match (keys.get(*a), keys.get(*b)) {

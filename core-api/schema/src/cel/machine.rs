@@ -455,7 +455,7 @@ fn result<'a>(m: &mut Machine<'_>, over: &Fold, made: Made<'a>) -> Outcome<'a> {
         }
         FoldKind::SortBy => {
             m.charge(10)?;
-            lists::sorted_by(m, made.list, &made.keys)?
+            lists::sorted_by(m, &made.list, &made.keys)?
         }
         FoldKind::Map | FoldKind::MapEntry => {
             m.charge(30)?;

@@ -147,11 +147,11 @@ impl Check<'_> {
             }
         };
         for (i, (found, json)) in checked.into_iter().zip(node.nodes(KEYWORD)).enumerate() {
-            self.rule(found, json, place, &path.index(i));
+            self.rule(&found, json, place, &path.index(i));
         }
     }
 
-    fn rule(&mut self, found: cel::Checked, json: Node<'_>, place: &Place, path: &FieldPath<'_>) {
+    fn rule(&mut self, found: &cel::Checked, json: Node<'_>, place: &Place, path: &FieldPath<'_>) {
         let (rule, message) = (path.child("rule"), path.child("messageExpression"));
         let cost = found.cost.saturating_mul(place.cardinality.unwrap_or(found.cardinality));
         self.costs("estimated rule cost", cost, &rule);
@@ -190,8 +190,7 @@ impl Check<'_> {
     fn refuse(&mut self, path: &FieldPath<'_>, rule: Node<'_>, why: &str) {
         let mut body = "Invalid value: {".to_owned();
         let text = |keyword: &str| quoted(rule.text(keyword));
-        let or_null =
-            |keyword: &str| rule.get(keyword).map_or("null".to_owned(), |value| quoted_value(value));
+        let or_null = |keyword: &str| rule.get(keyword).map_or("null".to_owned(), quoted_value);
         let _ = write!(
             body,
             "\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}: {why}",

@@ -28,7 +28,7 @@ fn costs(schema: &Schema, is_root: bool, out: &mut Vec<u64>) {
         Shape::List(list) => costs(list.items.get(), false, out),
         Shape::Map(map) => costs(map.values.get(), false, out),
         Shape::Object(object) => {
-            object.fields.values().for_each(|field| costs(field.schema.get(), false, out))
+            object.fields.values().for_each(|field| costs(field.schema.get(), false, out));
         }
         _ => {}
     }
