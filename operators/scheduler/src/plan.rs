@@ -81,7 +81,7 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         return plan;
     };
     let nominated = cluster.nomination(&key);
-    let (claims, refusal) = match cluster.storage.ask(&pod) {
+    let (claims, refusal) = match cluster.storage.ask(&pod, &cluster.nodes) {
         Ok(claims) => (claims, None),
         Err(why) => (PodClaims::default(), Some(why)),
     };

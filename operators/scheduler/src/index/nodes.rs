@@ -155,6 +155,10 @@ impl Nodes {
     pub fn find(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied()
     }
+    /// Whether there is a node of this name.
+    pub fn exists(&self, name: &str) -> bool {
+        self.find(name).and_then(|slot| self.get(slot)).is_some_and(|node| node.view.is_some())
+    }
     fn slot(&mut self, name: &str) -> Slot {
         if let Some(slot) = self.find(name) {
             return slot;

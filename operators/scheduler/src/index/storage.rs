@@ -5,7 +5,7 @@
 //! pods that are placed with it. A pod without claims costs nothing here.
 //! Upstream: pkg/scheduler/framework/plugins/volumebinding/{binder,assume_cache}.go.
 
-use super::Candidate;
+use super::{Candidate, nodes::Nodes};
 use crate::plan::filter::volume_binding::Choice;
 use proa_kit::{
     Change, Key, Timestamp, View,
@@ -151,7 +151,7 @@ impl Storage {
     ///
     /// # Errors
     /// No node is asked, for what is said.
-    pub fn ask(&self, pod: &Candidate) -> Result<PodClaims, String> {
+    pub fn ask(&self, pod: &Candidate, nodes: &Nodes) -> Result<PodClaims, String> {
         let mut asked = PodClaims::default();
         let mut is_immediate = false;
         for (key, is_own) in &pod.claims {
@@ -189,7 +189,7 @@ impl Storage {
             }
             let class = self.classes.get(claim.class()).filter(|class| class.waits());
             match class.filter(|_| claim.spec.volume_name.is_empty()) {
-                Some(class) => asked.unbound.push(self.unbound(key, claim, class)),
+                Some(class) => asked.unbound.push(self.unbound(key, claim, class, nodes)),
                 None => is_immediate = true,
             }
         }
@@ -204,8 +204,11 @@ impl Storage {
         key: &Key,
         claim: &Arc<PersistentVolumeClaimView>,
         class: &Arc<StorageClassView>,
+        nodes: &Nodes,
     ) -> Unbound {
         let chosen = self.chosen.get(key);
+        // One that is gone makes no volume: another is chosen.
+        let selected = claim.selected_node().filter(|node| nodes.exists(node));
         let is_others = |name: &str| {
             self.chosen.iter().any(|(other, own)| other != key && own.volume.as_deref() == Some(name))
         };
@@ -213,7 +216,7 @@ impl Storage {
         Unbound {
             claim: claim.clone(),
             class: class.clone(),
-            node: chosen.map(|own| own.node.clone()).or_else(|| claim.selected_node().map(Into::into)),
+            node: chosen.map(|own| own.node.clone()).or_else(|| selected.map(Into::into)),
             volumes: free.filter_map(|name| self.volumes.get(name)).cloned().collect(),
         }
     }
