@@ -109,14 +109,14 @@ fn data_sources(spec: &mut Value, old: &Value) {
     }
 }
 
-/// Upstream looks at the groups of sources of new claims only.
-fn validate(object: &Value, is_new: bool, errors: &mut FieldErrors) {
+/// Upstream does not look at the groups of sources of a claim that had one.
+fn validate(object: &Value, checks_groups: bool, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     claim_spec(&spec, errors);
     let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
     for at in [source, reference].iter().filter(|at| at.is_set()) {
-        data_source(at, is_new, errors);
+        data_source(at, checks_groups, errors);
     }
     if !source.is_set() || !reference.is_set() {
         return;
@@ -132,7 +132,7 @@ fn validate(object: &Value, is_new: bool, errors: &mut FieldErrors) {
     }
 }
 
-fn data_source(at: &Cursor<'_, '_>, is_new: bool, errors: &mut FieldErrors) {
+fn data_source(at: &Cursor<'_, '_>, checks_groups: bool, errors: &mut FieldErrors) {
     let (kind, group) = (at.get("kind"), at.get("apiGroup"));
     at.get("name").must_be_set(errors);
     kind.must_be_set(errors);
@@ -140,7 +140,7 @@ fn data_source(at: &Cursor<'_, '_>, is_new: bool, errors: &mut FieldErrors) {
         let text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
         at.with(kind.value()).invalid(errors, text);
     }
-    if is_new {
+    if checks_groups {
         group.opt_named(errors, names::is_dns1123_subdomain);
     }
     at.get("namespace").opt_named(errors, names::is_dns1123_label);
@@ -173,7 +173,9 @@ fn size(object: &Value, list: &str) -> Quantity {
 
 /// A claim is for one volume once and for all; a bound one may ask for more room, and for another class of attributes.
 fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    validate(new, false, errors);
+    let had_group =
+        ["dataSource", "dataSourceRef"].iter().any(|source| !old["spec"][source]["apiGroup"].is_null());
+    validate(new, !had_group, errors);
     let root = Cursor::root(new);
     let spec = root.get("spec");
     let (mut now, mut before) = (new["spec"].clone(), old["spec"].clone());
