@@ -1,6 +1,6 @@
 //! Autoscaling in a cluster in process. The metrics APIs are definitions of the test: who serves them does not matter.
 
-#![allow(clippy::unwrap_used, reason = "a failed test says where")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Event;
@@ -118,7 +118,7 @@ async fn a_busy_deployment_grows_and_an_idle_one_shrinks() {
     let (autoscalers, deployments) = (autoscalers(&client), deployments(&client));
 
     let accounts = api(&client, "", "v1", "ServiceAccount", "serviceaccounts");
-    until(&accounts, "default", |account| account.is_object()).await;
+    until(&accounts, "default", Value::is_object).await;
     let container = json!({"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}});
     create(
         &deployments,

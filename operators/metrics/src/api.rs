@@ -25,7 +25,7 @@ use proa_kit::{
     views::{NodeView, PodView},
 };
 use proa_meta::{ApiError, User, identity::MASTERS};
-use route::{Access, Question, Which};
+use route::{Access, Form, Question, Which};
 use scrape::Scraper;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -95,17 +95,18 @@ impl Api {
     ) -> Result<Value, ApiError> {
         let question = route::parse(method, uri)?;
         self.review(user, question.access(uri.path())).await?;
-        if !route::takes_json(headers) {
-            return Err(ApiError::bad_request("only JSON is served").with_code(406));
-        }
-        Ok(match question {
+        let form = route::form(headers);
+        let form = form.ok_or_else(|| ApiError::bad_request("only JSON is served").with_code(406))?;
+        let is_of_objects = matches!(question, Question::Nodes(_) | Question::Pods(_));
+        let answer = match question {
             Question::Health => json!("ok"),
             Question::Groups => answer::groups(),
             Question::Group => answer::group(),
             Question::Resources => answer::resources(),
             Question::Nodes(which) => self.nodes(&which).await?,
             Question::Pods(which) => self.pods(&which).await?,
-        })
+        };
+        Ok(if is_of_objects && form == Form::Table { answer::table(answer) } else { answer })
     }
 
     /// Whether the user may, as the cluster's API server sees it.

@@ -19,11 +19,14 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Memory {
     histories: Mutex<HashMap<Key, (Box<str>, History)>>,
-    /// By namespace and name.
-    selectors: Mutex<HashMap<Box<str>, BTreeMap<Box<str>, Selector>>>,
+    /// By namespace.
+    selectors: Mutex<HashMap<Box<str>, Selectors>>,
     /// Kinds of scale targets and described objects, found at run time.
-    kinds: Mutex<HashMap<(Box<str>, Box<str>), Kind>>,
+    kinds: Mutex<Vec<Kind>>,
 }
+
+/// What the autoscalers of a namespace select, by name.
+type Selectors = BTreeMap<Box<str>, Selector>;
 
 /// Of one autoscaler.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -132,15 +135,16 @@ impl Memory {
 
     /// A kind that was found before.
     pub fn kind(&self, group: &str, kind: &str) -> Option<Kind> {
-        self.kinds.lock().get(&(group.into(), kind.into())).cloned()
+        self.kinds.lock().iter().find(|known| known.group == group && known.kind == kind).cloned()
     }
     /// Remembers a kind.
     pub fn know(&self, kind: &Kind) {
-        self.kinds.lock().insert(((*kind.group).into(), (*kind.kind).into()), kind.clone());
+        self.doubt(kind);
+        self.kinds.lock().push(kind.clone());
     }
     /// A kind may have changed.
     pub fn doubt(&self, kind: &Kind) {
-        self.kinds.lock().remove(&((*kind.group).into(), (*kind.kind).into()));
+        self.kinds.lock().retain(|known| (&known.group, &known.kind) != (&kind.group, &kind.kind));
     }
 
     /// The autoscaler is gone.

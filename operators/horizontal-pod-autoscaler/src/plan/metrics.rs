@@ -196,9 +196,8 @@ impl Sight<'_> {
         let known = match (&asked, reading) {
             (Err(why), Ok(Reading::Pods(samples))) => {
                 let groups = group(&self.observed.pods, samples, &source.name, self.now);
-                let counts =
-                    |pod: &&Box<str>| !groups.ignored.contains(*pod) && !groups.unready.contains(*pod);
-                if samples.keys().any(|pod| counts(&pod)) {
+                let mut figures = samples.keys();
+                if figures.any(|pod| !groups.ignored.contains(pod) && !groups.unready.contains(pod)) {
                     return Err(why.clone());
                 }
                 &BTreeMap::new()

@@ -61,6 +61,40 @@ pub(super) fn given(
     Ok(item)
 }
 
+/// The same as a table: names, what is used, and over which time.
+pub(super) fn table(mut answer: Value) -> Value {
+    let kind = answer["kind"].as_str().unwrap_or_default().trim_end_matches("List").to_owned();
+    let items = match answer.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => vec![answer],
+    };
+    let column = |name: &str, format: &str, description: &str| json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0});
+    let columns = [
+        column("Name", "name", "Name of the resource"),
+        column("cpu", "quantity", ""),
+        column("memory", "quantity", ""),
+        column("Window", "duration", ""),
+    ];
+    let row = |mut item: Value| {
+        item["kind"] = json!(kind);
+        item["apiVersion"] = json!(VERSION);
+        let [cpu, memory] = ["cpu", "memory"].map(|resource| used(&item, resource));
+        json!({"cells": [item["metadata"]["name"], cpu, memory, item["window"]], "object": item})
+    };
+    let rows: Vec<Value> = items.into_iter().map(row).collect();
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": columns,
+        "rows": rows})
+}
+
+/// What all containers use, or the node.
+fn used(item: &Value, resource: &str) -> String {
+    let containers = item["containers"].as_array();
+    let all =
+        containers.map_or_else(|| vec![&item["usage"]], |all| all.iter().map(|c| &c["usage"]).collect());
+    let amounts = all.into_iter().filter_map(|usage| Quantity::from_json(&usage[resource]).ok());
+    amounts.reduce(|sum, more| sum + more).unwrap_or_default().to_string()
+}
+
 /// What a node uses.
 pub(super) fn node(meta: &Meta, amount: &Amount, now: Timestamp) -> Value {
     let mut item = measured(meta, amount.at, amount.window, now);
@@ -71,9 +105,10 @@ pub(super) fn node(meta: &Meta, amount: &Amount, now: Timestamp) -> Value {
 /// What a pod uses.
 pub(super) fn pod(meta: &Meta, figures: &PodFigures, now: Timestamp) -> Value {
     let mut item = measured(meta, figures.at, figures.window, now);
-    let of = |(name, amount): (&Box<str>, &Amount)| json!({"name": name, "usage": usage(amount)});
     item["metadata"]["namespace"] = json!(meta.namespace);
-    item["containers"] = figures.containers.iter().map(of).collect();
+    let containers = figures.containers.iter();
+    item["containers"] =
+        containers.map(|(name, amount)| json!({"name": name, "usage": usage(amount)})).collect();
     item
 }
 
@@ -122,6 +157,21 @@ mod tests {
         {
             assert_eq!(duration(milliseconds), text);
         }
+    }
+
+    #[test]
+    fn tables_show_sums() {
+        let of = |cpu: &str, memory: &str| json!({"usage": {"cpu": cpu, "memory": memory}});
+        let pod = json!({"metadata": {"name": "p"}, "window": "15s",
+            "containers": [of("1500n", "1Mi"), of("2m", "1Ki")]});
+        let node = json!({"kind": "NodeMetrics", "metadata": {"name": "n"}, "window": "3s",
+            "usage": {"cpu": "1", "memory": "1Gi"}});
+        let cells = |answer: Value| table(answer)["rows"][0]["cells"].clone();
+        let list = json!({"kind": "PodMetricsList", "items": [pod]});
+        assert_eq!(table(list.clone())["rows"][0]["object"]["kind"], "PodMetrics");
+        assert_eq!(cells(list), json!(["p", "2001500n", "1025Ki", "15s"]));
+        assert_eq!(cells(node), json!(["n", "1", "1Gi", "3s"]));
+        assert_eq!(table(json!({"kind": "PodMetricsList", "items": []}))["rows"], json!([]));
     }
 
     #[test]

@@ -156,17 +156,33 @@ fn resource(parts: &[&str], query: &[Pair<'_>]) -> Result<Question, ApiError> {
     }
 }
 
-/// Whether an answer in JSON will do.
-pub(super) fn takes_json(headers: &HeaderMap) -> bool {
+/// How an answer is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The objects.
+    Plain,
+    /// A table of them.
+    Table,
+}
+
+/// The first form that the client takes and that can be given.
+pub(super) fn form(headers: &HeaderMap) -> Option<Form> {
     let mut accepted =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
     if accepted.peek().is_none() {
-        return true;
+        return Some(Form::Plain);
     }
-    accepted.flat_map(|value| value.split(',')).any(|one| {
+    accepted.flat_map(|value| value.split(',')).find_map(|one| {
         let mut parts = one.split(';').map(str::trim);
-        let is_json = matches!(parts.next(), Some("application/json" | "application/*" | "*/*" | ""));
-        is_json && !parts.any(|parameter| parameter.starts_with("as="))
+        if !matches!(parts.next(), Some("application/json" | "application/*" | "*/*" | "")) {
+            return None;
+        }
+        let parameters: Vec<&str> = parts.collect();
+        match parameters.iter().find(|parameter| parameter.starts_with("as=")) {
+            None => Some(Form::Plain),
+            Some(&"as=Table") if parameters.contains(&"v=v1") => Some(Form::Table),
+            Some(_) => None,
+        }
     })
 }
 
@@ -219,16 +235,26 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_json_is_answered() {
+    fn the_first_form_that_can_be_given_counts() {
         let with = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, value.parse().unwrap());
-            takes_json(&headers)
+            form(&headers)
         };
-        assert!(takes_json(&HeaderMap::new()) && with("*/*") && with("application/json"));
-        assert!(with("application/vnd.kubernetes.protobuf,application/json"));
-        assert!(with("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"));
-        assert!(!with("application/vnd.kubernetes.protobuf"));
-        assert!(!with("application/json;as=Table;v=v1;g=meta.k8s.io"));
+        assert_eq!(form(&HeaderMap::new()), Some(Form::Plain));
+        for (accept, expected) in [
+            ("*/*", Some(Form::Plain)),
+            ("application/json", Some(Form::Plain)),
+            ("application/vnd.kubernetes.protobuf,application/json", Some(Form::Plain)),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(Form::Table)),
+            (
+                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
+                Some(Form::Plain),
+            ),
+            ("application/json;as=Table;v=v1beta1;g=meta.k8s.io", None),
+            ("application/vnd.kubernetes.protobuf", None),
+        ] {
+            assert_eq!(with(accept), expected, "{accept}");
+        }
     }
 }

@@ -216,7 +216,8 @@ fn samples_of_cpu_count_once_a_pod_was_ready_for_their_window() {
         Arc::new(serde_json::from_str(&json.to_string()).unwrap())
     };
     let samples = BTreeMap::from([("p".into(), Sample { value: 1, at: ago(10), window: 30 })]);
-    let is_ready = |pod: &Arc<PodView>, resource| group(&[pod.clone()], &samples, resource, now()).ready == 1;
+    let is_ready =
+        |pod: &Arc<PodView>, resource| group(std::slice::from_ref(pod), &samples, resource, now()).ready == 1;
     // In its first five minutes.
     assert!(is_ready(&pod(120, "True", 40), "cpu"));
     assert!(!is_ready(&pod(120, "True", 39), "cpu"));
