@@ -25,9 +25,9 @@ type recordedStep struct {
 
 // Limits of the recorded part of the generated corpus.
 const (
-	refusalsPerKind = 4
+	refusalsPerKind = 2
 	longestBody     = 700
-	longestAnswer   = 3000
+	longestAnswer   = 2500
 	mostRecorded    = 300_000
 )
 
