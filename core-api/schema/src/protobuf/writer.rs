@@ -61,12 +61,13 @@ impl Open {
             out.resize(out.len() + more, 0);
             out.copy_within(self.content..self.content + length, self.content + more);
         }
+        let (first, last) = (self.content - 1, self.content - 1 + more);
         let mut value = length;
-        for at in self.content - 1..self.content + more {
-            let continues = if at < self.content + more - 1 { 0x80 } else { 0 };
-            out[at] = (value & 0x7f).to_le_bytes()[0] | continues;
+        for byte in &mut out[first..last] {
+            *byte = (value & 0x7f).to_le_bytes()[0] | 0x80;
             value >>= 7;
         }
+        out[last] = value.to_le_bytes()[0];
     }
 
     /// The same; nothing is left of it when it has no content.

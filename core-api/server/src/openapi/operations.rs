@@ -57,8 +57,9 @@ impl Operation {
         let answer = reference(&self.answer, version);
         match version {
             OpenApi::V3 => {
-                let content =
-                    json!({"application/json": {"schema": answer}, "application/yaml": {"schema": answer}});
+                let schema = json!({"schema": answer});
+                let content: serde_json::Map<_, _> =
+                    self.media_types(def).map(|t| (t.to_owned(), schema.clone())).collect();
                 value["responses"] = json!({
                     code: {"description": "OK", "content": content}, "401": {"description": "Unauthorized"},
                 });
@@ -72,7 +73,7 @@ impl Operation {
             }
             OpenApi::V2 => {
                 value["consumes"] = if self.method == "patch" { json!(PATCH_TYPES) } else { json!(["*/*"]) };
-                value["produces"] = json!(["application/json", "application/yaml"]);
+                value["produces"] = self.media_types(def).collect();
                 value["schemes"] = json!(["https"]);
                 value["responses"] = json!({
                     code: {"description": "OK", "schema": answer}, "401": {"description": "Unauthorized"},
@@ -80,6 +81,20 @@ impl Operation {
             }
         }
         value
+    }
+
+    /// What is answered; lists are also watched.
+    fn media_types(&self, def: &KindDef) -> impl Iterator<Item = &'static str> {
+        const OBJECTS: [&str; 3] =
+            ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+        const WATCHES: [&str; 2] =
+            ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+        let (objects, watches) = match (def.custom, self.action) {
+            (true, _) => (&OBJECTS[..2], &WATCHES[..0]),
+            (false, "list") => (&OBJECTS[..], &WATCHES[..]),
+            (false, _) => (&OBJECTS[..], &WATCHES[..0]),
+        };
+        objects.iter().chain(watches).copied()
     }
 
     fn description(&self, def: &KindDef) -> String {
