@@ -29,7 +29,7 @@ pub enum Subject {
 }
 
 /// Of several ingresses for one path the oldest counts.
-type Rank = (Option<Timestamp>, Key);
+pub(crate) type Rank = (Option<Timestamp>, Key);
 /// Slices of one service by name.
 pub(crate) type Slices = BTreeMap<Box<str>, Arc<EndpointSliceView>>;
 
@@ -205,7 +205,8 @@ fn take<K: std::hash::Hash + Eq, V: Ord>(map: &mut HashMap<K, BTreeSet<V>>, key:
     }
 }
 
-fn rank(ingress: &IngressView) -> Rank {
+/// Where an ingress stands among those of one path.
+pub(crate) fn rank(ingress: &IngressView) -> Rank {
     (ingress.metadata.creation_timestamp, ingress.key())
 }
 

@@ -5,12 +5,13 @@
 
 pub mod address;
 pub mod class;
+mod shared;
 
 use crate::{
     index::{
         backends,
         class::serves,
-        secrets,
+        hosts, secrets,
         views::{BackendService, IngressClassView, IngressView, TlsSecretView},
     },
     render::{
@@ -52,6 +53,10 @@ const SECRETS: Index<IngressView> = Index {
     },
 };
 
+/// Ingresses by the hosts that they say something about.
+const HOSTS: Index<IngressView> =
+    Index { name: "hosts", values: |ingress, found| hosts(ingress).into_iter().for_each(found) };
+
 /// Tells owners of ingresses what cannot be done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checker;
@@ -61,6 +66,8 @@ pub struct Checker;
 pub struct Observed {
     /// All classes.
     pub classes: Vec<Arc<IngressClassView>>,
+    /// Ingresses that have a host in common with it, and maybe itself.
+    pub others: Vec<Arc<IngressView>>,
     /// Its services, by name.
     pub services: HashMap<Box<str>, Arc<ServiceView>>,
     /// Its certificates, by name.
@@ -74,7 +81,12 @@ impl Operator for Checker {
 
     fn watches(&self) -> Vec<Watch> {
         vec![
-            Watch::primary::<IngressView>().index(SERVICES).index(SECRETS).into(),
+            Watch::primary::<IngressView>()
+                .index(SERVICES)
+                .index(SECRETS)
+                .index(HOSTS)
+                .also(|change, reader, wake| wake_others(change, reader, wake))
+                .into(),
             Watch::mapped::<IngressClassView>(|_, reader, wake| {
                 reader.cache::<IngressView>().list().iter().for_each(|ingress| wake(ingress.key()));
             })
@@ -97,14 +109,31 @@ impl Operator for Checker {
         let services =
             backends(ingress).filter_map(|own| Some((own.name.clone(), services.get(&key(&own.name))?)));
         let secrets = secrets(ingress).filter_map(|own| Some((own.into(), certificates.get(&key(own))?)));
+        let ingresses = reader.cache::<IngressView>();
+        let others = hosts(ingress).into_iter().flat_map(|host| ingresses.by(&HOSTS, host));
         Ok(Observed {
             classes: reader.cache::<IngressClassView>().list(),
+            others: others.collect(),
             services: services.collect(),
             secrets: secrets.collect(),
         })
     }
     fn plan(&self, ingress: &IngressView, observed: &Observed, _now: Timestamp) -> Plan {
         plan(ingress, observed)
+    }
+}
+
+/// Wakes those that share a host, when more than the status changed.
+fn wake_others(change: &Change<IngressView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
+    let said = |ingress: &Option<Arc<IngressView>>| {
+        ingress.as_ref().map(|own| (own.metadata.generation, own.metadata.annotations.clone()))
+    };
+    if said(&change.old) == said(&change.new) {
+        return;
+    }
+    for host in change.both().flat_map(|ingress| hosts(ingress)) {
+        let users = reader.cache::<IngressView>().by(&HOSTS, host);
+        users.iter().for_each(|ingress| wake(ingress.key()));
     }
 }
 
@@ -127,7 +156,9 @@ pub fn plan(ingress: &IngressView, observed: &Observed) -> Plan {
         return plan;
     }
     let about = Arc::new(ingress.reference());
-    for problem in problems(ingress, observed) {
+    let is_own = |other: &&Arc<IngressView>| serves(other, observed.classes.iter().map(|class| &**class));
+    let others = observed.others.iter().filter(is_own).map(|other| &**other);
+    for problem in problems(ingress, observed).into_iter().chain(shared::problems(ingress, others)) {
         plan.push(Action::warning(&about, problem.reason, problem.note));
     }
     plan

@@ -102,6 +102,7 @@ fn problems_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden/problems", |case| {
         let observed = status::Observed {
             classes: case.observed::<Vec<IngressClassView>>("classes").into_iter().map(Arc::new).collect(),
+            others: case.observed::<Vec<IngressView>>("others").into_iter().map(Arc::new).collect(),
             services: case
                 .observed::<Vec<ServiceView>>("services")
                 .into_iter()
