@@ -33,8 +33,8 @@ use crate::{
     build::{ContainerRef, NodeFacts, Refused, uid},
     sources::Sources,
 };
-use futures::{StreamExt as _, stream};
 use claimed::{Claimed, Group};
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use layout::Layout;
 use ownership::Ownership;
