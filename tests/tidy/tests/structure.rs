@@ -15,11 +15,11 @@ use std::{
 const MOST_LINES: usize = 700;
 /// Areas and how many lines of production code they may hold. Kinds and operators that are still to come are counted in.
 const BUDGETS: [(&str, &[&str], usize); 5] = [
-    ("core", &["core-api"], 36_000),
-    ("crds", &["crds"], 16_000),
-    ("operators and node", &["operators", "runtime-shim"], 42_000),
+    ("core", &["core-api"], 46_000),
+    ("crds", &["crds"], 17_000),
+    ("operators and node", &["operators", "runtime-shim"], 50_000),
     ("the binary", &["proa"], 4_000),
-    ("benchmarks and what tests share", &["tests"], 9_000),
+    ("benchmarks and what tests share", &["tests"], 10_000),
 ];
 
 /// Workspace crates that a crate may depend on. Operators may use these two and the runtime, and no core crate else.
