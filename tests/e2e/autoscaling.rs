@@ -47,6 +47,11 @@ fn a_busy_deployment_grows_and_a_calm_one_shrinks() {
     kubectl.run("top pods").ok().matches(r"^web-\S+ +\d+m +\d+Mi");
     kubectl.run("top pods -l app=web --containers").ok().matches(r"^web-\S+ +c +[1-9]\d*m +\d+Mi");
     kubectl.run("top pods -l app=other").warns(&["No resources found in default namespace."]);
+    kubectl
+        .run("get pods.metrics.k8s.io")
+        .ok()
+        .matches(r"^NAME +CPU +MEMORY +WINDOW")
+        .matches(r"^web-\S+ +\d+n +\d+Ki +");
     // Whoever may view a namespace sees what its pods use, and not those of others.
     kubectl.run("create rolebinding viewer --clusterrole=view --user=jane").ok();
     kubectl.run("top pods --as=jane").ok().matches(r"^web-\S+ ");
