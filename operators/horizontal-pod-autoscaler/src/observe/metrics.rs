@@ -268,3 +268,6 @@ async fn external(reader: &Reader, namespace: &str, source: &MetricSource) -> Re
     }
     Ok(Reading::Values(found.iter().map(|series| series.value.milli_value()).collect()))
 }
+
+#[cfg(test)]
+mod tests;
