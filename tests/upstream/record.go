@@ -28,7 +28,7 @@ const (
 	refusalsPerKind = 2
 	longestBody     = 700
 	longestAnswer   = 2500
-	mostRecorded    = 300_000
+	mostRecorded    = 320_000
 )
 
 // record writes the recorded part: the scenarios that ask for it, and for every kind its first body and refusals that
