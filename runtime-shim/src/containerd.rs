@@ -31,6 +31,7 @@ use k8s_cri::v1::{image_service_client::ImageServiceClient, runtime_service_clie
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 use tonic::transport::Channel;
@@ -58,6 +59,30 @@ pub(crate) struct Known {
     pub(crate) ids: HashMap<String, bool>,
     /// By where the network namespaces of sandboxes are mounted.
     pub(crate) namespaces: HashMap<PathBuf, bool>,
+}
+
+/// How many sandboxes and containers are made or removed by this process just now.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// How many sandboxes and containers this process makes or removes at the moment.
+pub(crate) fn under_way() -> usize {
+    UNDER_WAY.load(Ordering::SeqCst)
+}
+
+/// Counts something that is being made or removed, until it is dropped.
+struct UnderWay;
+
+impl UnderWay {
+    fn begin() -> Self {
+        UNDER_WAY.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Everything that containerd knows of pods.
@@ -89,6 +114,7 @@ impl Runtime for Containerd {
     }
 
     async fn run_sandbox(&self, config: &SandboxConfig) -> Result<String> {
+        let _under_way = UnderWay::begin();
         sandbox::run(self, config).await
     }
 
@@ -97,6 +123,7 @@ impl Runtime for Containerd {
     }
 
     async fn remove_sandbox(&self, id: &str) -> Result<()> {
+        let _under_way = UnderWay::begin();
         sandbox::remove(self, id).await
     }
 
@@ -114,6 +141,7 @@ impl Runtime for Containerd {
         config: &ContainerConfig,
         of: &SandboxConfig,
     ) -> Result<String> {
+        let _under_way = UnderWay::begin();
         container::create(self, sandbox, config, of).await
     }
 
@@ -126,6 +154,7 @@ impl Runtime for Containerd {
     }
 
     async fn remove_container(&self, id: &str) -> Result<()> {
+        let _under_way = UnderWay::begin();
         container::remove(self, id).await
     }
 

@@ -16,6 +16,7 @@ mod mounts;
 mod namespace;
 mod orphans;
 mod processes;
+mod suspects;
 mod sweep;
 
 pub(crate) use facts::find_program;
@@ -30,6 +31,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use suspects::Suspects;
 use tokio_util::sync::CancellationToken;
 
 /// Where a node's containerd keeps what it keeps.
@@ -141,6 +143,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const STEADY: Duration = Duration::from_secs(60);
 /// Time between two looks at what is in doubt.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Time between two looks when nothing is.
+const LOOK_SELDOM: Duration = Duration::from_secs(60);
 /// Sandboxes stopped at a time.
 const STOPPERS: usize = 8;
 
@@ -151,6 +155,7 @@ pub struct Daemon {
     process: Handle,
     /// What may have been left by a containerd or a supervisor that died.
     found: Found,
+    suspects: Suspects,
 }
 
 impl Daemon {
@@ -161,7 +166,7 @@ impl Daemon {
             return Err(DaemonError::LongPath(config.socket()));
         }
         let Started { process, found, is_new } = start_or_adopt(&config).await?;
-        let mut daemon = Self { config, process, found };
+        let mut daemon = Self { config, process, found, suspects: Suspects::default() };
         daemon.answers().await?;
         // One that was adopted may still work on what a process that died asked of it.
         if is_new {
@@ -204,10 +209,16 @@ impl Daemon {
     /// Waits until containerd has ended; meanwhile looks again at what is in doubt, of which nothing else tells.
     async fn ended(&mut self) {
         loop {
+            let is_quiet = self.found.is_empty() && self.suspects.is_empty();
             tokio::select! {
                 () = self.process.ended() => return,
-                () = tokio::time::sleep(LOOK_AGAIN), if !self.found.is_empty() => self.clear().await,
+                () = tokio::time::sleep(if is_quiet { LOOK_SELDOM } else { LOOK_AGAIN }) => {}
             }
+            match self.suspects.look(&self.config).await {
+                Ok(lost) => self.found.extend(lost),
+                Err(error) => tracing::debug!(%error, "nothing is known of what containerd lost"),
+            }
+            self.clear().await;
         }
     }
 

@@ -59,6 +59,41 @@ impl Found {
         shims.is_empty() && bundles.is_empty() && namespaces.is_empty() && leases.is_empty()
     }
 
+    /// The sandboxes and containers of which something is there.
+    pub(super) fn ids(&self) -> HashSet<String> {
+        let shims = self.shims.iter().map(|(id, _)| id.as_str());
+        let bundles = self.bundles.iter().map(|bundle| name(bundle));
+        let leases = self.leases.iter().map(|lease| lease.sandbox.as_str());
+        shims.chain(bundles).chain(leases).map(str::to_owned).collect()
+    }
+
+    /// The network namespaces.
+    pub(super) fn namespaces(&self) -> HashSet<PathBuf> {
+        self.namespaces.iter().cloned().collect()
+    }
+
+    /// What belongs to nothing that is known.
+    pub(super) fn not_in(self, known: &Known) -> Self {
+        self.only(|id| !known.ids.contains_key(id), |namespace| !known.namespaces.contains_key(namespace))
+    }
+
+    /// What belongs to some.
+    pub(super) fn only(mut self, id: impl Fn(&str) -> bool, namespace: impl Fn(&PathBuf) -> bool) -> Self {
+        self.shims.retain(|(own, _)| id(own));
+        self.bundles.retain(|bundle| id(name(bundle)));
+        self.namespaces.retain(namespace);
+        self.leases.retain(|lease| id(&lease.sandbox));
+        self
+    }
+
+    /// Takes more in.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.shims.extend(more.shims);
+        self.bundles.extend(more.bundles);
+        self.namespaces.extend(more.namespaces);
+        self.leases.extend(more.leases);
+    }
+
     /// Removes what belongs to nothing that containerd, which answers by now, knows; keeps what is in doubt.
     ///
     /// # Errors
@@ -185,6 +220,26 @@ mod tests {
         fs::remove_file(path("ended")).unwrap();
         let (lost, doubtful) = doubtful.divide(&known);
         assert!(lost.is_empty() && doubtful.is_empty(), "what went by itself needs no further look");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_told_by_ids_and_namespaces() {
+        let names = ["listed", "forgotten"];
+        let lease = |sandbox: &str| Lease { file: sandbox.into(), sandbox: sandbox.into() };
+        let found = || Found {
+            shims: vec![],
+            bundles: names.map(PathBuf::from).into(),
+            namespaces: names.map(PathBuf::from).into(),
+            leases: names.map(lease).into(),
+        };
+        let known = Known {
+            ids: [("listed".to_owned(), false)].into(),
+            namespaces: [(PathBuf::from("listed"), false)].into(),
+        };
+        let unlisted = found().not_in(&known);
+        assert_eq!(unlisted.ids(), ["forgotten".to_owned()].into());
+        assert_eq!(unlisted.namespaces(), [PathBuf::from("forgotten")].into());
+        assert!(found().only(|_| false, |_| false).is_empty());
     }
 
     #[test]
