@@ -20,6 +20,7 @@ var programs = map[string]string{
 	"nnp":              "k8s.io/kubernetes/test/images/nonewprivs",
 	"sample-apiserver": "k8s.io/sample-apiserver",
 	"pause":            "./pause",
+	"shell":            "./shell",
 }
 
 // Packages of the roots; the libraries that they depend on are added.
@@ -32,7 +33,7 @@ var (
 
 // recipes makes all images: layers first, then the images that consist of them.
 func recipes(b *builder) error {
-	plain, err := b.root("plain", small, bashIsShell)
+	plain, err := b.root("plain", small, nil)
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,11 @@ func recipes(b *builder) error {
 		return err
 	}
 
+	choice, err := b.layer("shell", b.program("shell", "usr/bin/sh", 0o755))
+	if err != nil {
+		return err
+	}
+
 	run := config{Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}}
 	serve := config{Entrypoint: []string{"/agnhost"}, Cmd: []string{"test-webserver"}}
 	for _, image := range []struct {
@@ -84,7 +90,7 @@ func recipes(b *builder) error {
 	}{
 		{"e2e-test-images/agnhost:2.66.1", run, []layer{tools, agnhost}},
 		{"e2e-test-images/agnhost:2.55", run, []layer{tools, agnhost}},
-		{"e2e-test-images/busybox:1.37.0-2", config{Cmd: []string{"sh"}}, []layer{plain}},
+		{"e2e-test-images/busybox:1.37.0-2", config{Cmd: []string{"sh"}}, []layer{plain, choice}},
 		{"e2e-test-images/glibc-dns-testing:2.1.1", config{Cmd: []string{"bash"}}, []layer{tools}},
 		{"e2e-test-images/kitten:1.8", serve, []layer{tools, agnhost, kitten}},
 		{"e2e-test-images/nautilus:1.8", serve, []layer{tools, agnhost, nautilus}},
@@ -100,16 +106,6 @@ func recipes(b *builder) error {
 		}
 	}
 	return nil
-}
-
-// bashIsShell makes bash the shell of the busybox image. The tests look for environment variables whose names are no
-// identifiers; the shell of Debian's busybox, which is older than upstream's, takes those away from its commands.
-func bashIsShell(root string) error {
-	shell := filepath.Join(root, "usr/bin/sh")
-	if err := os.Remove(shell); err != nil {
-		return err
-	}
-	return os.Symlink("bash", shell)
 }
 
 // toolsFiles does what Debian does when netcat is installed, and adds the user whose groups a test of supplemental
