@@ -140,7 +140,10 @@ fn the_authorizer_is_asked() {
         match holds(&[], text) {
             Ok(found) => assert_eq!(found, want, "{text}"),
             Err(why) => {
-                assert!(text.contains("requestless") && why.contains("undeclared reference"), "{text}: {why}")
+                assert!(
+                    text.contains("requestless") && why.contains("undeclared reference"),
+                    "{text}: {why}"
+                );
             }
         }
     }

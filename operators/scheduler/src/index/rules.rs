@@ -70,10 +70,10 @@ impl Rules {
             group.step(nodes, slot, comes);
         }
         for term in &pod.rules.anti_affinity {
-            count(&mut self.bans, term.place(), term, nodes, slot, comes);
+            count(&mut self.bans, &term.place(), term, nodes, slot, comes);
         }
         for (weight, term) in pod.rules.wishes() {
-            count(&mut self.wishes, (weight, term.place()), term, nodes, slot, comes);
+            count(&mut self.wishes, &(weight, term.place()), term, nodes, slot, comes);
         }
     }
     /// Makes the groups that a pod's rules need.
@@ -137,7 +137,7 @@ impl Rules {
 /// A pod with a rule comes to a node or leaves it. What no pod has any more is forgotten.
 fn count<K: Eq + Hash + Clone>(
     all: &mut HashMap<K, Counted>,
-    key: K,
+    key: &K,
     term: &Term,
     nodes: &Nodes,
     slot: Slot,
@@ -146,6 +146,6 @@ fn count<K: Eq + Hash + Clone>(
     let counted = all.entry(key.clone()).or_insert_with(|| Counted::new(term));
     counted.step(nodes, slot, comes);
     if counted.by_slot.is_empty() {
-        all.remove(&key);
+        all.remove(key);
     }
 }
