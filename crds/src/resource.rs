@@ -30,7 +30,6 @@ const POOL: usize = 253;
 const DRIVER: usize = 63;
 const IDENTIFIER: usize = 32;
 
-
 /// Name and schema of a kind of the group.
 fn named(kind: &'static str) -> (Gvk, SchemaRef) {
     let schema = facts::schema(&format!("io.k8s.api.resource.v1.{kind}"));

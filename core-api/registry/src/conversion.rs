@@ -103,11 +103,7 @@ impl Registry {
     ///
     /// # Errors
     /// The definition's webhook fails.
-    pub async fn in_version(
-        &self,
-        kind: &Kind,
-        mut entries: Vec<Arc<Entry>>,
-    ) -> ApiResult<Vec<Arc<Entry>>> {
+    pub async fn in_version(&self, kind: &Kind, mut entries: Vec<Arc<Entry>>) -> ApiResult<Vec<Arc<Entry>>> {
         let def = &kind.def;
         for entry in &mut entries {
             if let Some(fitted) = fitted(kind, entry) {

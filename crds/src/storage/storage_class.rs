@@ -94,7 +94,9 @@ fn warnings(object: &Value) -> Vec<String> {
     for term in root.get("allowedTopologies").items() {
         for expression in term.get("matchLabelExpressions").items() {
             let key = expression.get("key");
-            found.extend(pod_warnings::renamed_label(key.text()).map(|text| format!("{}: {text}", key.path())));
+            found.extend(
+                pod_warnings::renamed_label(key.text()).map(|text| format!("{}: {text}", key.path())),
+            );
         }
     }
     found

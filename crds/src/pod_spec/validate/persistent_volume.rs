@@ -57,7 +57,8 @@ pub(crate) fn spec(spec: &Cursor<'_, '_>, of: Use, errors: &mut FieldErrors) {
     const INLINE: &str = "may not be specified in the context of inline volumes";
     if of == Use::Inline {
         for field in ["claimRef", "capacity"] {
-            let is_given = if field == "claimRef" { spec.get(field).is_set() } else { !spec.get(field).is_empty() };
+            let is_given =
+                if field == "claimRef" { spec.get(field).is_set() } else { !spec.get(field).is_empty() };
             if is_given {
                 spec.get(field).forbidden(errors, INLINE);
             }
