@@ -13,7 +13,8 @@ use crate::{
     kind::KindDef,
     metadata,
     registry::{Kind, Registry},
-    request::{WatchEvent, WatchStream},
+    request::{Target, WatchEvent, WatchStream},
+    selection::Selected,
     verbs::{canonical_form, decode_types},
     webhook::WebhookClient,
 };
@@ -190,19 +191,35 @@ impl Registry {
         Ok(())
     }
 
-    /// Events in the version of the kind. A watch whose objects cannot be converted ends with the error.
-    pub(crate) fn watch_in_version(self: &Arc<Self>, kind: &Kind, events: WatchStream) -> WatchStream {
+    /// What is looked through when fields decide that objects have in the version of the kind, and may not have in the one
+    /// in which they are stored: they are converted first.
+    pub(crate) fn selected_after_conversion(&self, target: &Target, selected: &Selected) -> Option<Selected> {
+        let converts = target.kind.def.is_converted_outside() && selected.asks_for_fields();
+        converts.then(|| selected.widened())
+    }
+
+    /// Events in the version of the kind, and, if `selected` is given, those of them that it sees then. A watch whose objects
+    /// cannot be converted ends with the error.
+    pub(crate) fn watch_in_version(
+        self: &Arc<Self>,
+        kind: &Kind,
+        events: WatchStream,
+        selected: Option<Selected>,
+    ) -> WatchStream {
         if !kind.def.custom {
             return events;
         }
         let (registry, gvr) = (Arc::downgrade(self), kind.def.gvr());
         let converted = events.then(move |batch| {
-            let (registry, gvr) = (Weak::clone(&registry), gvr.clone());
+            let (registry, gvr, selected) = (Weak::clone(&registry), gvr.clone(), selected.clone());
             async move {
                 let Some(registry) = registry.upgrade() else { return batch };
                 // As the definition is by now.
                 let Some(kind) = registry.kind(&gvr) else { return batch };
-                registry.batch_in_version(&kind, batch).await
+                match selected {
+                    Some(selected) => registry.batch_selected(&kind, batch, &selected).await,
+                    None => registry.batch_in_version(&kind, batch).await,
+                }
             }
         });
         converted.boxed()
@@ -227,6 +244,36 @@ impl Registry {
                 batch
             }
         }
+    }
+
+    /// The events that are seen once both states of their objects are converted.
+    async fn batch_selected(
+        &self,
+        kind: &Kind,
+        batch: Vec<WatchEvent>,
+        selected: &Selected,
+    ) -> Vec<WatchEvent> {
+        let states = |event: &WatchEvent| match event {
+            WatchEvent::Object { event: Some(event), .. } => (event.old.clone(), event.new.clone()),
+            WatchEvent::Object { entry, event: None, .. } => (None, Some(entry.clone())),
+            WatchEvent::Bookmark { .. } | WatchEvent::Error(_) => (None, None),
+        };
+        let entries = batch.iter().flat_map(|event| {
+            let (old, new) = states(event);
+            old.into_iter().chain(new)
+        });
+        let mut converted = match self.in_version(kind, entries.collect()).await {
+            Err(error) => return vec![WatchEvent::Error(error)],
+            Ok(converted) => converted.into_iter(),
+        };
+        let seen = |event: WatchEvent| {
+            let (old, new) = states(&event);
+            let (old, new) = (old.and_then(|_| converted.next()), new.and_then(|_| converted.next()));
+            let WatchEvent::Object { revision, event, .. } = event else { return Some(event) };
+            let (change, entry) = selected.sees_change(old.as_ref(), new.as_ref())?;
+            Some(WatchEvent::Object { change, revision, entry: entry.clone(), event })
+        };
+        batch.into_iter().filter_map(seen).collect()
     }
 
     async fn ask(

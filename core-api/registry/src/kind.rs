@@ -337,16 +337,31 @@ pub struct Selectable {
     pub indexed: bool,
     /// Value when the field is absent.
     pub absent: &'static str,
+    /// Whether it is one of another version of the kind: all versions count the same fields, and each names its own.
+    pub is_anothers: bool,
 }
 
 impl Selectable {
     /// A selectable field, empty when absent.
     pub const fn new(field: &'static str) -> Self {
-        Self { field: Name::Borrowed(field), label: None, fallback: None, indexed: false, absent: "" }
+        Self {
+            field: Name::Borrowed(field),
+            label: None,
+            fallback: None,
+            indexed: false,
+            absent: "",
+            is_anothers: false,
+        }
     }
     /// One that is indexed.
     pub const fn indexed(field: &'static str) -> Self {
-        Self { field: Name::Borrowed(field), label: None, fallback: None, indexed: true, absent: "" }
+        let mut new = Self::new(field);
+        new.indexed = true;
+        new
+    }
+    /// Whether selectors name it so.
+    pub fn is_called(&self, label: &str) -> bool {
+        !self.is_anothers && self.label() == label
     }
     /// Sets what selectors write.
     #[must_use]

@@ -81,6 +81,14 @@ impl Selected {
             _ => None,
         })
     }
+    /// Whether values inside of objects decide, beyond names and labels.
+    pub(crate) fn asks_for_fields(&self) -> bool {
+        self.fields.iter().any(|r| matches!(r.field, Field::Selectable(_)))
+    }
+    /// All objects of the same resource and namespace.
+    pub(crate) fn widened(&self) -> Self {
+        Self { prefix: self.prefix.clone(), labels: Selector::everything(), fields: Box::default() }
+    }
     /// Whether the entry is selected.
     pub fn matches(&self, entry: &Entry) -> bool {
         entry.key.starts_with(&*self.prefix)
@@ -89,14 +97,22 @@ impl Selected {
     }
     /// How the watcher sees an event: an object that starts or stops being selected comes or goes.
     pub fn sees<'a>(&self, event: &'a Event) -> Option<(ChangeType, &'a Arc<Entry>)> {
-        let old = event.old.as_ref().filter(|e| self.matches(e));
-        let new = event.new.as_ref().filter(|e| self.matches(e));
+        self.sees_change(event.old.as_ref(), event.new.as_ref())
+    }
+    /// The same of an object before and after.
+    pub(crate) fn sees_change<'a>(
+        &self,
+        before: Option<&'a Arc<Entry>>,
+        after: Option<&'a Arc<Entry>>,
+    ) -> Option<(ChangeType, &'a Arc<Entry>)> {
+        let old = before.filter(|e| self.matches(e));
+        let new = after.filter(|e| self.matches(e));
         match (old, new) {
             (None, None) => None,
             (None, Some(new)) => Some((ChangeType::Added, new)),
             (Some(_), Some(new)) => Some((ChangeType::Modified, new)),
             // Like upstream: the state that made it go, when there is one, else the last.
-            (Some(old), None) => Some((ChangeType::Deleted, event.new.as_ref().unwrap_or(old))),
+            (Some(old), None) => Some((ChangeType::Deleted, after.unwrap_or(old))),
         }
     }
 }
@@ -115,7 +131,7 @@ fn field_of(def: &KindDef, name: &str) -> ApiResult<Field> {
         "metadata.namespace" if def.is_namespaced() => return Ok(Field::Namespace),
         _ => {}
     }
-    let at = def.selectable.iter().position(|s| s.label() == name);
+    let at = def.selectable.iter().position(|s| s.is_called(name));
     at.map(Field::Selectable)
         .ok_or_else(|| ApiError::bad_request(format!("field label not supported: {name}")))
 }

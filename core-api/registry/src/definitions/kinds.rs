@@ -57,7 +57,7 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
         storage: GroupResource { group: gvk.group.clone(), resource: owned(&accepted["plural"]) },
         table: table(version),
         strategy,
-        selectable: selectable(version),
+        selectable: selectable(definition, version),
         status: subresources["status"].is_object(),
         scale: scale(&subresources["scale"]),
         versions: versions(definition)?,
@@ -118,12 +118,24 @@ fn table(version: &Value) -> Table {
     Table { columns, row: Row::Paths(paths.into()) }
 }
 
-fn selectable(version: &Value) -> Vec<Selectable> {
-    let field = |f: &Value| Selectable {
-        field: Name::Owned(f["jsonPath"].as_str().unwrap_or_default().trim_start_matches('.').to_owned()),
+/// The fields of all versions, in the same order for each: they share what is known of stored objects.
+fn selectable(definition: &Value, version: &Value) -> Vec<Selectable> {
+    fn paths(version: &Value) -> impl Iterator<Item = &str> {
+        let fields = version["selectableFields"].as_array().into_iter().flatten();
+        fields.map(|field| field["jsonPath"].as_str().unwrap_or_default().trim_start_matches('.'))
+    }
+    let mut all: Vec<&str> = Vec::new();
+    for path in definition["spec"]["versions"].as_array().into_iter().flatten().flat_map(paths) {
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    let field = |path: &str| Selectable {
+        field: Name::Owned(path.to_owned()),
+        is_anothers: paths(version).all(|own| own != path),
         ..Selectable::new("")
     };
-    version["selectableFields"].as_array().into_iter().flatten().map(field).collect()
+    all.into_iter().map(field).collect()
 }
 
 fn scale(declared: &Value) -> Option<Scale> {
@@ -142,4 +154,28 @@ fn deprecation(version: &Value, gvk: &Gvk) -> Option<Name> {
         Some(text) => Name::Owned(text.to_owned()),
         None => Name::Owned(format!("{} {} is deprecated", gvk.api_version(), gvk.kind)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_the_same_fields_and_name_their_own() {
+        let version = |paths: &[&str]| {
+            let fields: Vec<Value> = paths.iter().map(|path| serde_json::json!({"jsonPath": path})).collect();
+            serde_json::json!({"selectableFields": fields})
+        };
+        let (first, second) = (version(&[".hostPort"]), version(&[".host", ".hostPort"]));
+        let definition = serde_json::json!({"spec": {"versions": [first, second, {"name": "v3"}]}});
+        let named = |version: &Value| {
+            let fields = selectable(&definition, version);
+            assert_eq!(fields.iter().map(|field| &*field.field).collect::<Vec<_>>(), ["hostPort", "host"]);
+            let own = fields.iter().filter(|field| field.is_called(&field.field));
+            own.map(|field| field.field.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&first), ["hostPort"]);
+        assert_eq!(named(&second), ["hostPort", "host"]);
+        assert_eq!(named(&serde_json::json!({})), Vec::<String>::new());
+    }
 }

@@ -51,7 +51,12 @@ impl Registry {
             .filter(|t| t.rv != INCONSISTENT)
             .map_or_else(|| self.now().as_second(), |t| t.begun);
         let start = token.map_or_else(String::new, |t| format!("{}{}", selected.prefix(), t.start));
-        let mut list = page(&snapshot, revision, &selected, &start, options);
+        let mut list = match self.selected_after_conversion(target, &selected) {
+            Some(wide) => {
+                self.converted_page(target, &snapshot, revision, (&selected, &wide), start, options).await?
+            }
+            None => page(&snapshot, revision, &selected, &start, options),
+        };
         list.continue_token = list.continue_token.map(|start| {
             let rv = i64::try_from(revision.0).unwrap_or(i64::MAX);
             encode_token(&Token { v: TOKEN_VERSION.to_owned(), rv, start, begun })
@@ -60,6 +65,32 @@ impl Registry {
             list.items = self.in_version(&target.kind, list.items).await?;
         }
         Ok(list)
+    }
+
+    /// A page of objects that are selected by fields of a version in which they may not be stored.
+    async fn converted_page(
+        &self,
+        target: &Target,
+        snapshot: &Snapshot,
+        revision: Revision,
+        (selected, wide): (&Selected, &Selected),
+        mut start: String,
+        options: &ListOptions,
+    ) -> ApiResult<List> {
+        let mut items = Vec::new();
+        loop {
+            // Never more than is missing, so that the page ends with the last object that was looked at.
+            let limit = options.limit.saturating_sub(items.len());
+            let part = page(snapshot, revision, wide, &start, &ListOptions { limit, ..options.clone() });
+            let converted = self.in_version(&target.kind, part.items).await?;
+            items.extend(converted.into_iter().filter(|entry| selected.matches(entry)));
+            match &part.continue_token {
+                Some(next) if options.limit == 0 || items.len() < options.limit => {
+                    start = format!("{}{next}", selected.prefix());
+                }
+                _ => return Ok(List { items, remaining: None, ..part }),
+            }
+        }
     }
 
     async fn snapshot_for(

@@ -30,7 +30,12 @@ impl Registry {
     /// # Errors
     /// 410 when the revision is too old, 504 when it is not reached.
     pub async fn watch(self: &Arc<Self>, target: &Target, options: WatchOptions) -> ApiResult<WatchStream> {
-        let selected = Selected::new(target, &options.selection)?;
+        let narrow = Selected::new(target, &options.selection)?;
+        let wide = self.selected_after_conversion(target, &narrow);
+        let (selected, converted) = match wide {
+            Some(wide) => (wide, Some(narrow)),
+            None => (narrow, None),
+        };
         let from = options.resource_version.unwrap_or(Revision(0));
         if options.resource_version.is_none() {
             self.barrier().await?;
@@ -77,7 +82,8 @@ impl Registry {
             ended: false,
         };
         let events = stream::unfold(watcher, Watcher::next).boxed();
-        Ok(if options.metadata_only { events } else { self.watch_in_version(&target.kind, events) })
+        let as_stored = options.metadata_only && converted.is_none();
+        Ok(if as_stored { events } else { self.watch_in_version(&target.kind, events, converted) })
     }
 }
 

@@ -181,11 +181,11 @@ fn selection(query: &Query<'_>, info: &RequestInfo, def: &KindDef) -> ApiResult<
 /// Upstream: `DefaultMetaV1FieldSelectorConversion` and the kinds' own conversions.
 fn check_label(def: &KindDef, label: &str) -> ApiResult<()> {
     let known = matches!(label, "metadata.name" | "metadata.namespace")
-        || def.selectable.iter().any(|s| s.label() == label);
+        || def.selectable.iter().any(|s| s.is_called(label));
     if known {
         return Ok(());
     }
-    Err(ApiError::bad_request(if def.selectable.is_empty() {
+    Err(ApiError::bad_request(if def.selectable.iter().all(|s| s.is_anothers) {
         format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {label}")
