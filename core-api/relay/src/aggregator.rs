@@ -19,7 +19,7 @@ mod table;
 
 use crate::Relay;
 use futures::future::BoxFuture;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use proa_meta::{ApiResult, Gvr, User};
 use proa_registry::Kind;
 use proa_server::{
@@ -35,11 +35,13 @@ const API_SERVICES: Gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices"
 pub struct Aggregator {
     relay: Arc<Relay>,
     table: RwLock<Arc<Table>>,
+    /// Whoever changes the table holds this; its readers do not wait for what a change reads and parses.
+    changing: Mutex<()>,
 }
 
 impl Aggregator {
     pub(crate) fn new(relay: Arc<Relay>, usual: Priority) -> Self {
-        Self { relay, table: RwLock::new(Arc::new(Table::new(usual))) }
+        Self { relay, table: RwLock::new(Arc::new(Table::new(usual))), changing: Mutex::new(()) }
     }
 
     /// Reads all APIServices, once before the first request. What they serve is not known yet.
@@ -69,11 +71,11 @@ impl Aggregator {
 
     /// Swaps the table, if `change` says that it did change it.
     fn change(&self, change: impl FnOnce(&mut Table) -> bool) {
-        let mut present = self.table.write();
-        let mut next = Table::clone(&present);
+        let _alone = self.changing.lock();
+        let mut next = Table::clone(&self.table.read());
         if change(&mut next) {
             next.publish();
-            *present = Arc::new(next);
+            *self.table.write() = Arc::new(next);
         }
     }
 }

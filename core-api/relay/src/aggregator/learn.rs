@@ -88,23 +88,24 @@ fn of_aggregated(document: &Value, spec: &Spec) -> Vec<Value> {
     let own = groups.filter(|group| group["metadata"]["name"].as_str().unwrap_or_default() == spec.group);
     let mut versions = own.flat_map(|group| items(&group["versions"]));
     let version = versions.find(|version| version["version"] == spec.version);
-    let mut resources: Vec<Value> =
-        version.map(|v| items(&v["resources"]).cloned().collect()).unwrap_or_default();
+    let mut resources: Vec<Value> = version
+        .map(|v| items(&v["resources"]).filter(|r| r.is_object()).cloned().collect())
+        .unwrap_or_default();
     for resource in &mut resources {
         with_kind(resource);
-        resource["subresources"].as_array_mut().into_iter().flatten().for_each(with_kind);
-        // Looking for them has made a null of those that are not there.
-        if let Some(members) = resource.as_object_mut().filter(|members| members["subresources"].is_null()) {
-            members.remove("subresources");
-        }
+        let parts = resource.get_mut("subresources").and_then(Value::as_array_mut);
+        parts.into_iter().flatten().for_each(with_kind);
     }
     resources
 }
 
 /// Old clients expect a kind everywhere.
 fn with_kind(value: &mut Value) {
-    if value["responseKind"].is_null() {
-        value["responseKind"] = json!({"group": "", "version": "", "kind": ""});
+    // The other server may have said anything.
+    if let Some(members) = value.as_object_mut()
+        && members.get("responseKind").is_none_or(Value::is_null)
+    {
+        members.insert("responseKind".to_owned(), json!({"group": "", "version": "", "kind": ""}));
     }
 }
 

@@ -35,6 +35,13 @@ impl Aggregator {
         };
         let mut to = headers::forwarded(&request.headers, forward::client(&request));
         to.remove(header::HOST);
+        // Before the identity is added: what the client calls the business of its own connection goes, whatever it names.
+        let protocol = to.get(header::UPGRADE).cloned().filter(|_| request.switch == Switch::Offered);
+        headers::remove_hop_by_hop(&mut to);
+        if let Some(protocol) = protocol {
+            to.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            to.insert(header::UPGRADE, protocol);
+        }
         if let Err(why) = identity::add(&mut to, user) {
             return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()));
         }
@@ -53,10 +60,9 @@ impl Aggregator {
         &self,
         target: Target,
         path: &str,
-        mut to: HeaderMap,
+        to: HeaderMap,
         request: Request,
     ) -> ApiResult<Response> {
-        headers::remove_hop_by_hop(&mut to);
         let out = forward::outgoing(&target, path, request.method, to, request.body)?;
         let failed = |error: DialError| {
             plain(StatusCode::SERVICE_UNAVAILABLE, &format!("error trying to reach service: {error}"))

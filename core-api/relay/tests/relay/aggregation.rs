@@ -134,6 +134,12 @@ async fn requests_reach_the_server_of_their_group_in_the_users_name() {
     );
     assert_eq!(seen.headers["host"], orchard.server.address.to_string());
     assert_eq!(seen.headers["audit-id"], answer.headers["audit-id"]);
+    // Whatever the client calls the business of its own connection, the identity stays.
+    let sly = [("connection", "x-remote-user, x-remote-group, audit-id"), ("x-kept", "2")];
+    world.send("admin", request("PUT", PEARS, &sly, "{}")).await;
+    let seen = orchard.server.seen().into_iter().rev().find(|seen| seen.method == "PUT").unwrap();
+    assert_eq!(seen.headers["x-remote-user"], "admin");
+    assert!(seen.headers.contains_key("x-remote-group") && !seen.headers.contains_key("connection"));
     // The version's own path, too.
     assert_eq!(world.get("/apis/fruit.example.com/v1").await.json()["kind"], "APIResourceList");
     // What is refused here is not asked there.
