@@ -245,6 +245,10 @@ impl Reading<'_> {
             }
             "whitelist-source-range" | "allowlist-source-range" => {
                 let networks = self.networks(key, value);
+                let is_blank = value.split(',').all(|part| part.trim().is_empty());
+                if is_blank && !value.is_empty() {
+                    self.close(key, "it names no network");
+                }
                 self.parsed.options.allow.extend(networks);
             }
             "denylist-source-range" => {

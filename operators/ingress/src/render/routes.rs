@@ -7,6 +7,7 @@
 
 use super::options::{Options, Share};
 use crate::index::views::{BackendPort, TlsSecretView};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proa_kit::Key;
 use regex::Regex;
 use std::{
@@ -215,6 +216,9 @@ impl fmt::Display for Route {
     }
 }
 
+/// What an expression matched is decoded: in the new path it must mean no more than it did.
+const MATCHED: &AsciiSet = &CONTROLS.add(b'%').add(b'?');
+
 impl Found<'_> {
     /// The path for the backend, where it is another one. `$1` to `$9` are what the groups of the expression matched.
     pub fn rewritten(&self, path: &str) -> Option<String> {
@@ -228,7 +232,7 @@ impl Found<'_> {
             match number {
                 Some(number) => {
                     let group = groups.as_ref().and_then(|groups| groups.get(number as usize));
-                    new.push_str(group.map_or("", |group| group.as_str()));
+                    new.extend(utf8_percent_encode(group.map_or("", |group| group.as_str()), MATCHED));
                     rest = &rest[at + 2..];
                 }
                 None => {

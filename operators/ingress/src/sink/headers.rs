@@ -35,7 +35,9 @@ const ONE_HOP: [HeaderName; 6] =
 /// Another protocol that the client asks for, such as `websocket`.
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = has_token(headers, &CONNECTION, "upgrade");
-    headers.get(UPGRADE).filter(|_| asks).cloned()
+    // HTTP inside of a tunnel would pass all routes and their rules by.
+    let is_http = has_token(headers, &UPGRADE, "h2c");
+    headers.get(UPGRADE).filter(|_| asks && !is_http).cloned()
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -78,6 +80,11 @@ pub(crate) fn forward(
         headers.insert(UPGRADE, protocol);
     }
     join_cookies(headers);
+    // Programs behind gateways like CGI cannot tell `x_forwarded_for` from the real one.
+    let is_forged =
+        |name: &&HeaderName| name.as_str().contains('_') || name.as_str().starts_with("x-forwarded-");
+    let forged: Vec<HeaderName> = headers.keys().filter(is_forged).cloned().collect();
+    forged.iter().for_each(|name| drop(headers.remove(name)));
     let scheme = HeaderValue::from_static(arrival.scheme());
     if let Ok(client) = HeaderValue::from_str(&arrival.client.ip().to_canonical().to_string()) {
         headers.insert("x-real-ip", client.clone());
@@ -90,6 +97,7 @@ pub(crate) fn forward(
     headers.insert("x-scheme", scheme);
     // What these named in place of the above; backends that trust them must not be told by clients.
     headers.remove("forwarded");
+    headers.remove("http2-settings");
 }
 
 /// HTTP/2 may send cookies one by one, HTTP/1.1 may not (RFC 9113, section 8.2.3).
@@ -109,12 +117,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_protocols_are_passed_on_but_http_is_not() {
+        let asked = |protocol: &'static str| {
+            let headers = [("connection", "Upgrade"), ("upgrade", protocol)];
+            let named = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+            upgrade(&headers.into_iter().map(named).collect())
+        };
+        assert_eq!(asked("websocket"), Some(HeaderValue::from_static("websocket")));
+        assert_eq!(asked("h2c"), None);
+    }
+
+    #[test]
     fn clients_cannot_say_who_they_are() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
             ("forwarded", "for=1.2.3.4"),
+            ("x_forwarded_for", "1.2.3.4"),
+            ("x-forwarded-user", "root"),
             ("connection", "close, x-secret"),
             ("x-secret", "1"),
             ("te", "trailers, gzip"),

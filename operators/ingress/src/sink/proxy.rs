@@ -22,6 +22,7 @@ use crate::render::{
     routes::{Found, Route},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
@@ -134,7 +135,9 @@ impl Proxy {
     ) -> Result<Sending, Box<Response<Answer>>> {
         let unavailable = || refused(StatusCode::SERVICE_UNAVAILABLE);
         let own = table.upstream(route.target.as_ref().ok_or_else(unavailable)?);
-        let canary = route.canary.as_ref().and_then(|canary| Some((canary, table.upstream(&canary.target)?)));
+        // A canary without endpoints is none.
+        let some = |target| table.upstream(target).filter(|upstream| !upstream.is_empty());
+        let canary = route.canary.as_ref().and_then(|canary| Some((canary, some(&canary.target)?)));
         let affinity = route.options.affinity.as_ref();
         let said = affinity.and_then(|affinity| cookie(headers, &affinity.cookie));
         let named = |upstream: Option<&Arc<Upstream>>| upstream.and_then(|own| own.named(said?)).cloned();
@@ -175,7 +178,12 @@ impl Sending {
             parts.headers.insert(header::HOST, host.clone());
         }
         parts.extensions.clear();
-        Ok(Request::from_parts(parts, Upload::new(incoming, self.options.body_limit)))
+        let body = Upload::new(incoming, self.options.body_limit);
+        // Else hyper sends none with methods that seldom have one.
+        if !self.options.protocol.is_h2() && body.size_hint().exact().is_none() {
+            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Ok(Request::from_parts(parts, body))
     }
 
     async fn send(

@@ -32,6 +32,10 @@ impl Upstream {
         let endpoint = |address| kept(address).unwrap_or_else(|| Arc::new(Endpoint::new(*address)));
         Self { endpoints: addresses.iter().map(endpoint).collect(), turn: AtomicUsize::new(0) }
     }
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
     /// The endpoint for the next request, not one of those that were tried.
     pub(crate) fn choose(&self, tried: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
         let count = self.endpoints.len();
