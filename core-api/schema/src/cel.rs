@@ -32,6 +32,7 @@ mod tests;
 
 pub use declare::{declared, object_type};
 pub use error::{CompileError, Error, Issue};
+pub use escape::is_identifier;
 pub use machine::Machine;
 pub use types::{Kind, ObjectType, Type};
 pub use value::{Foreign, List, MADE_TYPE, Map, Record, Text, Value};

@@ -128,8 +128,7 @@ impl Compiler {
         let expression = self.compile(text, Role::Variable);
         let ty = expression.as_ref().map_or(Type::DYN, |made| declare::of_variable(made.program.output()));
         let problem = expression.as_ref().err().cloned();
-        // The last of those that have one name counts.
-        self.variables.0.retain(|known| *known.name != *name);
+        // The last of those that have one name counts for what follows; what came before keeps the one that it means.
         self.variables.0.push(Variable { name: name.into(), ty, expression });
         problem.map_or(Ok(()), Err)
     }

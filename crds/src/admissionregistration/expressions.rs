@@ -5,44 +5,13 @@
 
 use crate::cursor::Cursor;
 use proa_meta::{FieldErrors, names};
-use proa_schema::policy::{Compiler, Role};
+use proa_schema::{
+    cel::is_identifier,
+    policy::{Compiler, Role},
+};
 use std::collections::BTreeSet;
 
 const MOST_CONDITIONS: usize = 64;
-/// Words that are no identifiers in the language.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
-/// Whether a text can name a variable.
-fn is_identifier(name: &str) -> bool {
-    let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    is_word
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && !RESERVED.contains(&name)
-}
-
 /// Compiles the text of a field, shown as it was given.
 pub(super) fn compiles(at: &Cursor<'_, '_>, role: Role, compiler: &Compiler, errors: &mut FieldErrors) {
     if let Err(why) = compiler.compile(at.text(), role) {

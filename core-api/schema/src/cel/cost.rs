@@ -87,7 +87,7 @@ impl Cost {
             Self::Replace | Self::Split => scaled(size(0), 2.0 * CHARACTER),
             Self::Join => scaled(result.size(), 2.0 * CHARACTER),
             Self::Format => scaled(size(0), CHARACTER),
-            Self::Traverse => arguments.first().map_or(1, traversal),
+            Self::Traverse => arguments.first().map_or(1, |value| traversal(value, &mut 0)),
             Self::Items | Self::Sort | Self::Distinct | Self::Slice => {
                 let read = if matches!(self, Self::Slice) { 0 } else { size(0) };
                 result.size().max(read).saturating_add(11)
@@ -241,19 +241,28 @@ fn selector(length: u64) -> u64 {
     10u64.saturating_add(scaled(length, CHARACTER)).saturating_add(scaled(scaled(length, 0.5), 50.0))
 }
 
-/// Every scalar of a tree is read.
-fn traversal(value: &Value<'_>) -> u64 {
+/// Every scalar of a tree is read. Parts that are shared count each time, so a small value may be a huge tree: the walk
+/// ends where no limit would allow more.
+fn traversal(value: &Value<'_>, steps: &mut u64) -> u64 {
+    *steps += 1;
+    if *steps > 10 * super::PER_CALL_LIMIT {
+        return u64::MAX;
+    }
     match value {
         Value::String(text) => scaled(u64::try_from(text.len()).unwrap_or(u64::MAX), CHARACTER),
         Value::Bytes(_) => scaled(value.size(), CHARACTER),
-        Value::List(list) => list.iter().map(|item| traversal(&item)).sum(),
-        Value::Map(map) => {
-            let entry =
-                |key: Value<'_>| traversal(&key) + map.find(&key).map_or(0, |value| traversal(&value));
-            map.keys().into_iter().map(entry).sum()
-        }
+        Value::List(list) => up_to_the_limit(list.iter().map(|item| traversal(&item, steps))),
+        Value::Map(map) => up_to_the_limit(map.keys().into_iter().map(|key| {
+            let value = map.find(&key).map_or(0, |value| traversal(&value, steps));
+            traversal(&key, steps).saturating_add(value)
+        })),
         _ => 1,
     }
+}
+
+/// The sum, as far as it needs to be known.
+fn up_to_the_limit(mut costs: impl Iterator<Item = u64>) -> u64 {
+    costs.try_fold(0u64, |sum, cost| sum.checked_add(cost)).unwrap_or(u64::MAX)
 }
 
 fn replaced(text: Size, old: Size, new: Size) -> Size {

@@ -28,6 +28,15 @@ const RESERVED: [&str; 21] = [
 const ESCAPES: [(&str, &str); 4] =
     [("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")];
 
+/// Whether a text can name a variable: a word that the language does not use itself.
+pub fn is_identifier(name: &str) -> bool {
+    let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_word
+        && !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !RESERVED.contains(&name)
+}
+
 /// The identifier for a property, `None` when it cannot be written as one.
 pub(super) fn escape(name: &str) -> Option<Cow<'_, str>> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -88,6 +97,12 @@ pub(super) fn unescape(name: &str) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_words_that_the_language_leaves() {
+        assert!(["a", "_1", "namespaces"].into_iter().all(is_identifier));
+        assert!(!["", "1a", "a-b", "namespace"].into_iter().any(is_identifier));
+    }
 
     #[test]
     fn names_are_escaped_and_back() {

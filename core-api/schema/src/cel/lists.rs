@@ -104,6 +104,12 @@ pub(super) fn last_index_of<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outc
     Ok(place(None))
 }
 
+/// So many values, counted before they take memory: a list of lists is much longer than it took to write.
+fn counted<'a>(m: &mut Machine<'_>, count: usize, values: impl Iterator<Item = Value<'a>>) -> Outcome<'a> {
+    m.allocate(count.saturating_mul(size_of::<Value<'_>>()))?;
+    Ok(Value::list(values.collect()))
+}
+
 pub(super) fn slice<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     let (list, [_, Value::Int(from), Value::Int(to)]) = (list(args, 0)?, args) else {
         return Err(Error::NoSuchOverload);
@@ -121,7 +127,7 @@ pub(super) fn slice<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> 
     if end > list.len() {
         return Err(Error::new(format!("cannot slice({from}, {to}), list is length {}", list.len())));
     }
-    made(m, (start..end).filter_map(|i| list.get(i)).collect())
+    counted(m, end - start, (start..end).filter_map(|i| list.get(i)))
 }
 pub(super) fn flatten<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     let depth = match args.get(1) {
@@ -171,7 +177,7 @@ pub(super) fn distinct<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'
 }
 pub(super) fn reverse<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     let list = list(args, 0)?;
-    made(m, (0..list.len()).rev().filter_map(|i| list.get(i)).collect())
+    counted(m, list.len(), (0..list.len()).rev().filter_map(|i| list.get(i)))
 }
 pub(super) fn first<'a>(_: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     Ok(Value::Optional(list(args, 0)?.get(0).map(Arc::new)))
@@ -181,7 +187,9 @@ pub(super) fn last<'a>(_: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
     Ok(Value::Optional(list.len().checked_sub(1).and_then(|i| list.get(i)).map(Arc::new)))
 }
 pub(super) fn sort<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'a> {
-    let values: Vec<_> = list(args, 0)?.iter().collect();
+    let list = list(args, 0)?;
+    m.allocate(list.len().saturating_mul(size_of::<Value<'_>>()))?;
+    let values: Vec<_> = list.iter().collect();
     sorted_by(m, &values, &values)
 }
 /// `values` in the order of their keys.

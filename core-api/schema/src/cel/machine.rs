@@ -289,10 +289,13 @@ fn insert<'a>(made: &mut BTreeMap<Key, Value<'a>>, key: &Value<'_>, value: Value
 }
 
 /// What a macro goes over: index and element, or key and value.
-fn entries<'a>(range: &Value<'a>, has_two: bool) -> Result<Entries<'a>, Error> {
+fn entries<'a>(m: &mut Machine<'_>, range: &Value<'a>, has_two: bool) -> Result<Entries<'a>, Error> {
     match range {
         Value::List(list) => Ok(Entries::List(list.clone())),
-        Value::Map(map) => Ok(Entries::Map(map.keys().into_iter(), has_two.then(|| map.clone()))),
+        // Its keys are copied before the first step.
+        Value::Map(map) => m
+            .work(map.len() / 16)
+            .map(|()| Entries::Map(map.keys().into_iter(), has_two.then(|| map.clone()))),
         other => Err(Error::new(format!("got '{}', expected iterable type", go_type(other)))),
     }
 }
@@ -347,7 +350,7 @@ struct Made<'a> {
 
 fn fold<'a>(m: &mut Machine<'_>, f: &mut Frame<'a, '_>, over: &'a Fold) -> Outcome<'a> {
     let range = eval(m, f, &over.range)?;
-    let mut entries = entries(&range, over.has_two)?;
+    let mut entries = entries(m, &range, over.has_two)?;
     let mut made = Made::default();
     let base = f.locals.len();
     let mut at = 0;

@@ -134,6 +134,7 @@ fn equal_maps(m: &mut Machine<'_>, a: &Map<'_>, b: &Map<'_>) -> Result<bool, Err
         }
         return Ok(true);
     }
+    m.work(a.len() / 16)?;
     for key in a.keys() {
         let (Some(a), Some(b)) = (a.find(&key), b.find(&key)) else { return Ok(false) };
         if !equal(m, &a, &b)? {
@@ -229,6 +230,9 @@ pub(super) fn add<'a>(m: &mut Machine<'_>, args: &[Value<'a>]) -> Outcome<'a> {
     }
 }
 
+/// Most elements of a list that was put together.
+const LONGEST_LIST: usize = 2_000_000;
+
 /// Lists one after the other; sets and maps of an object are merged.
 fn joined<'a>(m: &mut Machine<'_>, a: &List<'a>, b: &List<'a>) -> Outcome<'a> {
     match list_type(a) {
@@ -260,6 +264,8 @@ fn joined<'a>(m: &mut Machine<'_>, a: &List<'a>, b: &List<'a>) -> Outcome<'a> {
             }
             Ok(Value::list(made))
         }
+        // Nothing is copied, so that lists double with each step; a longer one could not be walked anyway.
+        _ if a.len().saturating_add(b.len()) > LONGEST_LIST => Err(Error::Exceeded),
         _ => Ok(Value::List(a.clone().joined(b.clone()))),
     }
 }

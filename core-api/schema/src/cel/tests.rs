@@ -111,6 +111,8 @@ fn functions_of_kubernetes_are_there() {
     for text in [
         "'tacocat'.charAt(3) == 'o' && 'ab'.charAt(2) == ''",
         "'hello'.indexOf('l') == 2 && 'hello'.indexOf('l', 3) == 3 && 'hello'.lastIndexOf('l') == 3",
+        "'tacocat'.indexOf('a', 30) == -1 && 'abc'.indexOf('', 9) == 3 && 'abc'.lastIndexOf('c', 3) == -1",
+        "'abc'.lastIndexOf('', 9) == 3 && 'abc'.lastIndexOf('c', 2) == 2",
         "'hello'.substring(1) == 'ello' && 'hello'.substring(1, 3) == 'el'",
         "'a,b,c'.split(',') == ['a', 'b', 'c'] && 'a,b,c'.split(',', 2) == ['a', 'b,c']",
         "'abc'.split('') == ['a', 'b', 'c'] && 'ab'.split(',', 0) == []",
@@ -206,6 +208,9 @@ fn bombs_are_refused_or_bounded() {
     assert!(start.elapsed().as_secs() < 30);
     for text in [
         "lists.range(100000000).size() == 1",
+        &format!("[[1]]{}.map(a, a.reverse())[0].size() > 0", ".map(a, a + a)".repeat(40)),
+        &format!("[[1]]{}[0].size() > 0", ".map(a, a + a)".repeat(70)),
+        &format!("dyn([1]{}).indexOf(0) == -1", ".map(a, dyn([a, a]))".repeat(40)),
         "lists.range(2000).all(a, lists.range(2000).all(b, lists.range(2000).all(c, a >= 0)))",
         "lists.range(1000).map(i, lists.range(1000)).flatten().map(i, 'aaaaaaaaaaaaaaaa').join('bbbbbbbbbb').size() > 0",
         "lists.range(90000).map(i, '%.900f'.format([1.0])).size() == 1",

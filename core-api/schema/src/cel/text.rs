@@ -109,8 +109,10 @@ pub(super) fn index_of<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outcome<'
     let (value, sought) = (text(args, 0)?, text(args, 1)?);
     let from = if args.len() > 2 { number(args, 2)? } else { 0 };
     m.work(value.len() / 16)?;
-    let start = usize::try_from(from).ok().and_then(|at| byte_place(value, at));
-    let start = start.ok_or_else(|| Error::new(format!("index out of range: {from}")))?;
+    let place = usize::try_from(from).map_err(|_| Error::new(format!("index out of range: {from}")))?;
+    let Some(start) = byte_place(value, place) else {
+        return Ok(if sought.is_empty() { int(value.chars().count()) } else { Value::Int(-1) });
+    };
     let found = value.get(start..).and_then(|rest| rest.find(sought)).map(|at| at + start);
     Ok(found.map_or(Value::Int(-1), |at| int(value.get(..at).unwrap_or_default().chars().count())))
 }
@@ -121,8 +123,12 @@ pub(super) fn last_index_of<'a>(m: &mut Machine<'_>, args: Args<'_, 'a>) -> Outc
         0..=2 => value.len(),
         _ => {
             let last = number(args, 2)?;
-            let place = usize::try_from(last).ok().and_then(|at| byte_place(value, at));
-            let place = place.ok_or_else(|| Error::new(format!("index out of range: {last}")))?;
+            let place =
+                usize::try_from(last).map_err(|_| Error::new(format!("index out of range: {last}")))?;
+            let place = byte_place(value, place).unwrap_or(value.len());
+            if place == value.len() && !sought.is_empty() {
+                return Ok(Value::Int(-1));
+            }
             let mut end = (place + sought.len()).min(value.len());
             while !value.is_char_boundary(end) {
                 end -= 1;

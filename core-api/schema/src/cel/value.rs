@@ -210,7 +210,7 @@ impl<'a> Map<'a> {
         }
     }
     /// The entry under any key.
-    pub(super) fn find(&self, key: &Value<'_>) -> Option<Value<'a>> {
+    pub(crate) fn find(&self, key: &Value<'_>) -> Option<Value<'a>> {
         match (self, key) {
             (Self::Json(map, schema), Value::String(name)) => json::member(map, *schema, name),
             (Self::Owned(map), _) => map.get(&Key::of(key)?).cloned(),

@@ -190,6 +190,7 @@ impl Expression {
     /// It cannot be evaluated, or the types of its parts are not those of their places.
     pub fn configuration<'a>(&'a self, scope: &Scope<'a>) -> Result<Json, String> {
         let value = self.value(scope)?;
+        object::check_size(&value)?;
         object::check_types(&value)?;
         object::to_json(&value)
     }

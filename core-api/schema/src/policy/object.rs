@@ -45,6 +45,28 @@ pub(super) fn to_json(value: &Value<'_>) -> Result<Json, String> {
     }
 }
 
+/// Most parts of an object that an expression makes: more than fit into what the API stores.
+const MOST_PARTS: usize = 1_000_000;
+
+/// Whether a value may be walked whole. Parts that are shared count each time.
+///
+/// # Errors
+/// It is too large.
+pub(super) fn check_size(value: &Value<'_>) -> Result<(), String> {
+    fn is_within(value: &Value<'_>, left: &mut usize) -> bool {
+        let Some(less) = left.checked_sub(1) else { return false };
+        *left = less;
+        match value {
+            Value::List(list) => list.iter().all(|item| is_within(&item, left)),
+            Value::Map(map @ Map::Owned(_)) => {
+                map.keys().into_iter().all(|key| map.find(&key).is_none_or(|value| is_within(&value, left)))
+            }
+            _ => true,
+        }
+    }
+    if is_within(value, &mut { MOST_PARTS }) { Ok(()) } else { Err("the value is too large".to_owned()) }
+}
+
 /// Types of parts are named after their places: `Object.spec` is the type of the field `spec` of `Object`.
 ///
 /// # Errors
@@ -114,6 +136,7 @@ fn operation(value: &Value<'_>) -> Result<Json, String> {
     }
     if let Some(value) = patch.get("value") {
         if made_type(&value).is_some() {
+            check_size(&value)?;
             check_types(&value)?;
         }
         operation["value"] = to_json(&value).map_err(|why| {
