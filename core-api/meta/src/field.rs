@@ -169,14 +169,10 @@ impl FieldErrors {
 
     /// Each error once.
     #[must_use]
-    pub fn without_repeats(self) -> Self {
-        let mut seen: Vec<FieldError> = Vec::with_capacity(self.0.len());
-        for error in self.0 {
-            if !seen.contains(&error) {
-                seen.push(error);
-            }
-        }
-        Self(seen)
+    pub fn without_repeats(mut self) -> Self {
+        let mut seen = std::collections::HashSet::with_capacity(self.0.len());
+        self.0.retain(|error| seen.insert(error.to_string()));
+        self
     }
 
     fn add(&mut self, problem: Problem, path: &FieldPath<'_>, value: Option<&Value>, detail: &str) {
