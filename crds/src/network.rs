@@ -1,6 +1,7 @@
 //! Checks of IP addresses and CIDRs as text.
 //!
-//! Deliberately absent: leading zeros in IPv4 octets, which upstream still reads from old objects.
+//! `parse` and `ip` take no leading zeros in IPv4 octets, which upstream still reads from old objects;
+//! `parse_with_zeros` does.
 //! Upstream: apimachinery `pkg/util/validation/ip.go`, core validation's `ValidateEndpointIP`.
 
 use crate::cursor::Cursor;

@@ -4,7 +4,7 @@
 //! Level-triggered: each round looks at everything. Upstream:
 //! `pkg/controller/clusterroleaggregation/clusterroleaggregation_controller.go`.
 
-use crate::{objects, rbac::rule::PolicyRule};
+use crate::{objects, rbac::rule::PolicyRule, task};
 use futures::future::try_join_all;
 use proa_meta::{
     ApiError, ApiResult, User,
@@ -18,11 +18,9 @@ use proa_registry::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 const FIELD_MANAGER: &str = "clusterrole-aggregation-controller";
-/// Pause after a round that failed.
-const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -39,23 +37,10 @@ struct AggregationRule {
 
 /// Runs until the registry is gone or the task is dropped.
 pub async fn run(registry: Arc<Registry>) {
-    let Ok(kind) = objects::kind(&registry, &objects::CLUSTER_ROLES) else {
-        tracing::error!("ClusterRoles are not served: aggregated roles stay as they are");
-        return;
-    };
-    let mut changed = kind.changed();
-    drop(kind);
-    loop {
-        changed.borrow_and_update();
-        if let Err(error) = reconcile(&registry).await {
-            tracing::warn!(%error, "aggregating ClusterRoles failed and is tried again");
-            tokio::time::sleep(RETRY).await;
-            continue;
-        }
-        if changed.changed().await.is_err() {
-            return;
-        }
-    }
+    task::at_changes(registry, &objects::CLUSTER_ROLES, "aggregate ClusterRoles", |registry| async move {
+        reconcile(&registry).await
+    })
+    .await;
 }
 
 /// Fills all aggregated roles, in rounds, because aggregated roles may themselves be aggregated.

@@ -14,5 +14,6 @@ pub mod node;
 pub mod objects;
 pub mod rbac;
 pub mod registration;
+mod task;
 pub mod tokens;
 pub mod type_checking;

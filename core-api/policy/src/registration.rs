@@ -12,6 +12,7 @@ pub use priorities::{OF_DEFINITIONS, Priority};
 use crate::{
     bootstrap::Wanted,
     objects::{self, API_SERVICES, Meta},
+    task::RETRY,
 };
 use futures::future::try_join_all;
 use proa_meta::{ApiError, ApiResult, Reason};
@@ -26,7 +27,6 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 /// Says how an APIService follows what is served.
@@ -36,8 +36,6 @@ const ALWAYS: &str = "true";
 /// The group of APIServices themselves has none, as upstream.
 const OWN_GROUP: &str = "apiregistration.k8s.io";
 const FIELD_MANAGER: &str = "kube-apiserver";
-/// Pause after a round that failed.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// APIServices of built-in groups, for the start.
 pub(crate) fn builtin(registry: &Registry) -> Vec<Wanted> {

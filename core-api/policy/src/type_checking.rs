@@ -6,7 +6,7 @@
 //! Upstream: `pkg/controller/validatingadmissionpolicystatus/controller.go`, apiserver
 //! `pkg/admission/plugin/policy/validating/typechecking.go`.
 
-use crate::objects;
+use crate::task;
 use proa_meta::{ApiError, ApiResult, Gvr, User, gvk, identity::MASTERS};
 use proa_registry::{
     Catalogue, Kind, Registry,
@@ -14,34 +14,19 @@ use proa_registry::{
 };
 use proa_schema::policy::{ParamsType, TypeChecker};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 const POLICIES: Gvr = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
 const FIELD_MANAGER: &str = "validatingadmissionpolicy-status";
-/// Pause after a round that failed.
-const RETRY: Duration = Duration::from_secs(1);
 /// Most kinds that a rule is checked for.
 const MOST_KINDS: usize = 10;
 
 /// Runs until the registry is gone or the task is dropped.
 pub async fn run(registry: Arc<Registry>) {
-    let Ok(kind) = objects::kind(&registry, &POLICIES) else {
-        tracing::error!("ValidatingAdmissionPolicies are not served: their types are not checked");
-        return;
-    };
-    let mut changed = kind.changed();
-    drop(kind);
-    loop {
-        changed.borrow_and_update();
-        if let Err(error) = reconcile(&registry).await {
-            tracing::warn!(%error, "checking types of policies failed and is tried again");
-            tokio::time::sleep(RETRY).await;
-            continue;
-        }
-        if changed.changed().await.is_err() {
-            return;
-        }
-    }
+    task::at_changes(registry, &POLICIES, "check the types of policies", |registry| async move {
+        reconcile(&registry).await
+    })
+    .await;
 }
 
 /// Checks all policies whose present generation has not been checked.

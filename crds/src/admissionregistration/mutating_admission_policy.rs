@@ -5,7 +5,7 @@
 use super::{expressions, policy};
 use crate::{cursor::Cursor, facts};
 use proa_meta::{FieldErrors, Gvk};
-use proa_registry::kind::{Column, Generation, KindDef, Strategy};
+use proa_registry::kind::{Column, KindDef};
 use proa_schema::policy::{Compiler, Role};
 use serde_json::Value;
 
@@ -24,15 +24,7 @@ pub(crate) fn kind() -> KindDef {
     KindDef::cluster(gvk, "mutatingadmissionpolicies", facts::schema(SCHEMA))
         .categories(&["api-extensions"])
         .with_table(&columns, |object, now| policy::row(object, "mutations", now))
-        .with_strategy(Strategy {
-            default: policy::default,
-            validate,
-            validate_create: policy::validate_new,
-            warnings: policy::warnings,
-            generation: Generation::Spec,
-            unconditional_update: false,
-            ..Strategy::default()
-        })
+        .with_strategy(policy::strategy(policy::default, validate))
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {

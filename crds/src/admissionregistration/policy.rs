@@ -10,11 +10,25 @@ use crate::{
 };
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, names};
+use proa_registry::kind::{Generation, Strategy};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// End of the names of policies that come from files.
 const STATIC_SUFFIX: &str = ".static.k8s.io";
+
+/// What policies and bindings of both kinds do alike.
+pub(super) fn strategy(default: fn(&mut Value), validate: fn(&Value, &mut FieldErrors)) -> Strategy {
+    Strategy {
+        default,
+        validate,
+        validate_create: validate_new,
+        warnings,
+        generation: Generation::Spec,
+        unconditional_update: false,
+        ..Strategy::default()
+    }
+}
 
 /// Defaults of a policy.
 pub(super) fn default(object: &mut Value) {
@@ -50,7 +64,7 @@ pub(super) fn row(object: &Value, what: &str, now: Timestamp) -> Vec<Value> {
 }
 
 /// Names of new objects must not look as if they came from a file.
-pub(super) fn validate_new(object: &Value, errors: &mut FieldErrors) {
+fn validate_new(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let metadata = root.get("metadata");
     let name = metadata.get("name");
@@ -60,7 +74,7 @@ pub(super) fn validate_new(object: &Value, errors: &mut FieldErrors) {
 }
 
 /// The warning of an object that has such a name all the same.
-pub(super) fn warnings(object: &Value) -> Vec<String> {
+fn warnings(object: &Value) -> Vec<String> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if name.ends_with(STATIC_SUFFIX) { vec![format!("metadata.name: {}", reserved())] } else { Vec::new() }
 }

@@ -5,7 +5,7 @@
 use super::{expressions, policy};
 use crate::{conditions, cursor::Cursor, facts, fill::keep_metadata};
 use proa_meta::{FieldErrors, Gvk, names};
-use proa_registry::kind::{Column, Generation, KindDef, Strategy};
+use proa_registry::kind::{Column, KindDef, Strategy};
 use proa_schema::{
     jsonpath::JsonPath,
     policy::{Compiler, Role},
@@ -28,15 +28,9 @@ pub(crate) fn kind() -> KindDef {
         .with_status()
         .with_table(&columns, |object, now| policy::row(object, "validations", now))
         .with_strategy(Strategy {
-            default: policy::default,
             prepare_status: keep_metadata,
-            validate,
-            validate_create: policy::validate_new,
             validate_status: |new, _, errors| validate_status(new, errors),
-            warnings: policy::warnings,
-            generation: Generation::Spec,
-            unconditional_update: false,
-            ..Strategy::default()
+            ..policy::strategy(policy::default, validate)
         })
 }
 

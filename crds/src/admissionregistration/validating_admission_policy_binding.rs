@@ -5,7 +5,7 @@
 use super::{binding, policy};
 use crate::{cursor::Cursor, facts};
 use proa_meta::{FieldErrors, Gvk};
-use proa_registry::kind::{Generation, KindDef, Strategy};
+use proa_registry::kind::KindDef;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -17,15 +17,7 @@ pub(crate) fn kind() -> KindDef {
     KindDef::cluster(gvk, "validatingadmissionpolicybindings", facts::schema(SCHEMA))
         .categories(&["api-extensions"])
         .with_table(&binding::COLUMNS, binding::row)
-        .with_strategy(Strategy {
-            default: binding::default,
-            validate,
-            validate_create: policy::validate_new,
-            warnings: policy::warnings,
-            generation: Generation::Spec,
-            unconditional_update: false,
-            ..Strategy::default()
-        })
+        .with_strategy(policy::strategy(binding::default, validate))
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {

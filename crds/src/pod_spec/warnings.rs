@@ -65,12 +65,12 @@ pub(crate) fn warnings(at: &Cursor<'_, '_>, is_template: bool) -> Vec<String> {
     found
 }
 
-/// Labels of nodes that were renamed.
 /// What a label of nodes is called since it is stable.
 pub(crate) fn new_label(key: &str) -> Option<&'static str> {
     renamed(key).map(|(_, instead)| instead)
 }
 
+/// Labels of nodes that were renamed: since when, and to what.
 fn renamed(key: &str) -> Option<(&'static str, &'static str)> {
     Some(match key {
         "beta.kubernetes.io/arch" => ("v1.14", "kubernetes.io/arch"),

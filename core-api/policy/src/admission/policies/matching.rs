@@ -14,36 +14,6 @@ use proa_registry::AdmissionRequest;
 use serde::Deserialize;
 use serde_json::Value;
 
-const GROUP: &str = "admissionregistration.k8s.io";
-/// Kinds that no policy is asked about: who could not be let in again.
-const EXEMPT: [(&str, &[&str]); 3] = [
-    (
-        GROUP,
-        &[
-            "mutatingadmissionpolicies",
-            "mutatingadmissionpolicybindings",
-            "validatingadmissionpolicies",
-            "validatingadmissionpolicybindings",
-        ],
-    ),
-    ("authentication.k8s.io", &["selfsubjectreviews", "tokenreviews"]),
-    (
-        "authorization.k8s.io",
-        &[
-            "localsubjectaccessreviews",
-            "selfsubjectaccessreviews",
-            "selfsubjectrulesreviews",
-            "subjectaccessreviews",
-        ],
-    ),
-];
-
-/// Whether policies are never asked about such requests.
-pub(super) fn is_exempt(request: &AdmissionRequest<'_>) -> bool {
-    let (group, resource) = (request.kind.gvk.group.as_ref(), request.kind.resource.as_ref());
-    EXEMPT.iter().any(|(exempt, resources)| *exempt == group && resources.contains(&resource))
-}
-
 /// What a policy or a binding is about: `matchConstraints`, `matchResources`.
 #[derive(Debug)]
 pub(super) struct Match {

@@ -7,9 +7,10 @@
 use super::{
     evaluation::Compiled,
     facts,
-    matching::{self, Match},
+    matching::Match,
     params::{self, ParamRef},
 };
+use crate::admission::webhooks::matching::is_exempt;
 use arc_swap::ArcSwapOption;
 use proa_meta::{Gvr, gvk};
 use proa_registry::{AdmissionRequest, Kind, Registry};
@@ -135,7 +136,7 @@ impl<B: Body> Source<B> {
         let is_about = |hook: &Hook<B>| {
             hook.policy.constraints.as_ref().map_or(true, |constraints| constraints.rule(request).is_some())
         };
-        !matching::is_exempt(request) && hooks.iter().any(is_about)
+        !is_exempt(request) && hooks.iter().any(is_about)
     }
 }
 

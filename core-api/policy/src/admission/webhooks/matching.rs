@@ -23,13 +23,11 @@ use proa_schema::policy::{Scope, Variables};
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 
-/// Kinds that no webhook is asked about: who could not be let in again.
+/// Kinds that neither policies nor webhooks are asked about: who could not be let in again.
 const EXEMPT: [(&str, &[&str]); 3] = [
     (
         "admissionregistration.k8s.io",
         &[
-            "mutatingwebhookconfigurations",
-            "validatingwebhookconfigurations",
             "mutatingadmissionpolicies",
             "mutatingadmissionpolicybindings",
             "validatingadmissionpolicies",
@@ -48,10 +46,23 @@ const EXEMPT: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// Kinds that webhooks are not asked about either.
+const OF_WEBHOOKS: [(&str, &[&str]); 1] =
+    [("admissionregistration.k8s.io", &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"])];
+
+/// Whether neither policies nor webhooks are ever asked about such requests.
+pub(in crate::admission) fn is_exempt(request: &AdmissionRequest<'_>) -> bool {
+    is_among(&EXEMPT, request)
+}
+
 /// Whether webhooks are never asked about such requests.
-pub(super) fn is_exempt(request: &AdmissionRequest<'_>) -> bool {
+pub(super) fn is_exempt_from_webhooks(request: &AdmissionRequest<'_>) -> bool {
+    is_exempt(request) || is_among(&OF_WEBHOOKS, request)
+}
+
+fn is_among(kinds: &[(&str, &[&str])], request: &AdmissionRequest<'_>) -> bool {
     let (group, resource) = (request.kind.gvk.group.as_ref(), request.kind.resource.as_ref());
-    EXEMPT.iter().any(|(exempt, resources)| *exempt == group && resources.contains(&resource))
+    kinds.iter().any(|(of, resources)| *of == group && resources.contains(&resource))
 }
 
 /// The version in which a webhook or a policy is asked: that of the request, or an equivalent one.

@@ -72,7 +72,7 @@ impl Source {
 
     /// Whether any webhook's rules are about the request.
     pub(super) fn is_interested(&self, request: &AdmissionRequest<'_>) -> bool {
-        !matching::is_exempt(request)
+        !matching::is_exempt_from_webhooks(request)
             && self.hooks(request.registry).0.iter().any(|hook| matching::rule(hook, request).is_some())
     }
 }
