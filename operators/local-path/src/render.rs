@@ -165,6 +165,9 @@ fn refusal(claim: &PersistentVolumeClaimView, class: &StorageClassView) -> Optio
     if spec.data_source_ref.is_some() {
         return Some("dataSourceRef: a directory starts empty".to_owned());
     }
+    if spec.volume_attributes_class_name.as_deref().is_some_and(|name| !name.is_empty()) {
+        return Some("volumeAttributesClassName: a directory has no attributes".to_owned());
+    }
     if let Some((parameter, _)) = class.parameters.iter().next() {
         return Some(format!("parameters: there is no parameter {parameter:?}"));
     }

@@ -201,10 +201,14 @@ impl Operator for ClaimProtection {
     }
 }
 
-/// A pod that comes, goes, ends, or gets its node, wakes its claims.
+/// A pod that comes, goes, ends, gets its node, or has ended going, wakes its claims.
 fn claims_of_pod(change: &Change<PodView>, _: &Reader, wake: &mut dyn FnMut(Key)) {
     let stage = |pod: &Option<Arc<PodView>>| {
-        pod.as_ref().map(|pod| (pod.is_terminal(), pod.spec.node_name.is_empty(), pod.metadata.uid.clone()))
+        pod.as_ref().map(|pod| {
+            let (meta, has_node) = (&pod.metadata, !pod.spec.node_name.is_empty());
+            let going = (meta.is_deleting(), meta.deletion_grace_period_seconds);
+            (pod.is_terminal(), has_node, going, meta.uid.clone())
+        })
     };
     let Some(latest) = change.latest() else { return };
     if latest.spec.volumes.is_empty() || stage(&change.old) == stage(&change.new) {

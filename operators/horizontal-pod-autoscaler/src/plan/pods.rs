@@ -137,14 +137,14 @@ fn of_pod(pod: &PodView, whole: &Resources, resource: &str) -> Option<i64> {
 fn of_containers(pod: &PodView, resource: &str) -> Option<i64> {
     let mut together = running(pod).filter_map(|own| asked(&own.resources, resource)).peekable();
     let some = together.peek().copied();
-    let mut most = together.sum::<i64>();
+    let mut most = together.fold(0, i64::saturating_add);
     let (mut sidecars, mut first) = (0, None);
     for container in &pod.spec.init_containers {
         let Some(own) = asked(&container.resources, resource) else { continue };
         first = Some(own);
-        most = most.max(own + sidecars);
+        most = most.max(own.saturating_add(sidecars));
         if is_sidecar(container) {
-            sidecars += own;
+            sidecars = own.saturating_add(sidecars);
         }
     }
     some.or(first).map(|_| most)

@@ -13,7 +13,7 @@ use proa_kit::{
     views::{PersistentVolumeClaimView, PersistentVolumeView, StorageClassView},
 };
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -209,15 +209,21 @@ impl Storage {
         let chosen = self.chosen.get(key);
         // One that is gone makes no volume: another is chosen.
         let selected = claim.selected_node().filter(|node| nodes.exists(node));
-        let is_others = |name: &str| {
-            self.chosen.iter().any(|(other, own)| other != key && own.volume.as_deref() == Some(name))
+        let names: Vec<&Box<str>> = match chosen {
+            // What was decided for one of its pods holds for all: the volume may be given to it by now, and not be free.
+            Some(own) => own.volume.iter().collect(),
+            None => {
+                let taken: HashSet<&Box<str>> =
+                    self.chosen.values().filter_map(|own| own.volume.as_ref()).collect();
+                let free = self.free.get(claim.class()).into_iter().flatten();
+                free.filter(|name| !taken.contains(name)).collect()
+            }
         };
-        let free = self.free.get(claim.class()).into_iter().flatten().filter(|name| !is_others(name));
         Unbound {
             claim: claim.clone(),
             class: class.clone(),
             node: chosen.map(|own| own.node.clone()).or_else(|| selected.map(Into::into)),
-            volumes: free.filter_map(|name| self.volumes.get(name)).cloned().collect(),
+            volumes: names.into_iter().filter_map(|name| self.volumes.get(name)).cloned().collect(),
         }
     }
     /// A pod waits until its claims are bound.
