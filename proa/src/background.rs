@@ -147,6 +147,8 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
     option("--nodes", Some(nodes_of(args).to_string()));
     option("--node-link-cidr", server.node_link_cidr.clone());
     option("--agent-port", server.agent_port.map(|p| p.to_string()));
+    option("--ingress-http-port", server.ingress_http_port.map(|p| p.to_string()));
+    option("--ingress-https-port", server.ingress_https_port.map(|p| p.to_string()));
     option("--eviction-hard", server.eviction_hard.as_ref().map(ToString::to_string));
     option("--service-cidr", server.service_cidr.clone());
     option("--pod-cidr", server.pod_cidr.clone());
