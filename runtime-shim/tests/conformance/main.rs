@@ -19,7 +19,7 @@ async fn the_fake_conforms() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::new();
     fake.pull_image(node::IMAGE, None).await.unwrap();
-    suite::run(fake, &Setup { logs: dir.path().into(), cgroup_parent: "/fake".into() }).await;
+    suite::run(fake, &Setup { logs: dir.path().into(), cgroup_parent: suite::IN_MEMORY.into() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
