@@ -2,7 +2,7 @@
 //!
 //! Owns: the watch cache and its views, the three operator shapes (reconciler, projector, decider) and their loops,
 //! the only code that writes to the API (`act`), events, conditions, finalizers, leader election, metrics, and pure
-//! rules that several workloads share (`pods`, `owner`, `rollout`, `placement`, `storage`, `template`, `revision`).
+//! rules that several workloads share (`pods`, `owner`, `children`, `rollout`, `placement`, `storage`, `template`, `revision`).
 //! Contracts: **K1** observe reads, plan is pure, only the kit writes. **K2** a reconcile takes no event as input.
 //! **K3** an operator never acts on a cache older than its own last write. **K4** killed at any point and started
 //! again, it converges to the same state. **K5** one undecodable object never stops a watch. **K6** permissions come
@@ -14,6 +14,7 @@ pub mod act;
 pub mod action;
 pub mod backoff;
 pub mod cache;
+pub mod children;
 pub mod clock;
 pub mod conditions;
 pub mod decide;
@@ -28,6 +29,7 @@ pub mod operator;
 pub mod owner;
 pub mod placement;
 pub mod pods;
+pub mod process;
 pub mod project;
 pub mod queue;
 pub mod rbac;

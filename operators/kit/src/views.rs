@@ -42,7 +42,7 @@ pub use lease::LeaseView;
 pub use meta::{Meta, Owner, Pairs};
 pub use namespace::NamespaceView;
 pub use node::NodeView;
-pub use object::ObjectView;
+pub use object::{ObjectView, WholeView};
 pub use persistent_volume::PersistentVolumeView;
 pub use persistent_volume_claim::PersistentVolumeClaimView;
 pub use pod::PodView;

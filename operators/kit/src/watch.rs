@@ -8,7 +8,7 @@ use crate::{
     kind::{Key, Kind},
     queue::Queue,
     reader::Reader,
-    views::{Typed, View},
+    views::{Typed, View, WholeView},
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use std::{sync::Arc, time::Duration};
@@ -94,13 +94,11 @@ impl Watch {
     }
     /// Objects that a `P` controls: a change wakes the controller, the former one too.
     pub fn owned<V: Typed, P: Typed>() -> WatchOf<V> {
-        WatchOf::of(V::KIND).index(Index::CONTROLLER).wakes(|change: &Change<V>, trigger: &Trigger| {
-            for object in change.both() {
-                if let Some(key) = crate::owner::key_of_controller::<P>(object.meta()) {
-                    trigger.queue.mark(key);
-                }
-            }
-        })
+        WatchOf::of(V::KIND).index(Index::CONTROLLER).wakes(wake_controllers::<V, P>)
+    }
+    /// Objects of a kind that a `P` wants whole (`children`): a change wakes the controller, the former one too.
+    pub fn children<P: Typed>(kind: Kind) -> WatchOf<WholeView> {
+        WatchOf::of(kind).index(Index::CONTROLLER).wakes(wake_controllers::<WholeView, P>)
     }
     /// Objects that are read, and whose changes wake the keys that `find` names.
     pub fn mapped<V: Typed>(
@@ -113,6 +111,14 @@ impl Watch {
     /// Objects that are only read.
     pub fn read<V: Typed>() -> WatchOf<V> {
         WatchOf::of(V::KIND)
+    }
+}
+
+fn wake_controllers<V: View, P: Typed>(change: &Change<V>, trigger: &Trigger) {
+    for object in change.both() {
+        if let Some(key) = crate::owner::key_of_controller::<P>(object.meta()) {
+            trigger.queue.mark(key);
+        }
     }
 }
 
@@ -154,7 +160,7 @@ impl<V: View, T: Clone + Send + Sync + 'static> WatchOf<V, T> {
     }
 }
 
-impl<V: Typed> WatchOf<V> {
+impl<V: View> WatchOf<V> {
     /// Also wakes the keys that `find` names.
     #[must_use]
     pub fn also(
