@@ -3,9 +3,11 @@
 //! Mutation and validation are different traits, so that nothing changes an object after it was validated.
 //! Upstream: apiserver `pkg/admission/interfaces.go`.
 
+mod annotations;
 mod notes;
 mod shown;
 
+pub use annotations::{Annotations, annotate, annotate_contents};
 pub use notes::{Notes, Rounds};
 
 use crate::{

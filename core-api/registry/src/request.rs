@@ -180,6 +180,7 @@ pub struct ListOptions {
 }
 
 /// A page of a list: shared entries, no copies.
+#[derive(Clone)]
 pub struct List {
     /// The list's resourceVersion.
     pub revision: Revision,

@@ -9,10 +9,12 @@
 
 use crate::{
     aggregation::{Aggregate, Outline},
-    authn::Authenticator,
+    audit::AuditLog,
+    authn::{self, Anonymous, Authenticator, RequestHeaders},
     connect::Connectors,
     discovery,
-    filters::{self, fairness::Fairness},
+    filters,
+    flow::Flows,
     health::Health,
     metrics::Metrics,
     openapi::{self, SchemaDocs},
@@ -78,13 +80,24 @@ pub struct Peer(Arc<PeerState>);
 struct PeerState {
     address: SocketAddr,
     certificates: Vec<Bytes>,
+    front_proxy: Option<String>,
     user: OnceLock<Option<Arc<User>>>,
 }
 
 impl Peer {
     /// `certificates` is the client's chain (DER, leaf first), already verified against the client CA.
     pub fn new(address: SocketAddr, certificates: Vec<Bytes>) -> Self {
-        Self(Arc::new(PeerState { address, certificates, user: OnceLock::new() }))
+        Self(Arc::new(PeerState { address, certificates, front_proxy: None, user: OnceLock::new() }))
+    }
+    /// The same for a client whose leaf (DER) was verified against the authority of front proxies. `certificates` stay
+    /// empty unless the client CA vouches for them, too.
+    pub fn front(address: SocketAddr, certificates: Vec<Bytes>, leaf: &[u8]) -> Self {
+        let front_proxy = Some(authn::common_name(leaf).unwrap_or_default());
+        Self(Arc::new(PeerState { address, certificates, front_proxy, user: OnceLock::new() }))
+    }
+    /// The common name of a front proxy's certificate; none of any other client.
+    pub fn front_proxy(&self) -> Option<&str> {
+        self.0.front_proxy.as_deref()
     }
     /// Remote address.
     pub fn address(&self) -> SocketAddr {
@@ -186,8 +199,10 @@ pub struct ApiConfig {
     pub authorizer: Arc<dyn Authorizer>,
     /// Who is who: asked in order, the first that knows decides; anonymous when none does.
     pub authenticators: Vec<Arc<dyn Authenticator>>,
-    /// Requests without credentials are `system:anonymous` instead of 401.
-    pub anonymous: bool,
+    /// Which requests without credentials are `system:anonymous` instead of 401.
+    pub anonymous: Anonymous,
+    /// The headers of front proxies; none: nobody's word is taken for a user.
+    pub request_headers: Option<Arc<RequestHeaders>>,
     /// Where background work runs.
     pub runtime: tokio::runtime::Handle,
     /// What `/version` says.
@@ -200,6 +215,8 @@ pub struct ApiConfig {
     pub connectors: Connectors,
     /// Who asks the API servers that answer for other groups; none: there are no others.
     pub aggregation: Option<Arc<dyn Aggregate>>,
+    /// Where audit events go; none: nothing is audited.
+    pub audit: Option<Arc<AuditLog>>,
     /// What `/readyz`, `/livez` and `/healthz` look at.
     pub health: Health,
     /// Further plain paths, such as `/openid/v1/jwks`.
@@ -222,13 +239,15 @@ impl ApiConfig {
             registry,
             authorizer,
             authenticators: Vec::new(),
-            anonymous: true,
+            anonymous: Anonymous::Everywhere,
+            request_headers: None,
             runtime,
             version: VersionInfo::default(),
             docs: Arc::new(openapi::NoDocs),
             limits: Limits::default(),
             connectors: Connectors::default(),
             aggregation: None,
+            audit: None,
             health: Health::default(),
             documents: BTreeMap::new(),
             public_address: String::from("127.0.0.1:6443"),
@@ -244,7 +263,7 @@ pub struct Api(pub(crate) Arc<Server>);
 pub(crate) struct Server {
     pub(crate) config: ApiConfig,
     pub(crate) metrics: Metrics,
-    pub(crate) fairness: Fairness,
+    pub(crate) flows: Flows,
     pub(crate) discovery: discovery::Cache,
     pub(crate) openapi: openapi::Cache,
 }
@@ -261,7 +280,7 @@ impl Api {
     pub fn new(config: ApiConfig) -> Self {
         Self(Arc::new(Server {
             metrics: Metrics::default(),
-            fairness: Fairness::new(&config.limits),
+            flows: Flows::new(&config.limits),
             discovery: discovery::Cache::default(),
             openapi: openapi::Cache::default(),
             config,
@@ -273,6 +292,14 @@ impl Api {
     /// called inside a tokio runtime with a timer; the body is bounded.
     pub async fn call(&self, request: Request) -> Response {
         filters::run(&self.0, request).await
+    }
+    /// Takes priorities and limits of requests from the FlowSchemas and PriorityLevelConfigurations of the registry.
+    pub fn load_priorities(&self) {
+        self.0.flows.load(&self.0.config.registry);
+    }
+    /// Keeps them as the objects are, and has levels lend each other seats, until the future is dropped.
+    pub async fn follow_priorities(self) {
+        self.0.flows.run(Arc::downgrade(&self.0.config.registry)).await;
     }
     /// The registry behind it.
     pub fn registry(&self) -> &Arc<Registry> {

@@ -66,6 +66,12 @@ impl Encoder {
         Ok(Self { kind, form, include, now, paths, binary })
     }
 
+    /// The same answers as JSON.
+    pub(crate) fn plain(&self) -> Self {
+        let form = Form { wire: Wire::Json, pretty: false, ..self.form };
+        Self { form, binary: None, ..self.clone() }
+    }
+
     /// One object.
     pub(crate) fn object(
         &self,

@@ -6,7 +6,7 @@
 mod audit;
 pub(crate) mod authz;
 mod deadline;
-pub(crate) mod fairness;
+mod fairness;
 mod impersonation;
 mod limits;
 pub(crate) mod trace;
@@ -27,9 +27,10 @@ pub(crate) async fn run(server: &Arc<Server>, mut request: Request) -> Response 
     let stages = AssertUnwindSafe(stages(server, &mut request, &mut trace)).catch_unwind();
     let answer = stages.await.unwrap_or_else(|panic| Err(trace.panicked(panic.as_ref())));
     let response = answer.unwrap_or_else(|error| {
+        trace.failed(&error);
         respond::error(&error, &request.headers, request.uri.query(), &*server.config.docs)
     });
-    trace.end(server, response)
+    trace.end(server, response).await
 }
 
 async fn stages(
@@ -44,14 +45,25 @@ async fn stages(
     let deadline = deadline::of(&info, &query, server.config.limits.timeout)?;
     let rest = async {
         limits::check(request, &server.config.limits)?;
-        let user = authn::identify(server, request).await?;
-        audit::received(trace, &info, &user);
-        let user = impersonation::apply(server, request, user).await?;
-        let seat = server.fairness.enter(server, &info, &user).await?;
-        authz::check(server, &info, &user).await?;
-        let answer = handlers::answer(server, request, info, &query, user, trace).await;
-        drop(seat);
-        answer
+        let asking = match authn::identify(server, request, &info).await {
+            Ok(user) => user,
+            Err(why) => {
+                audit::refused(server, trace, request, &info).await;
+                return Err(why);
+            }
+        };
+        audit::received(server, trace, request, &info, &asking).await;
+        let annotations = trace.annotations();
+        audit::within(annotations, async {
+            let user = impersonation::apply(server, request, asking.clone()).await?;
+            trace.acts_as(&asking, &user);
+            let seat = fairness::enter(server, &info, &query, &user, trace).await?;
+            authz::check(server, &info, &user).await?;
+            let answer = handlers::answer(server, request, info, &query, user, trace).await;
+            drop(seat);
+            answer
+        })
+        .await
     };
     deadline::within(deadline, rest).await
 }

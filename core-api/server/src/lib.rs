@@ -7,11 +7,13 @@
 
 pub mod aggregation;
 pub mod api;
+pub mod audit;
 pub mod authn;
 pub mod connect;
 mod discovery;
 mod encode;
 mod filters;
+mod flow;
 mod handlers;
 pub mod health;
 mod metrics;
@@ -23,8 +25,9 @@ pub mod request_info;
 mod respond;
 pub mod upgrade;
 pub mod version;
+pub mod websocket;
 
 pub use api::{Api, ApiConfig, Body, Caller, Document, Limits, Peer, Request, Response};
-pub use authn::{Authenticator, Bearer, ClientCertificate, TokenVerifier};
+pub use authn::{Anonymous, Authenticator, Bearer, ClientCertificate, RequestHeaders, TokenVerifier};
 pub use openapi::{OpenApi, SchemaDocs};
 pub use upgrade::{Switch, Tunnel};

@@ -1,7 +1,8 @@
 //! PodSecurity: enforces the Pod Security Standards that a namespace's labels ask for.
 //!
 //! Owns: reading the labels, refusing pods that violate the level (`standard` has the checks), refusing namespaces
-//! whose labels make no sense. Deliberately absent: `warn` and `audit` labels, which never refuse anything. Upstream:
+//! whose labels make no sense; warnings and annotations for the audit log where the labels `warn` and `audit` ask for
+//! them. Deliberately absent: pods in the templates of other kinds, which are never refused. Upstream:
 //! `plugin/pkg/admission/security/podsecurity`, pod-security-admission.
 
 pub mod standard;
@@ -10,7 +11,7 @@ use super::{forbidden, is_core};
 use crate::objects;
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath};
-use proa_registry::{AdmissionRequest, Operation, Registry, Validate};
+use proa_registry::{AdmissionRequest, Operation, Validate, admission::annotate};
 use serde_json::{Value, json};
 use standard::Level;
 
@@ -28,12 +29,32 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// What a namespace enforces; values that make no sense count as the strictest.
-    fn of(label: impl Fn(&str) -> Option<String>) -> Self {
-        let level = label("enforce")
-            .map_or(Level::Privileged, |text| Level::parse(&text).unwrap_or(Level::Restricted));
-        let version = label("enforce-version").and_then(|text| parse_version(&text).unwrap_or(None));
+    /// What a namespace asks for in a mode. Values that make no sense count as the strictest where pods are refused, and
+    /// as nothing elsewhere.
+    fn of(mode: &str, label: impl Fn(&str) -> Option<String>) -> Self {
+        let senseless = if mode == "enforce" { Level::Restricted } else { Level::Privileged };
+        let level = label(mode).map_or(Level::Privileged, |text| Level::parse(&text).unwrap_or(senseless));
+        let version = label(&format!("{mode}-version")).and_then(|text| parse_version(&text).unwrap_or(None));
         Self { level, version }
+    }
+
+    /// What a namespace warns of: what it enforces, unless it says otherwise.
+    fn warned(label: impl Fn(&str) -> Option<String>) -> Self {
+        let warn = Self::of("warn", &label);
+        let enforced = label("enforce").and_then(|text| Level::parse(&text));
+        match (label("warn"), enforced) {
+            (None, Some(level)) if level != Level::Privileged => match label("warn-version") {
+                None => Self::of("enforce", label),
+                Some(_) => Self { level, ..warn },
+            },
+            _ => warn,
+        }
+    }
+
+    /// What of the pod violates it, as it is told.
+    fn violated(self, pod: &Value) -> Option<String> {
+        let violations = standard::violations(pod, self.level, self.version);
+        (!violations.is_empty()).then(|| format!("PodSecurity {:?}: {}", self.name(), violations.join(", ")))
     }
 
     fn name(self) -> String {
@@ -56,18 +77,21 @@ fn check_pod(request: &AdmissionRequest<'_>, pod: &Value) -> ApiResult<()> {
     if request.subresource.is_empty() && request.old.is_some_and(|old| !is_significant(pod, old)) {
         return Ok(());
     }
-    let demand = demand_of(request.registry, request.namespace);
-    let violations = standard::violations(pod, demand.level, demand.version);
-    if violations.is_empty() {
-        return Ok(());
+    let namespaces = request.registry.kind(&objects::NAMESPACES);
+    let namespace = namespaces.and_then(|namespaces| namespaces.get("", request.namespace));
+    let label = |label: &str| Some(namespace.as_ref()?.label(&format!("{PREFIX}{label}"))?.to_owned());
+    let (enforced, audited) = (Demand::of("enforce", label), Demand::of("audit", label));
+    annotate(|| format!("{PREFIX}enforce-policy"), || enforced.name());
+    if let Some(what) = audited.violated(pod) {
+        annotate(|| format!("{PREFIX}audit-violations"), || format!("would violate {what}"));
     }
-    let why = format!("violates PodSecurity {:?}: {}", demand.name(), violations.join(", "));
-    Err(forbidden(request, &why))
-}
-
-fn demand_of(registry: &Registry, namespace: &str) -> Demand {
-    let entry = registry.kind(&objects::NAMESPACES).and_then(|namespaces| namespaces.get("", namespace));
-    Demand::of(|label| Some(entry.as_ref()?.label(&format!("{PREFIX}{label}"))?.to_owned()))
+    if let Some(what) = enforced.violated(pod) {
+        return Err(forbidden(request, &format!("violates {what}")));
+    }
+    if let Some(what) = Demand::warned(label).violated(pod) {
+        request.notes.warn(format!("would violate {what}"));
+    }
+    Ok(())
 }
 
 /// Whether an update changes anything that a check looks at: images, tolerations and metadata do not.
@@ -152,11 +176,27 @@ mod tests {
             (Some("restricted"), Some("v1.25"), "restricted:v1.25"),
             (Some("odd"), Some("odd"), "restricted:latest"),
         ] {
-            let demand = Demand::of(|label| match label {
+            let demand = Demand::of("enforce", |label| match label {
                 "enforce" => enforce.map(str::to_owned),
                 _ => version.map(str::to_owned),
             });
             assert_eq!(demand.name(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_enforced_is_warned_of_unless_said_otherwise() {
+        for (labels, want) in [
+            (&[][..], "privileged:latest"),
+            (&[("enforce", "baseline"), ("enforce-version", "v1.30")], "baseline:v1.30"),
+            (&[("enforce", "baseline"), ("warn-version", "v1.31")], "baseline:v1.31"),
+            (&[("enforce", "restricted"), ("warn", "privileged")], "privileged:latest"),
+            (&[("enforce", "odd")], "privileged:latest"),
+            (&[("warn", "odd")], "privileged:latest"),
+        ] {
+            let label =
+                |name: &str| labels.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
+            assert_eq!(Demand::warned(label).name(), want, "{labels:?}");
         }
     }
 

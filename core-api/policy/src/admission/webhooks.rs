@@ -5,7 +5,7 @@
 //! `rounds` who is asked again after the object has changed; `call` puts them together around the one effect, the call.
 //! Invariants: a request that no webhook is interested in costs a few comparisons; configurations are as new as the
 //! published state; no lock is held while a webhook is waited for; webhooks are never asked about configurations of
-//! admission, nor about reviews of access and tokens. Audit annotations of answers are dropped: there is no audit log.
+//! admission, nor about reviews of access and tokens.
 //! Upstream: apiserver `pkg/admission/plugin/webhook`.
 
 mod call;
@@ -22,9 +22,11 @@ use futures::{
     future::{BoxFuture, join_all},
 };
 use proa_meta::{ApiError, ApiResult, Gvr};
-use proa_registry::{AdmissionRequest, Authorizer, Mutate, Validate, webhook::CallWebhook};
+use proa_registry::{
+    AdmissionRequest, Authorizer, Mutate, Validate, admission::annotate, webhook::CallWebhook,
+};
 use rounds::Memory;
-use serde_json::Value;
+use serde_json::{Value, json};
 use source::{Hook, Source};
 use std::sync::Arc;
 
@@ -58,15 +60,25 @@ impl MutatingAdmissionWebhook {
         if rounds.is_second() {
             memory.start_second(object);
         }
-        for hook in &self.source.hooks(request.registry).0 {
+        for (i, hook) in self.source.hooks(request.registry).0.iter().enumerate() {
             let Some(asked) = matching::asked(hook, request, object, &self.authorizer).await? else {
                 continue;
             };
             if rounds.is_second() && !memory.asks_again(&hook.uid) {
                 continue;
             }
-            let answered = call::mutating(self.client.as_ref(), hook, &asked, request, object).await;
-            if let Some(true) = by_policy(hook, answered)? {
+            let place = format!("round_{}_index_{i}", u8::from(rounds.is_second()));
+            let answered = call::mutating(self.client.as_ref(), hook, &asked, request, object, &place).await;
+            let changed = by_policy(hook, "mutating", &place, answered)?;
+            annotate(
+                || format!("mutation.webhook.admission.k8s.io/{place}"),
+                || {
+                    json!({"configuration": hook.configuration, "webhook": hook.name,
+                        "mutated": changed == Some(true)})
+                    .to_string()
+                },
+            );
+            if changed == Some(true) {
                 memory.has_changed();
                 rounds.want_second();
             }
@@ -89,27 +101,32 @@ impl ValidatingAdmissionWebhook {
     async fn check(&self, request: &AdmissionRequest<'_>, object: &Value) -> ApiResult<()> {
         let hooks = self.source.hooks(request.registry);
         let mut questions = Vec::new();
-        for hook in &hooks.0 {
+        for (i, hook) in hooks.0.iter().enumerate() {
             if let Some(asked) = matching::asked(hook, request, object, &self.authorizer).await? {
-                questions.push((hook, asked));
+                questions.push((i, hook, asked));
             }
         }
-        let calls = questions.iter().map(|(hook, asked)| async move {
-            by_policy(hook, call::validating(self.client.as_ref(), hook, asked, request, object).await)
+        let calls = questions.iter().map(|(i, hook, asked)| async move {
+            let answered = call::validating(self.client.as_ref(), hook, asked, request, object).await;
+            by_policy(hook, "validating", &format!("round_0_index_{i}"), answered)
         });
         join_all(calls).await.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 }
 
 /// What a failed call means under the webhook's failure policy. None: it is as if it had not been asked.
-fn by_policy<T>(hook: &Hook, answered: Result<T, Failed>) -> ApiResult<Option<T>> {
+fn by_policy<T>(hook: &Hook, sort: &str, place: &str, answered: Result<T, Failed>) -> ApiResult<Option<T>> {
     match answered {
         Ok(answer) => Ok(Some(answer)),
         Err(Failed::Refused(why)) => Err(why),
         Err(Failed::Call(why)) => {
             let why = format!("failed calling webhook {:?}: {why}", hook.name);
             tracing::warn!(configuration = hook.configuration, open = hook.ignores_failure, "{why}");
-            if hook.ignores_failure { Ok(None) } else { Err(ApiError::internal(why)) }
+            if !hook.ignores_failure {
+                return Err(ApiError::internal(why));
+            }
+            annotate(|| format!("failed-open.{sort}.webhook.admission.k8s.io/{place}"), || hook.name.clone());
+            Ok(None)
         }
     }
 }

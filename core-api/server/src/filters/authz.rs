@@ -3,16 +3,30 @@
 
 use crate::{api::Server, request_info::RequestInfo};
 use proa_meta::{ApiError, ApiResult, GroupResource, Reason, User};
-use proa_registry::{Attributes, Decision};
+use proa_registry::{Attributes, Decision, admission::annotate};
 use std::sync::Arc;
 
 pub(super) async fn check(server: &Server, info: &RequestInfo, user: &Arc<User>) -> ApiResult<()> {
-    decide(server, &attributes(info, user)).await
+    const DECISION: &str = "authorization.k8s.io/decision";
+    const REASON: &str = "authorization.k8s.io/reason";
+    let attributes = attributes(info, user);
+    let decision = server.config.authorizer.authorize(&attributes).await;
+    let (word, reason) = match &decision {
+        Decision::Allow(why) => ("allow", why),
+        Decision::Deny(why) | Decision::NoOpinion(why) => ("forbid", why),
+    };
+    annotate(|| DECISION.to_owned(), || word.to_owned());
+    annotate(|| REASON.to_owned(), || reason.clone());
+    allowed(&attributes, decision)
 }
 
 /// Asks the authorizer; anything but an allowance is a 403.
 pub(crate) async fn decide(server: &Server, attributes: &Attributes) -> ApiResult<()> {
-    match server.config.authorizer.authorize(attributes).await {
+    allowed(attributes, server.config.authorizer.authorize(attributes).await)
+}
+
+fn allowed(attributes: &Attributes, decision: Decision) -> ApiResult<()> {
+    match decision {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(why) | Decision::NoOpinion(why) => Err(forbidden(attributes, &why)),
     }
@@ -31,7 +45,9 @@ pub(crate) fn attributes(info: &RequestInfo, user: &Arc<User>) -> Attributes {
         name: info.name.clone(),
         path: info.path.clone(),
         is_resource: info.is_resource,
+        ..Attributes::default()
     }
+    .selecting(&info.field_selector, &info.label_selector)
 }
 
 /// 403 with upstream's text.

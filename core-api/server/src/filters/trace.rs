@@ -4,16 +4,23 @@
 
 use crate::{
     api::{Caller, Request, Response, Server},
+    audit::{Record, Stage},
+    flow::Uids,
     metrics::Labels,
     query::Query,
     request_info::RequestInfo,
     respond,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use proa_meta::ApiError;
-use std::{any::Any, time::Instant};
+use jiff::{SignedDuration, Timestamp};
+use proa_meta::{ApiError, User};
+use proa_registry::admission::Annotations;
+use serde_json::Value;
+use std::{any::Any, sync::Arc, time::Instant};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
 
 /// What is known of a request while it is answered.
@@ -23,6 +30,13 @@ pub(crate) struct Trace {
     labels: Labels,
     dry_run: bool,
     path: String,
+    is_long: bool,
+    /// What a panic said.
+    panic: Option<String>,
+    /// How it was classified by priority and fairness.
+    uids: Option<Uids>,
+    /// What the audit log is told.
+    pub(super) record: Option<Box<Record>>,
     /// Texts of `Warning` headers.
     pub(crate) warnings: Vec<String>,
 }
@@ -41,6 +55,10 @@ impl Trace {
             labels: Labels::default(),
             dry_run: false,
             path: String::new(),
+            is_long: false,
+            panic: None,
+            uids: None,
+            record: None,
             warnings: Vec::new(),
         }
     }
@@ -49,6 +67,7 @@ impl Trace {
     pub(super) fn is_about(&mut self, info: &RequestInfo, query: &Query<'_>) {
         self.dry_run = query.has("dryRun");
         self.path.clone_from(&info.path);
+        self.is_long = info.is_long_running();
         self.labels.verb = verb_label(info.verb).into();
         self.labels.scope = scope(info).into();
     }
@@ -71,25 +90,72 @@ impl Trace {
         self.audit_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
     }
 
+    /// When the request came.
+    pub(super) fn received(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.started.elapsed()).unwrap_or_default();
+        Timestamp::now() - passed
+    }
+
+    /// Where annotations of the request go.
+    pub(super) fn annotations(&self) -> Option<Arc<Annotations>> {
+        self.record.as_ref().map(|record| record.annotations.clone())
+    }
+
+    /// Who acts, after impersonation.
+    pub(super) fn acts_as(&mut self, asking: &Arc<User>, user: &Arc<User>) {
+        if let Some(record) = self.record.as_mut().filter(|_| !Arc::ptr_eq(asking, user)) {
+            record.impersonates(Arc::clone(user));
+        }
+    }
+
+    /// Priority and fairness have classified it.
+    pub(super) fn falls_under(&mut self, uids: Option<Uids>) {
+        self.uids = uids;
+    }
+
+    /// An error is the answer.
+    pub(super) fn failed(&mut self, error: &ApiError) {
+        if let Some(record) = &mut self.record {
+            record.answered_status(error.to_status());
+        }
+    }
+
+    /// The body has been decoded.
+    pub(crate) fn asked(&mut self, object: &Value) {
+        if let Some(record) = &mut self.record {
+            record.asked(object);
+        }
+    }
+
+    /// The record of an audited request whose body is recorded as it came, or whose answer is.
+    pub(crate) fn record(&mut self) -> Option<&mut Record> {
+        self.record.as_deref_mut()
+    }
+
     /// Logs a panic and makes an error of it. Its text is not for the client.
-    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> ApiError {
+    pub(super) fn panicked(&mut self, panic: &(dyn Any + Send)) -> ApiError {
         let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         tracing::error!(
             path = self.path,
             audit_id = self.audit_id(),
-            panic = text,
+            panic = text.as_str(),
             "a request's handler panicked"
         );
+        self.panic = Some(text);
         ApiError::internal("this request caused apiserver to panic, look in logs for details")
     }
 
     /// Counts the request and completes the answer's headers.
-    pub(super) fn end(self, server: &Server, mut response: Response) -> Response {
+    pub(super) async fn end(self, server: &Server, mut response: Response) -> Response {
         let headers = &mut response.headers;
         headers.entry(header::CACHE_CONTROL).or_insert(NO_CACHE);
         if let Some(id) = self.audit_id {
             headers.insert(AUDIT_ID, id);
+        }
+        if let Some(uids) = self.uids {
+            headers.insert(FLOW_SCHEMA, uids.schema);
+            headers.insert(PRIORITY_LEVEL, uids.level);
         }
         respond::add_warnings(headers, &self.warnings);
         let code = response.status.as_u16();
@@ -98,7 +164,15 @@ impl Trace {
             tracing::warn!(path = self.path, code, seconds, "request failed");
         }
         server.metrics.answered(&self.labels, self.dry_run, code, seconds);
-        response
+        match (self.record, self.panic) {
+            (Some(mut record), Some(why)) => {
+                record.panicked(&why);
+                record.complete(Stage::Panic).await;
+                response
+            }
+            (Some(record), None) => record.end(self.is_long, response).await,
+            (None, _) => response,
+        }
     }
 }
 

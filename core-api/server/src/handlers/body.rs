@@ -32,13 +32,19 @@ impl Call<'_> {
             BodyForm::Protobuf => {
                 let (kind, schema) = (kind.to_owned(), schema);
                 let work = move || from_protobuf(schema.as_ref(), &kind, &bytes);
-                return Ok(Body { value: self.off_thread(work).await??, issues: Vec::new() });
+                let value = self.off_thread(work).await??;
+                self.trace.asked(&value);
+                return Ok(Body { value, issues: Vec::new() });
             }
         };
         let mut parsed = self.parse(parse, bytes.clone()).await?.map_err(|e| e.unrecognized(kind, &bytes))?;
         if !self.kind.def.custom {
             json::check_head(&mut parsed.value, kind, &bytes)?;
+        } else if custom && parsed.value["kind"].as_str().is_none_or(str::is_empty) {
+            let body = String::from_utf8_lossy(&bytes);
+            return Err(json::unrecognized(kind, &format!("Object 'Kind' is missing in '{body}'"), &bytes));
         }
+        self.trace.asked(&parsed.value);
         Ok(Body { value: parsed.value, issues: parsed.issues })
     }
 
@@ -58,6 +64,9 @@ impl Call<'_> {
     pub(super) async fn patch_body(&mut self, kind: PatchType) -> ApiResult<Patch> {
         let bytes = std::mem::take(&mut self.request.body);
         if kind != PatchType::Apply {
+            if let Some(record) = self.trace.record() {
+                record.asked_bytes(&bytes);
+            }
             return Ok(Patch { kind, bytes, issues: Vec::new() });
         }
         let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
@@ -70,6 +79,7 @@ impl Call<'_> {
         let parsed = parsed.map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))?;
         let mut json = Vec::new();
         crate::encode::text::write(&parsed.value, &mut json);
+        self.trace.asked(&parsed.value);
         Ok(Patch { kind, bytes: Bytes::from(json), issues: parsed.issues })
     }
 

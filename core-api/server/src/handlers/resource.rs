@@ -12,10 +12,15 @@ use crate::{
     negotiate::{Form, Shape},
     query::Query,
     request_info::RequestInfo,
-    respond,
 };
-use proa_meta::{ApiResult, User};
-use proa_registry::{KindDef, kind::Behaviour, registry::Kind, request::Target};
+use http::{HeaderMap, StatusCode};
+use proa_meta::{ApiError, ApiResult, User};
+use proa_registry::{
+    KindDef,
+    kind::Behaviour,
+    registry::Kind,
+    request::{List, Object, Target},
+};
 use proa_schema::protobuf::is_message;
 use std::sync::Arc;
 
@@ -49,8 +54,8 @@ impl Call<'_> {
         self.trace.warnings.extend(self.kind.def.deprecation.iter().map(ToString::to_string));
         match route(&self.kind.def, &self.info) {
             Route::Served => {}
-            Route::NoSuchPath => return Ok(respond::no_such_path()),
-            Route::NotAllowed => return Err(method_not_allowed()),
+            Route::NoSuchPath => return self.no_such_path(),
+            Route::NotAllowed => return Err(self.not_allowed()),
         }
         if let Some(connector) = self.server.config.connectors.find(&self.info).cloned() {
             return self.connect(connector.as_ref()).await;
@@ -64,7 +69,21 @@ impl Call<'_> {
             "patch" => self.patch().await,
             "delete" => self.delete().await,
             "deletecollection" => self.delete_collection().await,
-            _ => Err(method_not_allowed()),
+            _ => Err(self.not_allowed()),
+        }
+    }
+
+    fn no_such_path(&self) -> ApiResult<Response> {
+        if self.kind.def.custom && !self.info.subresource.is_empty() {
+            return Err(ApiError::not_found(&self.kind.def.group_resource(), &self.info.name));
+        }
+        super::nothing_at(self.server, &self.info.path)
+    }
+
+    fn not_allowed(&self) -> ApiError {
+        match self.kind.def.custom {
+            true => ApiError::method_not_allowed(&self.kind.def.group_resource(), self.info.verb),
+            false => method_not_allowed(),
         }
     }
 
@@ -98,6 +117,35 @@ impl Call<'_> {
         !def.custom && is_message(subresource.map_or(&def.schema, |s| &s.schema))
     }
 
+    /// An object as the answer.
+    pub(super) async fn shown(
+        self,
+        encoder: &Encoder,
+        status: StatusCode,
+        object: &Object,
+    ) -> ApiResult<Response> {
+        if let Some(record) = self.trace.record() {
+            match object {
+                Object::Made(made) if made["kind"] == "Status" => record.answered_status((**made).clone()),
+                _ if record.wants_answer() => {
+                    record.answered(encoder.plain().object(status, object, &HeaderMap::new())?.body).await;
+                }
+                _ => {}
+            }
+        }
+        encoder.object(status, object, &self.request.headers)
+    }
+
+    /// A list as the answer.
+    pub(super) async fn listed(self, encoder: &Encoder, list: List) -> ApiResult<Response> {
+        let runtime = &self.server.config.runtime;
+        if let Some(record) = self.trace.record().filter(|record| record.wants_answer()) {
+            let plain = encoder.plain().list(list.clone(), &HeaderMap::new(), runtime).await?;
+            record.answered(plain.body).await;
+        }
+        encoder.list(list, &self.request.headers, runtime).await
+    }
+
     pub(super) fn encoder(&self, form: Form) -> ApiResult<Encoder> {
         let include = match form.shape {
             Shape::Table => Include::parse(self.query.get("includeObject"))?,
@@ -125,7 +173,11 @@ fn route(def: &KindDef, info: &RequestInfo) -> Route {
         return subresource_route(def, info);
     }
     if def.behaviour == Behaviour::Virtual {
-        return if info.verb == "create" { Route::Served } else { Route::NotAllowed };
+        return match info.verb {
+            _ if info.named_by_path => Route::NoSuchPath,
+            "create" => Route::Served,
+            _ => Route::NotAllowed,
+        };
     }
     let names = info.named_by_path;
     let fits = match info.verb {
@@ -211,6 +263,7 @@ mod tests {
             (&namespace, Method::GET, "/api/v1/namespaces/n/namespaces/m", NoSuchPath),
             (&review, Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews", Served),
             (&review, Method::GET, "/apis/authentication.k8s.io/v1/tokenreviews", NotAllowed),
+            (&review, Method::GET, "/apis/authentication.k8s.io/v1/tokenreviews/a", NoSuchPath),
         ] {
             let info = crate::request_info::parse(&method, path, &Query::default()).unwrap();
             assert_eq!(route(def, &info), want, "{method} {path}");

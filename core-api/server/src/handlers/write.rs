@@ -11,7 +11,7 @@ use http::StatusCode;
 use proa_meta::ApiResult;
 use proa_registry::{
     kind::Behaviour,
-    request::{PatchType, Written},
+    request::{DeleteOptions, PatchType, Written},
 };
 
 const PATCHES: [(&str, PatchType); 4] = [
@@ -27,7 +27,7 @@ impl Call<'_> {
         let options = write_options(self.query, &self.request.headers, "CreateOptions")?;
         let body = self.body().await?;
         let written = self.server.config.registry.create(&self.target(), body, &options).await?;
-        self.written(&encoder, written)
+        self.written(&encoder, written).await
     }
 
     pub(super) async fn update(mut self) -> ApiResult<Response> {
@@ -38,7 +38,7 @@ impl Call<'_> {
             may_create(self.server, &self.info, &self.user).await?;
         }
         let written = self.server.config.registry.update(&self.target(), body, &options).await?;
-        self.written(&encoder, written)
+        self.written(&encoder, written).await
     }
 
     pub(super) async fn patch(mut self) -> ApiResult<Response> {
@@ -50,26 +50,33 @@ impl Call<'_> {
             may_create(self.server, &self.info, &self.user).await?;
         }
         let written = self.server.config.registry.patch(&self.target(), patch, &options).await?;
-        self.written(&encoder, written)
+        self.written(&encoder, written).await
     }
 
-    pub(super) async fn delete(self) -> ApiResult<Response> {
+    pub(super) async fn delete(mut self) -> ApiResult<Response> {
         let encoder = self.object_encoder()?;
         let body = std::mem::take(&mut self.request.body);
-        let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.docs)?;
+        let options = self.delete_options(&body)?;
         let written = self.server.config.registry.delete(&self.target(), &options).await?;
-        self.written(&encoder, written)
+        self.written(&encoder, written).await
     }
 
-    pub(super) async fn delete_collection(self) -> ApiResult<Response> {
+    pub(super) async fn delete_collection(mut self) -> ApiResult<Response> {
         let encoder = self.object_encoder()?;
         let selection = collection_selection(self.query, &self.info, &self.kind.def)?;
         let body = std::mem::take(&mut self.request.body);
-        let options = delete_options(self.query, &self.request.headers, &body, &*self.server.config.docs)?;
+        let options = self.delete_options(&body)?;
         let mut deleted =
             self.server.config.registry.delete_collection(&self.target(), &selection, &options).await?;
         self.trace.warnings.append(&mut deleted.warnings);
-        encoder.list(deleted, &self.request.headers, &self.server.config.runtime).await
+        self.listed(&encoder, deleted).await
+    }
+
+    fn delete_options(&mut self, body: &[u8]) -> ApiResult<DeleteOptions> {
+        if let Some(record) = self.trace.record() {
+            record.asked_bytes(body);
+        }
+        delete_options(self.query, &self.request.headers, body, &*self.server.config.docs)
     }
 
     fn object_encoder(&self) -> ApiResult<Encoder> {
@@ -92,17 +99,20 @@ impl Call<'_> {
         if let Some((_, kind)) = served.clone().find(|(name, _)| *name == given) {
             return Ok(*kind);
         }
+        if !self.kind.def.custom {
+            return Err(negotiate::unsupported_patch());
+        }
         let names: Vec<&str> = served.map(|(name, _)| *name).collect();
         Err(negotiate::unsupported_media_type(&names.join(", ")))
     }
 
-    fn written(self, encoder: &Encoder, written: Written) -> ApiResult<Response> {
+    async fn written(self, encoder: &Encoder, written: Written) -> ApiResult<Response> {
         let status = match &written {
             Written { created: true, .. } => StatusCode::CREATED,
             Written { accepted: true, .. } => StatusCode::ACCEPTED,
             _ => StatusCode::OK,
         };
         self.trace.warnings.extend(written.warnings);
-        encoder.object(status, &written.object, &self.request.headers)
+        self.shown(encoder, status, &written.object).await
     }
 }

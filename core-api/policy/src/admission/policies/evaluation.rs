@@ -47,6 +47,7 @@ pub(super) struct Validation {
 
 /// One annotation for the audit log.
 pub(super) struct Annotation {
+    pub(super) key: String,
     pub(super) text: String,
     pub(super) expression: Compiled,
 }
@@ -96,12 +97,15 @@ impl Validation {
 }
 
 impl Annotation {
-    /// Why there is no annotation; there is no audit log that would take one.
-    pub(super) fn failure<'a>(&'a self, scope: &Scope<'a>) -> Option<Failure> {
+    /// Its text, if it has one.
+    ///
+    /// # Errors
+    /// Why it cannot have one.
+    pub(super) fn made<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<String>, Failure> {
         let made = evaluate(&self.expression, |expression| expression.annotation(scope));
         match made {
-            Ok(Ok(_)) => None,
-            Ok(Err(found)) => Some(Failure {
+            Ok(Ok(text)) => Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())),
+            Ok(Err(found)) => Err(Failure {
                 message: format!(
                     "valueExpression '{}' resulted in unsupported return type: {found}. Return type must be either \
                      string or null.",
@@ -110,7 +114,7 @@ impl Annotation {
                 reason: Reason::Invalid,
                 is_error: false,
             }),
-            Err(why) => Some(Failure::error(why)),
+            Err(why) => Err(Failure::error(why)),
         }
     }
 }

@@ -7,17 +7,22 @@ use super::{
     evaluation::{self, Annotation, Failure, Validation},
     facts::{self, Facts},
     params,
-    source::{Binding, Body, Hook, Policy, Source, items, text},
+    source::{Binding, Body, Hook, Policy, Source, text},
 };
 use crate::admission::{forbidden, webhooks::matching::Asked};
+use crate::admission::items;
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{ApiError, ApiResult, Gvk, Gvr, Reason, status::Cause};
-use proa_registry::{AdmissionRequest, Authorizer, Validate};
+use proa_registry::{AdmissionRequest, Authorizer, Validate, admission::annotate};
 use proa_schema::policy::{Compiler, Role, Scope};
-use serde_json::Value;
-use std::sync::Arc;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
 
 const GROUP: &str = "admissionregistration.k8s.io";
+/// Most failures that one event of the audit log tells of.
+const MOST_FAILURES: usize = 50;
+/// The longest annotation in bytes.
+const LONGEST_ANNOTATION: usize = 10 * 1024;
 
 /// The plugin.
 pub struct ValidatingAdmissionPolicy {
@@ -46,7 +51,8 @@ impl Body for Validations {
         });
         let annotations = items(&spec["auditAnnotations"]).map(|annotation| {
             let expression = text(&annotation["valueExpression"]);
-            Annotation { expression: compiler.compile(expression.trim(), Role::Annotation), text: expression }
+            let compiled = compiler.compile(expression.trim(), Role::Annotation);
+            Annotation { key: text(&annotation["key"]), expression: compiled, text: expression }
         });
         Self { validations: validations.collect(), annotations: annotations.collect() }
     }
@@ -61,9 +67,23 @@ fn reason(text: &Value) -> Option<Reason> {
     }
 }
 
-/// The first thing that refuses a request.
+/// The first thing that refuses a request, and what the audit log is told of the others.
 #[derive(Default)]
-struct Verdict(Option<ApiError>);
+struct Verdict {
+    refusal: Option<ApiError>,
+    audited: Vec<Value>,
+}
+
+/// What a policy makes of a request with one object of parameters.
+#[derive(Default)]
+struct Findings {
+    /// Validations that do not hold, with their places.
+    failures: Vec<(usize, Failure)>,
+    /// Texts by their keys.
+    annotations: Vec<(String, String)>,
+    /// Annotations that could not be made.
+    broken: Vec<Failure>,
+}
 
 impl Verdict {
     fn deny<B>(
@@ -76,7 +96,18 @@ impl Verdict {
         let by = binding.map(|binding| format!(" with binding '{}'", binding.name)).unwrap_or_default();
         let message =
             format!("ValidatingAdmissionPolicy '{}'{by} denied request: {}", policy.name, failure.message);
-        self.0.get_or_insert_with(|| refusal(request, message, failure.reason));
+        self.refusal.get_or_insert_with(|| refusal(request, message, failure.reason));
+    }
+
+    /// Tells the audit log. Upstream: `publishValidationFailureAnnotations`.
+    fn publish(&self) {
+        if !self.audited.is_empty() {
+            let first = self.audited.iter().take(MOST_FAILURES);
+            annotate(
+                || "validation.policy.admission.k8s.io/validation_failure".to_owned(),
+                || Value::Array(first.cloned().collect()).to_string(),
+            );
+        }
     }
 
     /// Of a policy or a binding that cannot be used.
@@ -141,7 +172,8 @@ impl ValidatingAdmissionPolicy {
         for hook in hooks.iter().flat_map(|hooks| hooks.iter()) {
             self.check_hook(hook, request, object, &mut versions, &mut verdict).await?;
         }
-        verdict.0.map_or(Ok(()), Err)
+        verdict.publish();
+        verdict.refusal.map_or(Ok(()), Err)
     }
 
     async fn check_hook(
@@ -170,6 +202,9 @@ impl ValidatingAdmissionPolicy {
                 return Ok(());
             }
         };
+        let mut namespace = None;
+        let authority = Authority::new(&self.authorizer, &request.user);
+        let mut annotations: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for binding in &hook.bindings {
             let params = match binding.params(kind.as_deref(), request, object).await {
                 Ok(params) => params,
@@ -189,61 +224,104 @@ impl ValidatingAdmissionPolicy {
                     continue;
                 }
             };
-            let namespace = facts::namespace(request)?;
+            let namespace = match &mut namespace {
+                Some(known) => &*known,
+                none => &*none.insert(facts::namespace(request)?),
+            };
             for params in &params {
-                let failures = self.failures(policy, request, facts, &namespace, params);
-                for (failure, is_annotation) in &failures {
-                    act(request, policy, binding, failure, *is_annotation, verdict);
+                let found = || self.findings(policy, request, facts, namespace, params, &authority);
+                let found = authority.settled(found).await;
+                for (at, failure) in &found.failures {
+                    act(request, policy, binding, *at, failure, verdict);
+                }
+                for failure in &found.broken {
+                    if !is_ignored(policy, binding, failure) {
+                        verdict.deny(request, policy, Some(binding), failure);
+                    }
+                }
+                for (key, text) in found.annotations {
+                    let texts = annotations.entry(key).or_default();
+                    if !texts.contains(&text) {
+                        texts.push(text);
+                    }
                 }
             }
+        }
+        for (key, texts) in annotations {
+            annotate(|| format!("{}/{key}", policy.name), || texts.join(", "));
         }
         Ok(())
     }
 
-    /// What does not let the request pass; whether each is about an annotation.
-    fn failures(
+    /// What the policy's expressions make of the request.
+    fn findings(
         &self,
         policy: &Policy<Validations>,
         request: &AdmissionRequest<'_>,
         facts: &Facts,
         namespace: &Value,
         params: &Value,
-    ) -> Vec<(Failure, bool)> {
-        let authority =
-            Arc::new(Authority { authorizer: self.authorizer.clone(), user: request.user.clone() });
+        authority: &Arc<Authority>,
+    ) -> Findings {
         let requested = facts::requested(request);
         let subject = facts.subject(&Value::Null);
-        let scope = Scope::new(subject, params, &policy.variables, authority, &requested);
+        let scope = Scope::new(subject, params, &policy.variables, authority.clone(), &requested);
         match evaluation::all_hold(&policy.conditions, &scope) {
             Ok(true) => {}
-            Ok(false) => return Vec::new(),
-            Err(why) => return vec![(Failure::error(why), false)],
+            Ok(false) => return Findings::default(),
+            Err(why) => return Findings { failures: vec![(0, Failure::error(why))], ..Findings::default() },
         }
         let scope = scope.about(facts.subject(namespace));
         let Validations { validations, annotations } = &policy.body;
-        let of_validations = validations.iter().filter_map(|one| one.failure(&scope)).map(|one| (one, false));
-        let of_annotations = annotations.iter().filter_map(|one| one.failure(&scope)).map(|one| (one, true));
-        of_validations.chain(of_annotations).collect()
+        let failures = validations.iter().enumerate();
+        let failures = failures.filter_map(|(at, one)| Some((at, one.failure(&scope)?))).collect();
+        let mut found = Findings { failures, ..Findings::default() };
+        for annotation in annotations {
+            match annotation.made(&scope) {
+                Ok(Some(mut text)) => {
+                    text.truncate(text.floor_char_boundary(LONGEST_ANNOTATION));
+                    found.annotations.push((annotation.key.clone(), text));
+                }
+                Ok(None) => {}
+                Err(failure) => found.broken.push(failure),
+            }
+        }
+        found
     }
 }
 
-/// What becomes of a failure. There is no audit log that `Audit` would write to.
+/// Whether the policy lets the request pass all the same.
+fn is_ignored(policy: &Policy<Validations>, binding: &Binding, failure: &Failure) -> bool {
+    let ignored = failure.is_error && policy.ignores_failure;
+    if ignored {
+        tracing::warn!(policy = policy.name, binding = binding.name, "{}", failure.message);
+    }
+    ignored
+}
+
+/// What becomes of a validation's failure.
 fn act(
     request: &AdmissionRequest<'_>,
     policy: &Policy<Validations>,
     binding: &Binding,
+    at: usize,
     failure: &Failure,
-    is_annotation: bool,
     verdict: &mut Verdict,
 ) {
-    if failure.is_error && policy.ignores_failure {
-        tracing::warn!(policy = policy.name, binding = binding.name, "{}", failure.message);
+    if is_ignored(policy, binding, failure) {
         return;
     }
-    if is_annotation || binding.actions.iter().any(|action| action == "Deny") {
+    let has = |wanted: &str| binding.actions.iter().any(|action| action == wanted);
+    if has("Audit") {
+        verdict.audited.push(json!({
+            "message": failure.message, "policy": policy.name, "binding": binding.name, "expressionIndex": at,
+            "validationActions": binding.actions,
+        }));
+    }
+    if has("Deny") {
         return verdict.deny(request, policy, Some(binding), failure);
     }
-    if binding.actions.iter().any(|action| action == "Warn") {
+    if has("Warn") {
         request.notes.warn(format!(
             "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
             policy.name, binding.name, failure.message

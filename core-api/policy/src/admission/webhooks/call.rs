@@ -5,9 +5,13 @@
 
 use super::{matching::Asked, response, response::Verdict, review, source::Hook};
 use proa_meta::ApiError;
-use proa_registry::{AdmissionRequest, webhook::CallWebhook};
+use proa_registry::{
+    AdmissionRequest,
+    admission::{annotate, annotate_contents},
+    webhook::CallWebhook,
+};
 use proa_schema::patch::JsonPatch;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Why a call did not let the request pass.
@@ -24,13 +28,15 @@ impl From<ApiError> for Failed {
     }
 }
 
-/// Asks a mutating webhook and applies what it answers. Says whether the object changed.
+/// Asks a mutating webhook and applies what it answers. Says whether the object changed. `place` tells this call from
+/// others in the audit log.
 pub(super) async fn mutating(
     client: &dyn CallWebhook,
     hook: &Hook,
     asked: &Asked,
     request: &AdmissionRequest<'_>,
     object: &mut Value,
+    place: &str,
 ) -> Result<bool, Failed> {
     let shown = review::object(asked, request, object).await?;
     let verdict = ask(client, hook, asked, request, &shown, true).await?;
@@ -50,6 +56,15 @@ pub(super) async fn mutating(
             hook.name
         ))));
     }
+    annotate_contents(
+        || format!("patch.webhook.admission.k8s.io/{place}"),
+        || {
+            let patch: Value = serde_json::from_slice(&verdict.patch).unwrap_or_default();
+            json!({"configuration": hook.configuration, "webhook": hook.name, "patch": patch,
+                "patchType": "JSONPatch"})
+            .to_string()
+        },
+    );
     let mut patched = patch.apply(shown.clone()).map_err(|why| ApiError::internal(why.message()))?;
     if patched == shown {
         return Ok(false);
@@ -98,6 +113,9 @@ async fn ask(
     let answer = client.call(&hook.client, question.into(), hook.timeout).await;
     let answer = answer.map_err(|why| Failed::Call(format!("failed to call webhook: {why}")))?;
     let mut verdict = response::read(&answer, version, &uid, mutating, &hook.name).map_err(Failed::Call)?;
+    for (key, value) in std::mem::take(&mut verdict.annotations) {
+        annotate(|| format!("{}/{key}", hook.name), || value);
+    }
     for warning in verdict.warnings.drain(..) {
         request.notes.warn(warning);
     }

@@ -6,6 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use proa_meta::{ApiError, Reason, status::Details};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What a webhook says.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Verdict {
     pub(super) patch: Vec<u8>,
     /// Texts for the client.
     pub(super) warnings: Vec<String>,
+    /// What the audit log is told.
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -35,6 +38,7 @@ struct Response {
     patch: Option<String>,
     patch_type: Option<String>,
     warnings: Option<Vec<String>>,
+    audit_annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,7 +84,12 @@ pub(super) fn read(
     }
     let refusal = (!response.allowed).then(|| denial(webhook, response.status.unwrap_or_default()));
     let patch = if mutating { patch } else { Vec::new() };
-    Ok(Verdict { refusal, patch, warnings: response.warnings.unwrap_or_default() })
+    Ok(Verdict {
+        refusal,
+        patch,
+        warnings: response.warnings.unwrap_or_default(),
+        annotations: response.audit_annotations.unwrap_or_default(),
+    })
 }
 
 fn check_patch(patch: &[u8], patch_type: Option<&str>, mutating: bool) -> Result<(), String> {
@@ -197,8 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_kept() {
-        let answer = reading("v1", false, &json!({"uid": "u", "allowed": true, "warnings": ["w"]})).unwrap();
+    fn warnings_and_annotations_are_kept() {
+        let said = json!({"uid": "u", "allowed": true, "warnings": ["w"], "auditAnnotations": {"k": "v"}});
+        let answer = reading("v1", false, &said).unwrap();
         assert_eq!(answer.warnings, ["w"]);
+        assert_eq!(answer.annotations["k"], "v");
     }
 }
