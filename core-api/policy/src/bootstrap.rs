@@ -24,7 +24,7 @@ use proa_registry::{
 use serde_json::{Value, json};
 pub use service_cidr::service_cidr;
 use std::sync::Arc;
-pub use system::Settings;
+pub use system::{FrontProxies, Settings};
 
 /// Annotation of objects that are reconciled at start; `false` opts out.
 pub const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
@@ -47,14 +47,22 @@ pub struct Wanted {
 ///
 /// # Errors
 /// A write failed, or the bootstrap policy cannot be read.
-pub async fn run(registry: &Arc<Registry>, settings: &Settings, operators: Vec<Wanted>) -> ApiResult<()> {
+pub async fn run(
+    registry: &Arc<Registry>,
+    settings: &Settings,
+    front_proxies: &FrontProxies,
+    operators: Vec<Wanted>,
+) -> ApiResult<()> {
     ensure_all(registry, system::namespaces()).await?;
     let mut wanted = policy()?;
+    let users = operators.iter().filter(|wanted| wanted.gvr == objects::CLUSTER_ROLES);
+    let users: Vec<_> = users.filter_map(|wanted| wanted.object["metadata"]["name"].as_str()).collect();
+    wanted.extend(flow::operators(&users));
     wanted.extend(operators);
     wanted.extend(system::priority_classes());
     wanted.extend(flow::levels());
     wanted.extend(flow::schemas());
-    wanted.push(system::authentication(settings));
+    wanted.push(system::authentication(settings, front_proxies));
     wanted.extend(registration::builtin(registry));
     wanted.extend(system::kubernetes_service(settings));
     ensure_all(registry, wanted).await?;

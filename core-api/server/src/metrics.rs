@@ -51,6 +51,11 @@ struct RequestKind {
     request_kind: Text,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    reason: Text,
+}
+
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 5.0, 15.0, 60.0];
 
@@ -63,6 +68,7 @@ pub(crate) struct Metrics {
     total: Family<Total, Counter>,
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
     in_flight: Family<RequestKind, Gauge>,
+    rejected: Family<RejectedLabels, Counter>,
     watchers: Family<KindLabels, Gauge>,
     watch_events: Family<KindLabels, Counter>,
     stored: Family<StoredLabels, Gauge>,
@@ -82,6 +88,7 @@ impl Default for Metrics {
             total: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             in_flight: Family::default(),
+            rejected: Family::default(),
             watchers: Family::default(),
             watch_events: Family::default(),
             stored: Family::default(),
@@ -112,6 +119,11 @@ impl Metrics {
             "apiserver_current_inflight_requests",
             "Requests being answered",
             self.in_flight.clone(),
+        );
+        registry.register(
+            "apiserver_flowcontrol_rejected_requests",
+            "Requests refused by priority and fairness",
+            self.rejected.clone(),
         );
         registry.register("apiserver_registered_watchers", "Open watches", self.watchers.clone());
         registry.register("apiserver_watch_events", "Watch events sent", self.watch_events.clone());
@@ -153,6 +165,11 @@ impl Metrics {
     pub(crate) fn in_flight(&self, mutating: bool) -> Gauge {
         let request_kind = if mutating { "mutating" } else { "readOnly" };
         self.in_flight.get_or_create_owned(&RequestKind { request_kind: request_kind.into() })
+    }
+
+    /// Counts a request that found no seat.
+    pub(crate) fn rejected(&self, reason: &'static str) {
+        self.rejected.get_or_create(&RejectedLabels { reason: reason.into() }).inc();
     }
 
     /// Gauge of open watches and counter of sent events of a kind.

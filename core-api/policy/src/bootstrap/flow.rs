@@ -1,7 +1,7 @@
-//! Priorities of requests: the two schemas and levels that every server must have, and those that upstream suggests.
+//! Priorities of requests: the two schemas and levels that every server must have, those that upstream suggests, and a
+//! schema for Proa's operators, whose priority is that of upstream's controllers.
 //!
-//! They are kept and do not steer: the server's limits are its own. Suggested objects follow this table as long as
-//! their annotation says so. Upstream: apiserver `pkg/apis/flowcontrol/bootstrap`, `pkg/registry/flowcontrol/ensurer`.
+//! Suggested objects follow this table as long as their annotation says so. Upstream: apiserver `pkg/apis/flowcontrol/bootstrap`, `pkg/registry/flowcontrol/ensurer`.
 
 use super::{Wanted, reconcile};
 use crate::objects;
@@ -133,6 +133,20 @@ pub(super) fn schemas() -> Vec<Wanted> {
         wanted(objects::FLOW_SCHEMAS, "FlowSchema", name, &spec)
     };
     SCHEMAS.into_iter().map(schema).collect()
+}
+
+/// The schema of Proa's operators, by the names of their users.
+pub(super) fn operators(names: &[&str]) -> Option<Wanted> {
+    let subjects: Vec<_> = names.iter().map(|name| json!({"kind": "User", "user": {"name": name}})).collect();
+    let mut rule = rule(&[], What::Everything);
+    rule["subjects"] = json!(subjects);
+    let spec = json!({
+        "priorityLevelConfiguration": {"name": "workload-high"},
+        "matchingPrecedence": 850,
+        "distinguisherMethod": {"type": "ByUser"},
+        "rules": [rule],
+    });
+    (!names.is_empty()).then(|| wanted(objects::FLOW_SCHEMAS, "FlowSchema", "proa-operators", &spec))
 }
 
 fn rule(whom: &[Whom], what: What) -> Value {

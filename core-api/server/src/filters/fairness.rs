@@ -1,40 +1,33 @@
-//! How many requests are answered at once.
+//! A seat for each request, as priority and fairness have it.
 //!
-//! Reading and writing requests have seats of their own; who finds none waits in order, and a full queue is 429.
-//! Watches and streams need no seat; members of `system:masters` always find one. Upstream: apiserver
-//! `pkg/server/filters/{maxinflight,priority-and-fairness}.go`, reduced to one priority level each.
+//! Watches hold one until they have begun; streams and tunnels need none. Who waits too long, or finds its queue full, is
+//! told to come back later. Upstream: apiserver `pkg/server/filters/priority-and-fairness.go`,
+//! `pkg/util/flowcontrol/request/{width,list_work_estimator}.go`.
 
+use super::trace::Trace;
 use crate::{
-    api::{Limits, Server},
+    api::Server,
+    flow::{Ticket, Turn},
+    query::Query,
     request_info::RequestInfo,
 };
-use proa_meta::{ApiError, ApiResult, Reason, User, identity};
+use proa_meta::{ApiError, ApiResult, Reason, User};
 use prometheus_client::metrics::gauge::Gauge;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Requests that may wait per seat.
-const QUEUE_PER_SEAT: usize = 16;
-
-/// Seats of a server.
-pub(crate) struct Fairness {
-    read: Level,
-    write: Level,
-}
-
-struct Level {
-    seats: Semaphore,
-    waiting: AtomicUsize,
-    queue: usize,
-}
+/// Objects of a list that one seat is for. Upstream: `objectsPerSeat`.
+const OBJECTS_PER_SEAT: usize = 100;
+/// Most seats of one request. Upstream: `maximumSeatsLimit`.
+const WIDEST: usize = 10;
+/// What part of a request's time it may wait for its seat, as upstream.
+const WAIT: u32 = 4;
 
 /// Held while a request is answered.
-pub(crate) struct Seat<'a> {
-    _permit: Option<SemaphorePermit<'a>>,
+pub(crate) struct Seat {
+    _ticket: Option<Ticket>,
     gauge: Option<Gauge>,
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(gauge) = &self.gauge {
             gauge.dec();
@@ -42,89 +35,53 @@ impl Drop for Seat<'_> {
     }
 }
 
-impl Fairness {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { read: Level::new(limits.read_in_flight), write: Level::new(limits.write_in_flight) }
+pub(super) async fn enter(
+    server: &Server,
+    info: &RequestInfo,
+    query: &Query<'_>,
+    user: &User,
+    trace: &mut Trace,
+) -> ApiResult<Seat> {
+    if info.is_long_running() && info.verb != "watch" {
+        return Ok(Seat { _ticket: None, gauge: None });
     }
-
-    pub(super) async fn enter<'a>(
-        &'a self,
-        server: &Server,
-        info: &RequestInfo,
-        user: &User,
-    ) -> ApiResult<Seat<'a>> {
-        if info.is_long_running() {
-            return Ok(Seat { _permit: None, gauge: None });
+    let (uids, turn) = server.flows.enter(info, user, || width(server, info, query));
+    trace.falls_under(uids);
+    let ticket = match turn {
+        Turn::Now(ticket) => ticket,
+        Turn::Refused(why) => return Err(too_many(server, why)),
+        Turn::Later(mut ticket, told) => {
+            match tokio::time::timeout(server.config.limits.timeout / WAIT, told).await {
+                Ok(_) => ticket.seated(),
+                Err(_) => return Err(too_many(server, "time-out")),
+            }
+            Some(ticket)
         }
-        let mutating = !info.is_read_only();
-        let level = if mutating { &self.write } else { &self.read };
-        let permit = level.take(user.in_group(identity::MASTERS)).await?;
-        let gauge = server.metrics.in_flight(mutating);
-        gauge.inc();
-        Ok(Seat { _permit: permit, gauge: Some(gauge) })
+    };
+    if info.is_long_running() {
+        return Ok(Seat { _ticket: ticket, gauge: None });
     }
+    let gauge = server.metrics.in_flight(!info.is_read_only());
+    gauge.inc();
+    Ok(Seat { _ticket: ticket, gauge: Some(gauge) })
 }
 
-impl Level {
-    fn new(seats: usize) -> Self {
-        Self { seats: Semaphore::new(seats), waiting: AtomicUsize::new(0), queue: seats * QUEUE_PER_SEAT }
+/// Seats that a request takes: a list, also one that a watch begins with, by the objects that it reads.
+fn width(server: &Server, info: &RequestInfo, query: &Query<'_>) -> usize {
+    let lists =
+        info.verb == "list" || (info.verb == "watch" && query.flag("sendInitialEvents") == Some(true));
+    if !lists || !info.is_resource {
+        return 1;
     }
-
-    async fn take(&self, exempt: bool) -> ApiResult<Option<SemaphorePermit<'_>>> {
-        if let Ok(permit) = self.seats.try_acquire() {
-            return Ok(Some(permit));
-        }
-        if exempt {
-            return Ok(None);
-        }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(too_many());
-        }
-        let _waiting = Waiting(&self.waiting);
-        // The semaphore is never closed.
-        Ok(self.seats.acquire().await.ok())
-    }
+    let catalogue = server.config.registry.catalogue();
+    let kind = catalogue.find(&info.group, &info.version, &info.resource);
+    let stored = kind.map_or(0, |kind| kind.snapshot().len());
+    let limit = query.integer("limit").ok().flatten().and_then(|limit| usize::try_from(limit).ok());
+    let read = limit.filter(|limit| *limit > 0).map_or(stored, |limit| limit.min(stored));
+    read.div_ceil(OBJECTS_PER_SEAT).clamp(1, WIDEST)
 }
 
-/// Leaves the queue, also when the request is given up.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn too_many() -> ApiError {
+fn too_many(server: &Server, why: &'static str) -> ApiError {
+    server.metrics.rejected(why);
     ApiError::new(Reason::TooManyRequests, "Too many requests, please try again later.").with_retry_after(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::{FutureExt, pin_mut};
-
-    #[test]
-    fn a_full_queue_is_refused_and_masters_pass() {
-        let level = Level::new(1);
-        let first = level.take(false).now_or_never().unwrap().unwrap();
-        assert!(first.is_some());
-        let waiting: Vec<_> = (0..QUEUE_PER_SEAT)
-            .map(|_| {
-                let mut wait = Box::pin(level.take(false));
-                assert!(wait.as_mut().now_or_never().is_none());
-                wait
-            })
-            .collect();
-        let error = level.take(false).now_or_never().unwrap().err().unwrap();
-        assert_eq!((error.code(), error.details().unwrap().retry_after_seconds), (429, 1));
-        assert!(level.take(true).now_or_never().unwrap().unwrap().is_none());
-        drop(waiting);
-        let next = level.take(false);
-        pin_mut!(next);
-        assert!(next.as_mut().now_or_never().is_none());
-        drop(first);
-        assert!(next.now_or_never().unwrap().unwrap().is_some());
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: apiserver `pkg/server/routes`.
 
-use super::method_not_allowed;
+use super::{method_not_allowed, nothing_at};
 use crate::{
     api::{Request, Response, Server},
     discovery,
@@ -26,7 +26,7 @@ pub(super) fn answer(
         "" => "/",
         path => path,
     };
-    let Some(answer) = find(server, request, path, query) else { return Ok(respond::no_such_path()) };
+    let Some(answer) = find(server, request, path, query) else { return nothing_at(server, &info.path) };
     if request.method != Method::GET {
         return Err(method_not_allowed());
     }
@@ -39,8 +39,10 @@ fn find(server: &Server, request: &Request, path: &str, query: &Query<'_>) -> Op
     }
     Some(match path {
         "/" => Ok(paths(server, request)),
-        "/version" => Ok(version(server)),
+        "/version" => version(server, request),
         "/metrics" => Ok(server.metrics.answer(server)),
+        "/debug/api_priority_and_fairness/dump_priority_levels" => Ok(server.flows.dump_levels()),
+        "/debug/api_priority_and_fairness/dump_queues" => Ok(server.flows.dump_queues()),
         "/healthz" | "/livez" | "/readyz" => return server.config.health.answer(path, query).map(Ok),
         _ if path.starts_with("/api") => return discovery::answer(server, request, path),
         _ if path.starts_with("/openapi/") => return openapi::answer(server, request, path, query),
@@ -49,10 +51,13 @@ fn find(server: &Server, request: &Request, path: &str, query: &Query<'_>) -> Op
 }
 
 /// Indented, as upstream writes it for people.
-fn version(server: &Server) -> Response {
+fn version(server: &Server, request: &Request) -> ApiResult<Response> {
+    if !negotiate::accepts_json(&request.headers) {
+        return Err(negotiate::unroutable("application/json"));
+    }
     let mut body = serde_json::to_vec_pretty(&server.config.version).unwrap_or_default();
     body.push(b'\n');
-    respond::json(StatusCode::OK, body)
+    Ok(respond::json(StatusCode::OK, body))
 }
 
 fn paths(server: &Server, request: &Request) -> Response {
@@ -70,6 +75,8 @@ fn paths(server: &Server, request: &Request) -> Response {
     let fixed = [
         "/api",
         "/apis",
+        "/debug/api_priority_and_fairness/dump_priority_levels",
+        "/debug/api_priority_and_fairness/dump_queues",
         "/healthz",
         "/livez",
         "/metrics",
