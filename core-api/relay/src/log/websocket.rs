@@ -3,19 +3,15 @@
 //! The subprotocol decides between binary messages and base64 texts; without one they are binary. Upstream: apimachinery
 //! `pkg/util/httpstream/wsstream/stream.go`.
 
-use crate::{
-    dial::Answer,
-    forward::{self, unknown},
-};
+use crate::{dial::Answer, forward};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use futures::StreamExt;
+use http::HeaderMap;
 use proa_meta::{ApiError, ApiResult};
-use proa_server::{Body, Response, Tunnel, upgrade::Connection};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+use proa_server::{
+    Body, Response,
+    websocket::{self, Message},
 };
 
 const BINARY: &str = "binary.k8s.io";
@@ -28,37 +24,19 @@ enum Form {
     Base64,
 }
 
-/// Whether the upgrade that is asked for is this one.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
-    let asked = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    asked.eq_ignore_ascii_case("websocket")
-}
-
 /// Switches protocols and sends what the agent sends.
 pub(super) fn answer(asked: &HeaderMap, answer: Answer) -> ApiResult<Response> {
-    let Some(key) = asked.get(header::SEC_WEBSOCKET_KEY) else {
-        return Err(ApiError::bad_request("the header Sec-WebSocket-Key is missing"));
-    };
     let (form, protocol) = negotiate(asked)?;
-    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
-    let mut headers = HeaderMap::new();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.map_err(ApiError::internal)?);
-    if let Some(protocol) = protocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
-    }
-    let tunnel = Tunnel::new(move |connection| async move {
-        if let Err(error) = send(connection, answer, form).await {
-            tracing::debug!(%error, "log over WebSocket broken");
-        }
-    });
-    Ok(Response { status: StatusCode::SWITCHING_PROTOCOLS, headers, body: Body::Upgrade(tunnel) })
+    let pieces = match forward::pieces(answer.response.into_body(), answer.driver) {
+        Body::Stream(pieces) => pieces,
+        _ => futures::stream::empty().boxed(),
+    };
+    websocket::answer(asked, protocol, pieces.map(move |piece| piece.map(|piece| message(piece, form))))
 }
 
 /// The first subprotocol of the client that is known.
 fn negotiate(asked: &HeaderMap) -> ApiResult<(Form, Option<&'static str>)> {
-    let values = asked.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    let mut protocols = values.flat_map(|value| value.split(',')).map(str::trim).peekable();
+    let mut protocols = websocket::protocols(asked).peekable();
     if protocols.peek().is_none() {
         return Ok((Form::Binary, None));
     }
@@ -72,26 +50,6 @@ fn negotiate(asked: &HeaderMap) -> ApiResult<(Form, Option<&'static str>)> {
     })
 }
 
-async fn send(connection: Box<dyn Connection>, answer: Answer, form: Form) -> ApiResult<()> {
-    let socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
-    let (mut sink, mut source) = socket.split();
-    let Body::Stream(mut pieces) = forward::pieces(answer.response.into_body(), answer.driver) else {
-        return Ok(());
-    };
-    let written = async {
-        while let Some(piece) = pieces.next().await {
-            sink.send(message(piece?, form)).await.map_err(|error| broken(&error))?;
-        }
-        sink.close().await.map_err(|error| broken(&error))
-    };
-    // Nothing is expected of the client but its end; reading also answers its pings.
-    let ended = async { while source.next().await.is_some_and(|message| message.is_ok()) {} };
-    tokio::select! {
-        done = written => done,
-        () = ended => Ok(()),
-    }
-}
-
 fn message(piece: Bytes, form: Form) -> Message {
     match form {
         Form::Binary => Message::Binary(piece),
@@ -99,13 +57,10 @@ fn message(piece: Bytes, form: Form) -> Message {
     }
 }
 
-fn broken(error: &tokio_tungstenite::tungstenite::Error) -> ApiError {
-    unknown(error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderValue, header};
 
     #[test]
     fn the_first_known_protocol_is_chosen() {

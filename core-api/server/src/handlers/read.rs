@@ -6,9 +6,10 @@ use crate::{
     metrics::{KindLabels, OpenWatch},
     negotiate,
     options::{list_options, resource_version, watch_options},
+    websocket,
 };
 use futures::{StreamExt, stream};
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use proa_meta::{ApiError, ApiResult, Reason};
 use proa_registry::request::{GetOptions, WatchEvent, WatchStream};
 use std::{sync::Arc, time::Duration};
@@ -24,7 +25,7 @@ impl Call<'_> {
         let revision = resource_version(self.query)?.filter(|v| v.0 != 0);
         let options = GetOptions { resource_version: revision, metadata_only: form.shape.is_metadata() };
         let object = self.server.config.registry.get(&self.target(), options).await?;
-        encoder.object(StatusCode::OK, &object, &self.request.headers)
+        self.shown(&encoder, StatusCode::OK, &object).await
     }
 
     pub(super) async fn list(self) -> ApiResult<Response> {
@@ -33,11 +34,14 @@ impl Call<'_> {
         let mut options = list_options(self.query, &self.info, &self.kind.def)?;
         options.metadata_only = form.shape.is_metadata();
         let list = self.server.config.registry.list(&self.target(), &options).await?;
-        encoder.list(list, &self.request.headers, &self.server.config.runtime).await
+        self.listed(&encoder, list).await
     }
 
     pub(super) async fn watch(self) -> ApiResult<Response> {
-        refuse_upgrade(&self.request.headers)?;
+        let over_websocket = websocket::is_asked(&self.request.headers);
+        if over_websocket {
+            self.request.require_upgrade()?;
+        }
         let form = negotiate::watch(&self.request.headers, self.request.uri.query(), self.has_protobuf())?;
         let encoder = self.encoder(form)?;
         let registry = &self.server.config.registry;
@@ -66,22 +70,14 @@ impl Call<'_> {
         // The stream must not keep a stopped server's objects alive.
         let clock = Arc::downgrade(registry);
         let now = move || clock.upgrade().map(|registry| registry.now());
-        Ok(encoder.watch(events, now, count))
+        let answer = encoder.watch(events, now, count);
+        if over_websocket { websocket::watch(&self.request.headers, answer) } else { Ok(answer) }
     }
 }
 
 /// A watch from a revision that is gone begins, and ends with an ERROR event, as upstream.
 fn ended(error: ApiError) -> WatchStream {
     stream::iter([vec![WatchEvent::Error(error)]]).boxed()
-}
-
-/// Watches over WebSocket are not served; silence would leave such a client waiting.
-fn refuse_upgrade(headers: &HeaderMap) -> ApiResult<()> {
-    let asked = headers.get(header::UPGRADE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if asked.eq_ignore_ascii_case("websocket") {
-        return Err(ApiError::bad_request("watch over WebSocket is not supported; use a plain HTTP request"));
-    }
-    Ok(())
 }
 
 /// Seconds between once and twice the given time, so that watches do not all end together.
