@@ -154,9 +154,15 @@ fn server_args(args: &cli::Up, dir: &Path) -> Vec<String> {
     option("--pod-cidr", server.pod_cidr.clone());
     option("--store", (server.store == cli::StoreKind::Memory).then(|| "memory".to_owned()));
     option("--disable", (!server.disable.is_empty()).then(|| server.disable.join(",")));
-    for san in &server.tls_san {
-        option("--tls-san", Some(san.clone()));
+    if server.leader_elect {
+        list.push("--leader-elect".to_owned());
     }
+    let mut option = |flag: &str, value: String| list.extend([flag.to_owned(), value]);
+    for san in &server.tls_san {
+        option("--tls-san", san.clone());
+    }
+    list.extend(server.serving.to_args());
+    list.extend(server.access.to_args());
     list
 }
 

@@ -77,6 +77,9 @@ pub(crate) struct Server {
     /// Addresses of Services [default: 10.96.0.0/12, or a network made from the name].
     #[arg(long)]
     pub(crate) service_cidr: Option<String>,
+    /// File with an EncryptionConfiguration: which objects are encrypted at rest, and with which keys.
+    #[arg(long)]
+    pub(crate) encryption_provider_config: Option<PathBuf>,
     /// Addresses of pods [default: 10.244.0.0/16, or a network made from the name].
     #[arg(long)]
     pub(crate) pod_cidr: Option<String>,
@@ -92,6 +95,10 @@ pub(crate) struct Server {
     /// Operators to leave out, separated by commas; `all` leaves out every one.
     #[arg(long, value_delimiter = ',')]
     pub(crate) disable: Vec<String>,
+    /// Each operator takes part in an election with replicas elsewhere (`proa operator NAME --leader-elect`): only the
+    /// holder of its Lease acts.
+    #[arg(long)]
+    pub(crate) leader_elect: bool,
     /// Also run this many simulated nodes in the process.
     #[arg(long, default_value_t = 0)]
     pub(crate) simulate: u32,
@@ -126,6 +133,10 @@ pub(crate) struct Server {
     /// How long events are kept, in seconds.
     #[arg(long, default_value_t = 3600)]
     pub(crate) event_ttl: u64,
+    #[command(flatten)]
+    pub(crate) serving: crate::serving::Options,
+    #[command(flatten)]
+    pub(crate) access: crate::access::Options,
 }
 
 /// Where objects are kept.
@@ -152,9 +163,10 @@ pub(crate) struct Node {
     /// Address of the node.
     #[arg(long)]
     pub(crate) node_ip: IpAddr,
-    /// Addresses of this node's pods, part of --pod-cidr. No other node may have them, and the other nodes need a route.
+    /// Addresses of this node's pods, part of --pod-cidr. No other node may have them, and the other nodes need a route
+    /// [default: what the cluster assigns in the Node's podCIDR].
     #[arg(long)]
-    pub(crate) node_pod_cidr: String,
+    pub(crate) node_pod_cidr: Option<String>,
     /// Addresses of all pods.
     #[arg(long)]
     pub(crate) pod_cidr: String,
@@ -242,6 +254,19 @@ pub(crate) struct Operator {
     /// Take part in an election: only the holder of the operator's Lease acts.
     #[arg(long)]
     pub(crate) leader_elect: bool,
+    /// Certificate of the authority that signs CertificateSigningRequests, as PEM; for `certificates`, which otherwise
+    /// signs nothing.
+    #[arg(long, requires = "cluster_signing_key_file")]
+    pub(crate) cluster_signing_cert_file: Option<PathBuf>,
+    /// Key of that authority, as PEM.
+    #[arg(long, requires = "cluster_signing_cert_file")]
+    pub(crate) cluster_signing_key_file: Option<PathBuf>,
+    /// Addresses of all pods; for `node-ipam`, which otherwise gives nodes none.
+    #[arg(long)]
+    pub(crate) cluster_cidr: Option<ipnet::Ipv4Net>,
+    /// Prefix length of a node's share of them.
+    #[arg(long, default_value_t = 24)]
+    pub(crate) node_cidr_mask_size: u8,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -260,7 +285,7 @@ pub(crate) struct Kubeconfig {
 }
 
 /// `250ms`, `3s` or `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| format!("{text:?} has no number"))?;

@@ -1,9 +1,11 @@
 //! The `proa` binary: command line, wiring and supervision. Nothing depends on it.
 
+mod access;
 mod agent;
 mod background;
 mod certificates;
 mod cli;
+mod cluster_info;
 mod image;
 mod join;
 mod kubeconfig;
@@ -12,6 +14,7 @@ mod nodes;
 mod operators;
 mod process;
 mod server;
+mod serving;
 mod settings;
 
 use anyhow::Result;

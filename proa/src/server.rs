@@ -1,13 +1,13 @@
 //! `proa server`: the core API with all operators in one foreground process.
 
 use crate::{
-    agent, certificates, cli,
+    agent, certificates, cli, cluster_info,
     node::{self, Clients, Node, NodeSettings},
     nodes, operators,
     settings::Settings,
 };
 use anyhow::{Context, Result};
-use proa_assembly::Core;
+use proa_assembly::{Core, Encryption, Serving};
 use proa_edge::EdgeConfig;
 use proa_kit::{CachePool, RunConfig};
 use proa_policy::bootstrap;
@@ -43,30 +43,53 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     // containerd starts while the core opens its store.
     let preparing =
         node.map(|node| tokio::spawn(async move { node.prepare().await.map(|daemon| (node, daemon)) }));
+    let client_ca = pki.client_ca_der();
+    let front_proxy_ca = args.access.front_proxy_ca(&client_ca)?;
+    let access = args.access.access(&issuer(&settings))?;
+    let serving = Serving { access, ..args.serving.start()? };
     let core_settings = core_settings(&settings, args, &pki, &operators)?;
     let core = match args.store {
-        cli::StoreKind::Memory => start(Memory::new(), core_settings).await?,
-        cli::StoreKind::Embedded => start(open(&dir.join("store"))?, core_settings).await?,
+        cli::StoreKind::Memory => start(Memory::new(), core_settings, serving).await?,
+        cli::StoreKind::Embedded => start(open(&dir.join("store"))?, core_settings, serving).await?,
     };
     let edge = proa_edge::serve(EdgeConfig {
         address: SocketAddr::new(settings.listen, settings.port),
         tls: pki.serving()?,
-        client_ca: pki.client_ca_der(),
+        client_ca,
+        front_proxy_ca,
         api: core.api.clone(),
         workers: 2,
     })?;
     pki.write_admin_kubeconfig(&dir.join("admin.kubeconfig"), &settings.url(), &settings.name)?;
+    let joined_at = format!("https://{}", SocketAddr::new(settings.advertise, settings.port));
     let shutdown = tokio_util::sync::CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let (admin, authority) = (core.admin(), pki.client_ca_pem().to_owned());
+    tasks.spawn(async move {
+        // A user's webhook may refuse it, which is no reason not to serve.
+        if let Err(error) = cluster_info::publish(&admin, &joined_at, &authority).await {
+            tracing::warn!("nodes of other machines are not told how to join: {error:#}");
+        }
+    });
     let caches = CachePool::shared(core.operator(CACHE));
+    let settings_of_operators = operators::Settings {
+        authority: Some(pki.signing_authority()?),
+        pod_network: Some(settings.pod_network()),
+    };
+    let identity = if args.leader_elect { operators::identity() } else { settings.name.clone() };
     for operator in operators {
         let config = RunConfig {
             caches: Some(caches.clone()),
             shutdown: shutdown.clone(),
-            identity: settings.name.as_str().into(),
+            identity: identity.as_str().into(),
             ..RunConfig::default()
         };
-        tasks.spawn((operator.run)(core.operator(operator.name), config));
+        tasks.spawn(operator.start(
+            core.operator(operator.name),
+            config,
+            &settings_of_operators,
+            args.leader_elect,
+        ));
     }
     if args.simulate > 0 {
         let simulation = agent::in_process(args.simulate, settings.pods);
@@ -92,6 +115,12 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     tasks.spawn(nodes::keep(further, args.cluster.clone(), settings.data_dir.clone(), shutdown.clone()));
     interrupted().await;
     tracing::info!("stopping");
+    core.api.health().stop();
+    // Whoever balances load sees that and sends no more. Who asks twice means now.
+    tokio::select! {
+        () = tokio::time::sleep(args.serving.shutdown_delay_duration) => {}
+        () = interrupted() => {}
+    }
     shutdown.cancel();
     while tasks.join_next().await.is_some() {}
     edge.stop();
@@ -103,8 +132,12 @@ fn open(dir: &Path) -> Result<Log> {
     Log::open(dir, LogOptions::default()).with_context(|| format!("open the store in {}", dir.display()))
 }
 
-async fn start<E: Engine + 'static>(engine: E, settings: proa_assembly::Settings) -> Result<Core> {
-    Ok(Core::start(engine, settings).await?)
+async fn start<E: Engine + 'static>(
+    engine: E,
+    settings: proa_assembly::Settings,
+    serving: Serving,
+) -> Result<Core> {
+    Ok(Core::start_serving(engine, settings, serving).await?)
 }
 
 /// What the serving certificate is for.
@@ -133,6 +166,7 @@ fn core_settings(
     roles.push((CACHE.to_owned(), operators::cache_rules(&roles)));
     Ok(proa_assembly::Settings {
         services: (settings.services.address, settings.services.bits),
+        encryption: encryption(args.encryption_provider_config.as_deref())?,
         node_ports: settings.node_ports.clone(),
         bootstrap: bootstrap::Settings {
             service_ip: IpAddr::V4(settings.services.nth(1)),
@@ -142,11 +176,23 @@ fn core_settings(
             front_proxy_ca: pki.front_proxy_ca_pem().to_owned(),
         },
         signing_key: Arc::new(pki.signing_key()?),
-        issuer: format!("https://kubernetes.default.svc.{}", settings.domain),
+        issuer: issuer(settings),
         operators: roles,
         event_ttl: Some(args.event_ttl),
         relay: Some(pki.relay()?),
     })
+}
+
+/// Who signs service account tokens.
+fn issuer(settings: &Settings) -> String {
+    format!("https://kubernetes.default.svc.{}", settings.domain)
+}
+
+fn encryption(file: Option<&Path>) -> Result<Encryption> {
+    let Some(file) = file else { return Ok(Encryption::default()) };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("--encryption-provider-config: read {}", file.display()))?;
+    Encryption::parse(&text).with_context(|| format!("--encryption-provider-config {}", file.display()))
 }
 
 /// Resolves when the process is asked to end.

@@ -6,19 +6,24 @@
 //! here, so a test runs what users run.
 
 use jiff::Timestamp;
+use proa_encryption::Encrypted;
+pub use proa_encryption::{ConfigError, Encryption};
 use proa_meta::{ApiError, Gvr, User, identity};
 use proa_policy::{bootstrap, rbac::Rbac, tokens};
 use proa_registry::{
     Registry,
-    claims::Space,
+    claims::{Source, Space},
     registry::{Config, Plugins},
-    webhook::{CallWebhook, NoWebhooks},
+    webhook::{CallWebhook, LateWebhooks, NoWebhooks},
 };
 use proa_relay::{RelayConfig, RelayError};
 use proa_server::{Api, ApiConfig, aggregation::Aggregate};
+pub use proa_server::{
+    Anonymous, Limits, RequestHeaders,
+    audit::{AuditLog, LogFile},
+};
 use proa_store::{Engine, Local, OpenError, Options, Store};
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     sync::Arc,
@@ -28,8 +33,11 @@ use tokio::{runtime::Handle, task::JoinHandle};
 /// What `/version` says: the API level, and this program's own version behind it.
 pub use proa_server::version::GIT_VERSION as VERSION;
 
+mod access;
 mod authentication;
 mod docs;
+
+pub use access::Access;
 
 /// What a cluster's core has to know.
 pub struct Settings {
@@ -47,8 +55,21 @@ pub struct Settings {
     pub operators: Vec<(String, serde_json::Value)>,
     /// How long events are kept, in seconds; none: as upstream.
     pub event_ttl: Option<u64>,
+    /// Which values are encrypted at rest.
+    pub encryption: Encryption,
     /// How requests are passed on to node agents, pods and services; none: they are not.
     pub relay: Option<RelayConfig>,
+}
+
+/// Whose requests are answered, and how they are limited and recorded.
+#[derive(Default)]
+pub struct Serving {
+    /// Bounds of what the server takes on.
+    pub limits: Limits,
+    /// Where audit events go; none: nothing is audited.
+    pub audit: Option<Arc<AuditLog>>,
+    /// Who is believed, and who decides what they may do.
+    pub access: Access,
 }
 
 /// Why a core did not start.
@@ -72,6 +93,7 @@ pub struct Core {
     /// What is served and stored.
     pub registry: Arc<Registry>,
     store: Arc<dyn Store>,
+    audit: Option<Arc<AuditLog>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -80,16 +102,35 @@ impl Core {
     ///
     /// # Errors
     /// The store is damaged or in use, a bootstrap object cannot be written, or a certificate cannot be used.
-    pub async fn start<E: Engine + 'static>(engine: E, mut settings: Settings) -> Result<Self, StartError> {
+    pub async fn start<E: Engine + 'static>(engine: E, settings: Settings) -> Result<Self, StartError> {
+        Self::start_serving(engine, settings, Serving::default()).await
+    }
+
+    /// The same, with bounds and an audit log.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn start_serving<E: Engine + 'static>(
+        engine: E,
+        mut settings: Settings,
+        serving: Serving,
+    ) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let registry = Registry::new(config(&settings), catalogue(settings.event_ttl));
+        let engine = Encrypted::new(engine, std::mem::take(&mut settings.encryption));
         let store = Local::open(engine, registry.clone(), Options::default()).map_err(StartError::Store)?;
         let store: Arc<dyn Store> = store;
         registry.attach(store.clone());
         registry.establish();
         let rbac = Rbac::new(registry.clone());
-        let (authenticators, verifier) = authentication::authenticators(&registry, &settings);
-        let authorizer = proa_policy::authorizers::standard(&registry, rbac.clone());
+        let access = serving.access;
+        let late = Arc::new(LateWebhooks::default());
+        let others: Arc<dyn CallWebhook> = late.clone();
+        let (tokens, verifier) = authentication::tokens(&registry, &settings, &access, &others);
+        let authorizer = match access.authorizers {
+            None => proa_policy::authorizers::standard(&registry, rbac.clone()),
+            Some(modes) => proa_policy::authorizers::configured(modes, &registry, &rbac, &others),
+        };
         let outside = settings.relay.take();
         let outside = outside.map(|relay| proa_relay::outside(registry.clone(), authorizer.clone(), relay));
         let outside = outside.transpose().map_err(StartError::Relay)?;
@@ -97,6 +138,7 @@ impl Core {
             Some(outside) => outside.webhooks.clone(),
             None => Arc::new(NoWebhooks),
         };
+        late.set(webhooks.clone());
         registry.install(Plugins {
             mutators: proa_policy::admission::mutators(&authorizer, &webhooks),
             validators: proa_policy::admission::validators(&rbac, &authorizer, &webhooks),
@@ -104,7 +146,8 @@ impl Core {
             webhooks: Some(webhooks),
             actions: proa_policy::actions::actions(
                 authorizer.clone(),
-                verifier,
+                tokens.clone(),
+                &verifier,
                 settings.signing_key.clone(),
             ),
         });
@@ -114,7 +157,7 @@ impl Core {
         bootstrap::service_cidr(&registry, &format!("{address}/{bits}"))
             .await
             .map_err(StartError::Bootstrap)?;
-        bootstrap::run(&registry, &settings.bootstrap, operators.collect())
+        bootstrap::run(&registry, &settings.bootstrap, &access.front_proxies, operators.collect())
             .await
             .map_err(StartError::Bootstrap)?;
         let mut tasks = vec![
@@ -122,8 +165,13 @@ impl Core {
             runtime.spawn(registry.clone().run_expiry()),
             runtime.spawn(proa_policy::aggregation::run(registry.clone())),
             runtime.spawn(proa_policy::type_checking::run(registry.clone())),
+            runtime.spawn(proa_policy::flow_status::run(registry.clone())),
+            runtime.spawn(proa_policy::service_network::run(registry.clone())),
             runtime.spawn(proa_policy::registration::run(registry.clone())),
         ];
+        for issuer in access.issuers {
+            tasks.push(runtime.spawn(issuer.run(others.clone())));
+        }
         let aggregator = outside.as_ref().map(|outside| outside.aggregator.clone());
         if let Some(aggregator) = &aggregator {
             // Before the first request: groups of others are known from the start.
@@ -133,12 +181,19 @@ impl Core {
         let mut config = ApiConfig::new(registry.clone(), authorizer, runtime);
         config.aggregation = aggregator.map(|aggregator| aggregator as Arc<dyn Aggregate>);
         config.connectors = outside.map(|outside| outside.connectors).unwrap_or_default();
-        config.authenticators = authenticators;
+        config.authenticators = authentication::authenticators(access.request_headers.as_ref(), tokens);
+        config.request_headers = access.request_headers;
+        config.anonymous = access.anonymous;
         config.docs = Arc::new(docs::Catalogue);
+        config.limits = serving.limits;
+        config.audit = serving.audit.clone();
         config.public_address =
             SocketAddr::new(settings.bootstrap.advertise, settings.bootstrap.port).to_string();
         config.documents = authentication::documents(&settings, &config.public_address);
-        Ok(Self { api: Api::new(config), registry, store, tasks })
+        let api = Api::new(config);
+        api.load_priorities();
+        tasks.push(Handle::current().spawn(api.clone().follow_priorities()));
+        Ok(Self { api, registry, store, audit: serving.audit, tasks })
     }
 
     /// A client that acts as `user`.
@@ -167,19 +222,17 @@ impl Core {
             task.abort();
         }
         self.store.close().await;
+        if let Some(audit) = &self.audit {
+            audit.end().await;
+        }
     }
 }
 
 fn config(settings: &Settings) -> Config {
-    let (network, bits) = settings.services;
-    let spaces: BTreeMap<&'static str, Space> = [
-        ("clusterIP", Space::Addresses { network, bits }),
-        ("nodePort", Space::Ports(settings.node_ports.clone())),
-    ]
-    .into();
+    let ports = Source::Fixed(Space::Ports(settings.node_ports.clone()));
     Config {
         object_meta: proa_crds::facts::schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
-        spaces,
+        spaces: [("clusterIP", proa_crds::service_addresses()), ("nodePort", ports)].into(),
         now: Timestamp::now,
     }
 }

@@ -20,7 +20,7 @@ use std::{io, net::SocketAddr, sync::mpsc, thread, time::Duration};
 use tokio::sync::watch;
 
 /// How long open requests may go on after [`Running::stop`].
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(15);
 /// How long an idle connection is kept: longer than clients' own pools.
 const KEEP_ALIVE: Duration = Duration::from_secs(180);
 
@@ -32,6 +32,8 @@ pub struct EdgeConfig {
     pub tls: Identity,
     /// Who signs client certificates; empty: none are accepted.
     pub client_ca: Vec<CertificateDer<'static>>,
+    /// Who signs the certificates of front proxies; empty: there are none.
+    pub front_proxy_ca: Vec<CertificateDer<'static>>,
     /// Where requests go.
     pub api: Api,
     /// Worker threads.
@@ -89,8 +91,8 @@ impl Running {
 /// # Errors
 /// The certificates cannot be used or the address is taken.
 pub fn serve(config: EdgeConfig) -> Result<Running, EdgeError> {
-    let EdgeConfig { address, tls, client_ca, api, workers } = config;
-    let tls = tls::acceptor(tls, client_ca)?;
+    let EdgeConfig { address, tls, client_ca, front_proxy_ca, api, workers } = config;
+    let tls = tls::acceptor(tls, &client_ca, &front_proxy_ca)?;
     let (stopping, stopped) = watch::channel(false);
     let (ready, started) = mpsc::channel();
     let served = api.clone();
