@@ -123,3 +123,68 @@ fn who_shows_nothing_is_anonymous_and_wrong_tokens_are_refused() {
         .run(&format!("get cm --user=none --token={token}"))
         .fails(&["You must be logged in to the server"]);
 }
+
+#[test]
+fn bootstrap_tokens_are_secrets_of_the_cluster() {
+    let server = Server::start(&["--disable", "all"]);
+    let kubectl = server.kubectl();
+    kubectl
+        .run(
+            "create secret generic bootstrap-token-abc123 -n kube-system --type=bootstrap.kubernetes.io/token \
+             --from-literal=token-id=abc123 --from-literal=token-secret=0123456789abcdef \
+             --from-literal=usage-bootstrap-authentication=true \
+             --from-literal=auth-extra-groups=system:bootstrappers:workers",
+        )
+        .ok();
+    let stranger = stranger(&server);
+    stranger
+        .run("auth whoami --user=none --token=abc123.0123456789abcdef")
+        .ok()
+        .matches("^Username +system:bootstrap:abc123$")
+        .matches(r"^Groups +\[system:bootstrappers system:bootstrappers:workers system:authenticated\]$");
+    kubectl.run("delete secret bootstrap-token-abc123 -n kube-system").ok();
+    stranger
+        .run("auth whoami --user=none --token=abc123.0123456789abcdef")
+        .fails(&["You must be logged in to the server"]);
+}
+
+#[test]
+fn roles_are_reconciled_and_nobody_gives_more_than_he_has() {
+    let server = Server::start(&["--disable", "all"]);
+    let kubectl = server.kubectl();
+    let role = |verbs: &str| {
+        format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: r, namespace: default}}, \
+             rules: [{{apiGroups: [''], resources: [pods], verbs: [{verbs}]}}]}}"
+        )
+    };
+    let wider = kubectl.file("wider.yaml", &role("get, list"));
+    let other = kubectl.file("other.yaml", &role("watch"));
+    kubectl.run(&format!("auth reconcile -f {wider}")).ok().shows(&["r reconciled"]);
+    kubectl.run(&format!("auth reconcile -f {other}")).ok().shows(&["r reconciled"]);
+    kubectl.run("create rolebinding jane --role=r --user=jane").ok();
+    kubectl.run("auth can-i list pods --as=jane").ok().prints("yes");
+    kubectl.run("auth can-i watch pods --as=jane").ok().prints("yes");
+    // The right to write roles is none to give away what one does not have.
+    kubectl.run("create role writer --verb=get,create,update,patch --resource=roles").ok();
+    kubectl.run("create rolebinding writer --role=writer --user=jane").ok();
+    let beyond = kubectl.file("beyond.yaml", &role("delete"));
+    kubectl.run(&format!("auth reconcile -f {beyond} --as=jane")).code(1).warns(&["attempting to grant RBAC permissions"]);
+}
+
+#[test]
+fn anonymous_requests_are_answered_where_the_configuration_says() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        config.path(),
+        "{apiVersion: apiserver.config.k8s.io/v1, kind: AuthenticationConfiguration, \
+         anonymous: {enabled: true, conditions: [{path: /readyz}]}}",
+    )
+    .unwrap();
+    let flag = format!("--authentication-config={}", config.path().display());
+    let server = Server::start(&["--disable", "all", &flag]);
+    let stranger = stranger(&server);
+    stranger.run("get --raw /readyz").ok().prints("ok");
+    stranger.run("get --raw /version").fails(&["You must be logged in to the server"]);
+    server.kubectl().run("get --raw /version").ok();
+}

@@ -9,6 +9,7 @@ use crate::{
     GRACE, KEEP_ALIVE,
     connection::Connection,
     exchange::{self, Carrier},
+    tls::Vouching,
     upgrade,
 };
 use actix_codec::Framed;
@@ -44,7 +45,7 @@ const LONGEST_HEAD: usize = 16 << 10;
 
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    pub(crate) tls: TlsAcceptor,
+    pub(crate) tls: (TlsAcceptor, Vouching),
     pub(crate) carrier: Carrier,
     pub(crate) workers: usize,
 }
@@ -69,7 +70,7 @@ impl Listener {
 
 /// What one worker does with each connection.
 fn connections(
-    tls: TlsAcceptor,
+    tls: (TlsAcceptor, Vouching),
     carrier: Carrier,
     draining: GracefulShutdownSignal,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> {
@@ -133,7 +134,7 @@ fn codec_config() -> ServiceConfig {
 
 /// Everything that a worker needs for a new connection.
 struct Front {
-    tls: TlsAcceptor,
+    tls: (TlsAcceptor, Vouching),
     carrier: Carrier,
     codec: ServiceConfig,
     http: Http,
@@ -173,7 +174,10 @@ impl Front {
         socket.set_nodelay(true)?;
         // A tunnel or watch whose client has vanished without a word would otherwise stay for ever.
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE))?;
-        let mut connection = Connection::new(timeout(HANDSHAKE, self.tls.accept(socket)).await??)?;
+        let mut connection = {
+            let (tls, vouching) = &self.tls;
+            Connection::new(timeout(HANDSHAKE, tls.accept(socket)).await??, vouching)?
+        };
         if connection.is_http2() {
             return Ok(First::Http(Box::new(connection), Protocol::Http2));
         }

@@ -3,6 +3,7 @@
 //! Invariants: bytes that were read ahead are read again first; writes go straight to the stream, several pieces at
 //! once where it can take them.
 
+use crate::tls::Vouching;
 use bytes::{Buf, Bytes};
 use proa_server::Peer;
 use std::{
@@ -25,11 +26,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TlsStream<TcpStream>) -> io::Result<Self> {
+    pub(crate) fn new(stream: TlsStream<TcpStream>, vouching: &Vouching) -> io::Result<Self> {
         let (socket, session) = stream.get_ref();
-        let chain = session.peer_certificates().unwrap_or_default();
-        let chain = chain.iter().map(|c| Bytes::copy_from_slice(c)).collect();
-        let peer = Peer::new(socket.peer_addr()?, chain);
+        let peer = vouching.peer(socket.peer_addr()?, session.peer_certificates().unwrap_or_default());
         Ok(Self { stream, ahead: Bytes::new(), peer })
     }
 

@@ -13,7 +13,7 @@ pub mod rules_review;
 pub mod token_request;
 pub mod token_review;
 
-use crate::tokens::{SigningKey, TokenVerifier};
+use crate::tokens::{SigningKey, TokenVerifier, Tokens};
 use jiff::Timestamp;
 use proa_meta::{ApiError, ApiResult, GroupResource, time::Time};
 use proa_registry::{
@@ -30,10 +30,12 @@ const AUTHORIZATION: &str = "authorization.k8s.io";
 /// Actions by resource and subresource.
 pub type Actions = HashMap<(GroupResource, &'static str), Arc<dyn Action>>;
 
-/// All actions. `authorizer` is the whole chain, `verifier` answers reviews of tokens, `key` signs them.
+/// All actions. `authorizer` is the whole chain, `tokens` answers reviews of tokens, `key` signs those that `verifier`
+/// accepts.
 pub fn actions(
     authorizer: Arc<dyn Authorizer>,
-    verifier: Arc<TokenVerifier>,
+    tokens: Arc<Tokens>,
+    verifier: &TokenVerifier,
     key: Arc<SigningKey>,
 ) -> Actions {
     let review = |of| Arc::new(access_review::AccessReview::new(of, authorizer.clone())) as Arc<dyn Action>;
@@ -42,15 +44,15 @@ pub fn actions(
     let own = review(access_review::Subject::Caller);
     let rules = Arc::new(rules_review::RulesReview::new(authorizer));
     let pod_binding: Arc<dyn Action> = Arc::new(binding::Binding);
-    let tokens = token_request::TokenRequest::new(key, &verifier);
+    let requests = token_request::TokenRequest::new(key, verifier);
     let table: [(&'static str, &'static str, &'static str, Arc<dyn Action>); 11] = [
         (AUTHORIZATION, "subjectaccessreviews", "", named),
         (AUTHORIZATION, "localsubjectaccessreviews", "", local),
         (AUTHORIZATION, "selfsubjectaccessreviews", "", own),
         (AUTHORIZATION, "selfsubjectrulesreviews", "", rules),
         (AUTHENTICATION, "selfsubjectreviews", "", Arc::new(identity_review::IdentityReview)),
-        (AUTHENTICATION, "tokenreviews", "", Arc::new(token_review::TokenReview::new(verifier))),
-        ("", "serviceaccounts", "token", Arc::new(tokens)),
+        (AUTHENTICATION, "tokenreviews", "", Arc::new(token_review::TokenReview::new(tokens))),
+        ("", "serviceaccounts", "token", Arc::new(requests)),
         ("", "pods", "binding", pod_binding.clone()),
         ("", "bindings", "", pod_binding),
         ("", "pods", "eviction", Arc::new(eviction::Eviction)),

@@ -4,17 +4,61 @@
 //! those without an opinion are joined. Upstream: apiserver `pkg/authorization/union/union.go`,
 //! `pkg/authorization/authorizerfactory/builtin.go`.
 
+pub mod config;
+pub mod webhook;
+
 use crate::{node::NodeAuthorizer, rbac::Rbac};
+use config::Mode;
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{User, identity::MASTERS};
-use proa_registry::{Attributes, Authorizer, Decision, Registry};
+use proa_registry::{Attributes, Authorizer, Decision, Registry, webhook::CallWebhook};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Lets `system:masters` pass, then asks authorizers in order.
 pub struct Chain(Vec<Arc<dyn Authorizer>>);
 
-/// The chain of every cluster: nodes, then RBAC.
+/// The chain of these authorizers.
+pub fn configured(
+    modes: Vec<Mode>,
+    registry: &Arc<Registry>,
+    rbac: &Arc<Rbac>,
+    webhooks: &Arc<dyn CallWebhook>,
+) -> Arc<dyn Authorizer> {
+    let one = |mode| -> Arc<dyn Authorizer> {
+        match mode {
+            Mode::Node => NodeAuthorizer::new(registry.clone()),
+            Mode::Rbac => rbac.clone(),
+            Mode::Webhook(settings) => Arc::new(webhook::WebhookAuthorizer::new(*settings, webhooks.clone())),
+            Mode::AlwaysAllow => Arc::new(Always(true)),
+            Mode::AlwaysDeny => Arc::new(Always(false)),
+        }
+    };
+    Chain::new(modes.into_iter().map(one).collect())
+}
+
+/// Allows everything, or nothing. Upstream: apiserver `pkg/authorization/authorizerfactory/builtin.go`.
+struct Always(bool);
+
+impl Authorizer for Always {
+    fn authorize<'a>(&'a self, _: &'a Attributes) -> BoxFuture<'a, Decision> {
+        let reason = if self.0 { String::new() } else { "Everything is forbidden.".to_owned() };
+        let decision = if self.0 { Decision::Allow(reason) } else { Decision::NoOpinion(reason) };
+        async move { decision }.boxed()
+    }
+
+    fn rules<'a>(&'a self, _: &'a User, _: &'a str) -> BoxFuture<'a, Value> {
+        let all = json!({
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+            "incomplete": false,
+        });
+        let none = json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false});
+        async move { if self.0 { all } else { none } }.boxed()
+    }
+}
+
+/// The chain of every cluster that says nothing else: nodes, then RBAC.
 pub fn standard(registry: &Arc<Registry>, rbac: Arc<Rbac>) -> Arc<dyn Authorizer> {
     Chain::new(vec![NodeAuthorizer::new(registry.clone()), rbac])
 }
@@ -41,16 +85,8 @@ impl Chain {
     }
 
     async fn all_rules(&self, user: &User, namespace: &str) -> Value {
+        // What `system:masters` may do is also bound to a role, which names it once.
         let mut all = json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false});
-        if user.in_group(MASTERS) {
-            append(
-                &mut all,
-                json!({
-                    "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-                    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-                }),
-            );
-        }
         for authorizer in &self.0 {
             append(&mut all, authorizer.rules(user, namespace).await);
         }

@@ -1,9 +1,8 @@
 //! The node authorizer: a node reads what pods bound to it refer to, and writes its own objects.
 //!
 //! Owns: which requests of a node are allowed. Invariants: a node reads a Secret, ConfigMap, claim or service account
-//! only while a pod bound to it refers to it; other resources follow the fixed rules of `system:node`. What the
-//! request's body says is checked by `admission::node_restriction`. Deliberately absent: field selectors of list and
-//! watch, which authorization attributes do not carry here, so a node may list all pods.
+//! only while a pod bound to it refers to it; other resources follow the fixed rules of `system:node`. A node
+//! lists pods only by its own name. What the request's body says is checked by `admission::node_restriction`.
 //! Upstream: `plugin/pkg/auth/authorizer/node/node_authorizer.go`.
 
 pub mod bound;
@@ -119,11 +118,15 @@ impl NodeAuthorizer {
 
     fn pod(&self, node: &str, request: &Attributes) -> Decision {
         match (request.verb.as_str(), request.subresource.as_str()) {
-            ("get", "") => {
+            ("list" | "watch", "") if request.selects_field("spec.nodeName", node) => allow(),
+            ("list" | "watch", "") if request.name.is_empty() => {
+                no_opinion("can only list/watch pods with spec.nodeName field selector")
+            }
+            ("get" | "list" | "watch", "") => {
                 let bound = bound::is_bound(&self.registry, &request.namespace, &request.name, node);
                 if bound { allow() } else { unrelated(node) }
             }
-            ("list" | "watch" | "create" | "delete", "")
+            ("create" | "delete", "")
             | ("update" | "patch", "status")
             | ("create", "eviction") => allow(),
             _ => no_opinion(""),

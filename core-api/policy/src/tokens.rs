@@ -2,13 +2,17 @@
 //!
 //! Owns: the claims, signing and verifying (`key`), the check against live objects (`verifier`), the OpenID documents
 //! (`discovery`). Invariants: only ES256 with our own key is accepted, whatever a token's header says; a token is
-//! worth nothing once its account or the object it is bound to is gone. Deliberately absent: static and bootstrap
-//! tokens, foreign issuers. Upstream: `pkg/serviceaccount/{jwt,claims}.go`.
+//! worth nothing once its account or the object it is bound to is gone. Beside them: bootstrap tokens (`bootstrap`), and
+//! the order of all sorts (`chain`). Deliberately absent: static tokens. Upstream: `pkg/serviceaccount/{jwt,claims}.go`.
 
+pub mod bootstrap;
+pub mod chain;
 pub mod discovery;
 pub mod key;
 pub mod verifier;
+pub mod webhook;
 
+pub use chain::Tokens;
 pub use key::{KeyError, PublicKey, SigningKey};
 pub use verifier::{TokenVerifier, Verified};
 

@@ -3,11 +3,14 @@
 //! Upstream: apiserver `pkg/authorization/authorizer/interfaces.go`.
 
 use futures::future::BoxFuture;
-use proa_meta::User;
+use proa_meta::{
+    User,
+    selector::{FieldRequirement, FieldSelector, Requirement, Selector},
+};
 use std::sync::Arc;
 
 /// One question to an authorizer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Who asks.
     pub user: Arc<User>,
@@ -29,6 +32,31 @@ pub struct Attributes {
     pub path: String,
     /// Names a resource, not a plain path.
     pub is_resource: bool,
+    /// What the objects' fields must be; only of verbs that select (list, watch, deletecollection).
+    pub fields: Vec<FieldRequirement>,
+    /// What the objects' labels must be.
+    pub labels: Vec<Requirement>,
+}
+
+impl Attributes {
+    /// With the selectors of a query; an empty one selects nothing. One that cannot be read is left out, which asks for
+    /// more than is wanted and so never allows too much.
+    #[must_use]
+    pub fn selecting(mut self, fields: &str, labels: &str) -> Self {
+        if !fields.is_empty() {
+            self.fields =
+                FieldSelector::parse(fields).map_or_else(|_| Vec::new(), |s| s.requirements().to_vec());
+        }
+        if !labels.is_empty() {
+            self.labels = Selector::parse(labels).map_or_else(|_| Vec::new(), |s| s.requirements().to_vec());
+        }
+        self
+    }
+
+    /// Whether only objects are selected whose field has this value.
+    pub fn selects_field(&self, field: &str, value: &str) -> bool {
+        self.fields.iter().any(|r| !r.negated && r.field == field && r.value == value)
+    }
 }
 
 /// An authorizer's answer, with its reason.

@@ -1,4 +1,5 @@
-//! How webhooks are reached: the seam between those who ask (admission, conversion) and those who make connections.
+//! How webhooks are reached: the seam between those who ask (admission, conversion, authentication, authorization) and
+//! those who make connections.
 //!
 //! Upstream: apiserver `pkg/util/webhook/client.go`.
 
@@ -6,7 +7,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Where a webhook is served and who vouches for it: a `clientConfig`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +20,28 @@ pub struct WebhookClient {
     pub place: WebhookPlace,
     /// PEM of the authorities that sign its certificate; empty: those that this machine trusts.
     pub ca_bundle: Bytes,
+    /// What a kubeconfig says beyond that; none of what is configured by objects.
+    pub access: Option<Arc<Access>>,
+}
+
+/// How this server shows who it is, and whom it believes.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Access {
+    /// Value of the header `Authorization`; empty: none.
+    pub authorization: String,
+    /// Client certificate and key, PEM.
+    pub certificate: Option<(String, String)>,
+    /// Name that is expected of the other side instead of its host; empty: the host's.
+    pub server_name: String,
+    /// Whoever answers is believed.
+    pub is_unverified: bool,
+}
+
+/// Nothing of it is shown: these are credentials.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
 }
 
 impl WebhookClient {
@@ -38,7 +65,8 @@ impl WebhookClient {
         let bundle = BASE64_STANDARD.decode(text(&config["caBundle"]));
         let bundle = bundle.map_err(|_| "the caBundle of a webhook is not base64")?;
         let is_blank = bundle.iter().all(u8::is_ascii_whitespace);
-        Ok(Self { place, ca_bundle: if is_blank { Bytes::new() } else { bundle.into() } })
+        let ca_bundle = if is_blank { Bytes::new() } else { bundle.into() };
+        Ok(Self { place, ca_bundle, access: None })
     }
 }
 
@@ -77,6 +105,53 @@ pub trait CallWebhook: Send + Sync {
         body: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Bytes, CallError>>;
+
+    /// Gets what is there.
+    ///
+    /// # Errors
+    /// As a call.
+    fn fetch<'a>(
+        &'a self,
+        client: &'a WebhookClient,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>>;
+}
+
+/// Reaches whom a later part of the server reaches: authorizers ask others, and whoever makes connections asks
+/// authorizers.
+#[derive(Default)]
+pub struct LateWebhooks(OnceLock<Arc<dyn CallWebhook>>);
+
+impl LateWebhooks {
+    /// Gives the part; only the first counts.
+    pub fn set(&self, webhooks: Arc<dyn CallWebhook>) {
+        // A second one would be a second server.
+        let _ = self.0.set(webhooks);
+    }
+    fn present(&self) -> &dyn CallWebhook {
+        match self.0.get() {
+            Some(webhooks) => &**webhooks,
+            None => &NoWebhooks,
+        }
+    }
+}
+
+impl CallWebhook for LateWebhooks {
+    fn call<'a>(
+        &'a self,
+        client: &'a WebhookClient,
+        body: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        self.present().call(client, body, timeout)
+    }
+    fn fetch<'a>(
+        &'a self,
+        client: &'a WebhookClient,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        self.present().fetch(client, timeout)
+    }
 }
 
 /// Reaches nobody: for servers that make no connections.
@@ -89,6 +164,9 @@ impl CallWebhook for NoWebhooks {
         _: Bytes,
         _: Duration,
     ) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        Box::pin(std::future::ready(Err(CallError("this server makes no connections".to_owned()))))
+    }
+    fn fetch<'a>(&'a self, _: &'a WebhookClient, _: Duration) -> BoxFuture<'a, Result<Bytes, CallError>> {
         Box::pin(std::future::ready(Err(CallError("this server makes no connections".to_owned()))))
     }
 }

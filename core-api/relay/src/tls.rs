@@ -1,12 +1,20 @@
 //! What TLS clients of the relay show and what they trust. One provider (ring).
 
+use proa_registry::webhook::Access;
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// Whom this machine trusts, read once.
+static NATIVE: LazyLock<RootCertStore> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+});
 
 /// Why the relay cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -113,18 +121,23 @@ fn identity(
 ///
 /// # Errors
 /// The bundle holds something else, or this machine trusts nobody.
-pub(crate) fn trusting(bundle: &[u8]) -> Result<ClientConfig, RelayError> {
-    Ok(config(Some(trusted_by(bundle)?))?.with_no_client_auth())
+pub(crate) fn towards_webhook(bundle: &[u8], access: Option<&Access>) -> Result<ClientConfig, RelayError> {
+    let is_unverified = access.is_some_and(|access| access.is_unverified);
+    let builder = config(if is_unverified { None } else { Some(trusted_by(bundle)?) })?;
+    match access.and_then(|access| access.certificate.as_ref()) {
+        None => Ok(builder.with_no_client_auth()),
+        Some((certificate, key)) => {
+            let (chain, key) = identity(certificate, key)?;
+            builder.with_client_auth_cert(chain, key).map_err(RelayError::Client)
+        }
+    }
 }
 
 fn trusted_by(bundle: &[u8]) -> Result<RootCertStore, RelayError> {
     if !bundle.is_empty() {
         return roots(&String::from_utf8_lossy(bundle));
     }
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    Ok(roots)
+    Ok(NATIVE.clone())
 }
 
 fn certificates(what: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, RelayError> {

@@ -1,4 +1,4 @@
-//! Calls to webhooks: a JSON document is posted, the answer's body comes back.
+//! Calls to webhooks: a JSON document is posted, or one is fetched; the answer's body comes back.
 //!
 //! A webhook behind a Service is dialled at one of its endpoints, so it needs no service proxy here. Connections are
 //! kept for a while and used again, since every write may ask. Error texts follow Go's, which clients show to people.
@@ -10,17 +10,17 @@ mod idle;
 use crate::{
     Relay,
     dial::{DialError, Driver, Sender, Target},
-    tls::trusting,
+    tls::towards_webhook,
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use idle::{Idle, Key};
 use parking_lot::Mutex;
 use proa_meta::ApiResult;
-use proa_registry::webhook::{CallError, CallWebhook, WebhookClient, WebhookPlace};
+use proa_registry::webhook::{Access, CallError, CallWebhook, WebhookClient, WebhookPlace};
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -33,8 +33,13 @@ const HTTPS: u16 = 443;
 /// The client of all webhooks.
 pub(crate) struct Webhooks {
     relay: Arc<Relay>,
-    trusted: Mutex<HashMap<Bytes, Arc<ClientConfig>>>,
+    trusted: Mutex<HashMap<(Bytes, Option<Arc<Access>>), Arc<ClientConfig>>>,
     idle: Idle,
+}
+
+/// What is posted; none: something is fetched.
+struct What {
+    body: Option<Bytes>,
 }
 
 /// Where a call goes and how its address is shown.
@@ -53,24 +58,26 @@ impl Webhooks {
         Self { relay, trusted: Mutex::default(), idle: Idle::default() }
     }
 
-    fn trust(&self, bundle: &Bytes) -> Result<Arc<ClientConfig>, String> {
-        if let Some(known) = self.trusted.lock().get(bundle) {
+    fn trust(&self, client: &WebhookClient) -> Result<Arc<ClientConfig>, String> {
+        let key = (client.ca_bundle.clone(), client.access.clone());
+        if let Some(known) = self.trusted.lock().get(&key) {
             return Ok(known.clone());
         }
-        let made = trusting(bundle).map_err(|_| "unable to load root certificates".to_owned())?;
+        let made = towards_webhook(&key.0, key.1.as_deref());
+        let made = made.map_err(|_| "unable to load root certificates".to_owned())?;
         let made = Arc::new(made);
         let mut trusted = self.trusted.lock();
         if trusted.len() >= MOST_BUNDLES {
             trusted.clear();
         }
-        trusted.insert(bundle.clone(), made.clone());
+        trusted.insert(key, made.clone());
         Ok(made)
     }
 
-    /// Where the webhook is.
-    fn way(&self, client: &WebhookClient, timeout: Duration) -> Result<Way, CallError> {
-        // The webhook is told how long it has.
-        let query = format!("?timeout={}s", timeout.as_secs());
+    /// Where the webhook is. Those that objects configure are told how long they have.
+    fn way(&self, client: &WebhookClient, what: &What, timeout: Duration) -> Result<Way, CallError> {
+        let is_plain = client.access.is_some() || what.body.is_none();
+        let query = if is_plain { String::new() } else { format!("?timeout={}s", timeout.as_secs()) };
         match &client.place {
             WebhookPlace::Service { namespace, name, path, port } => {
                 let server = format!("{name}.{namespace}.svc");
@@ -85,20 +92,23 @@ impl Webhooks {
                 let uri: http::Uri =
                     url.parse().map_err(|why| CallError(format!("Unparsable URL: {why}")))?;
                 let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+                let own = uri.path_and_query().filter(|_| is_plain);
+                let name = client.access.as_ref().map(|access| access.server_name.clone());
                 Ok(Way {
                     place: Ok((host, uri.port_u16().unwrap_or(HTTPS))),
                     shown: uri.authority().map_or_else(String::new, ToString::to_string),
-                    name: None,
-                    path: format!("{}{query}", uri.path()),
+                    name: name.filter(|name| !name.is_empty()),
+                    path: own.map_or_else(|| format!("{}{query}", uri.path()), ToString::to_string),
                 })
             }
         }
     }
 
-    async fn ask(&self, client: &WebhookClient, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {
-        let way = self.way(client, timeout)?;
-        let failed = |why: &str| CallError(format!("Post \"https://{}{}\": {why}", way.shown, way.path));
-        match tokio::time::timeout(timeout, self.exchange(&way, client, body)).await {
+    async fn ask(&self, client: &WebhookClient, what: What, timeout: Duration) -> Result<Bytes, CallError> {
+        let way = self.way(client, &what, timeout)?;
+        let verb = if what.body.is_some() { "Post" } else { "Get" };
+        let failed = |why: &str| CallError(format!("{verb} \"https://{}{}\": {why}", way.shown, way.path));
+        match tokio::time::timeout(timeout, self.exchange(&way, client, &what)).await {
             Err(_) => Err(failed("context deadline exceeded")),
             Ok(Err(Failed::Way(why))) => Err(failed(&why)),
             Ok(Err(Failed::Answer(why))) => Err(CallError(why)),
@@ -106,21 +116,22 @@ impl Webhooks {
         }
     }
 
-    async fn exchange(&self, way: &Way, client: &WebhookClient, body: Bytes) -> Result<Bytes, Failed> {
+    async fn exchange(&self, way: &Way, client: &WebhookClient, what: &What) -> Result<Bytes, Failed> {
         let (host, port) = way.place.clone().map_err(|error| Failed::Way(error.message().to_owned()))?;
-        let tls = Some(self.trust(&client.ca_bundle).map_err(Failed::Way)?);
+        let tls = Some(self.trust(client).map_err(Failed::Way)?);
         let target = Target { tls, host, port, name: way.name.clone() };
         let key = Key { authority: target.authority(), client: client.clone() };
         while let Some((mut sender, driver)) = self.idle.take(&key) {
             let kept = sender.ready().await.is_ok();
-            let response = if kept { sender.send_request(request(way, &body)?).await.ok() } else { None };
+            let response =
+                if kept { sender.send_request(request(way, client, what)?).await.ok() } else { None };
             // Otherwise the other side has closed it while it was waiting.
             if let Some(response) = response {
                 return self.answer(response, key, sender, driver).await;
             }
         }
         let (mut sender, driver) = self.relay.dialer.open(target).await?;
-        let response = sender.send_request(request(way, &body)?).await;
+        let response = sender.send_request(request(way, client, what)?).await;
         let response = response.map_err(|error| Failed::Way(error.to_string()))?;
         self.answer(response, key, sender, driver).await
     }
@@ -152,14 +163,28 @@ impl From<DialError> for Failed {
     }
 }
 
-fn request(way: &Way, body: &Bytes) -> Result<Request<Full<Bytes>>, Failed> {
-    Request::post(&way.path)
+fn request(way: &Way, client: &WebhookClient, what: &What) -> Result<Request<Full<Bytes>>, Failed> {
+    let method = if what.body.is_some() { Method::POST } else { Method::GET };
+    let agent = if client.access.is_some() || what.body.is_none() {
+        "kube-apiserver"
+    } else {
+        "kube-apiserver-admission"
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(&way.path)
         .header(header::HOST, &way.shown)
-        .header(header::CONTENT_TYPE, JSON)
         .header(header::ACCEPT, "application/json, */*")
-        .header(header::USER_AGENT, "kube-apiserver-admission")
-        .body(Full::new(body.clone()))
-        .map_err(|error| Failed::Way(error.to_string()))
+        .header(header::USER_AGENT, agent);
+    if what.body.is_some() {
+        request = request.header(header::CONTENT_TYPE, JSON);
+    }
+    let authorization = client.access.as_ref().map(|access| access.authorization.as_str());
+    if let Some(authorization) = authorization.filter(|text| !text.is_empty()) {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    let body = Full::new(what.body.clone().unwrap_or_default());
+    request.body(body).map_err(|error| Failed::Way(error.to_string()))
 }
 
 impl CallWebhook for Webhooks {
@@ -169,6 +194,13 @@ impl CallWebhook for Webhooks {
         body: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Bytes, CallError>> {
-        Box::pin(self.ask(client, body, timeout))
+        Box::pin(self.ask(client, What { body: Some(body) }, timeout))
+    }
+    fn fetch<'a>(
+        &'a self,
+        client: &'a WebhookClient,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        Box::pin(self.ask(client, What { body: None }, timeout))
     }
 }

@@ -11,6 +11,7 @@
 mod check;
 mod cost;
 mod declare;
+mod device;
 mod error;
 mod escape;
 mod estimate;
@@ -31,16 +32,18 @@ mod value;
 mod tests;
 
 pub use declare::{declared, object_type};
+pub use device::{Misfit, check_device_expression};
 pub use error::{CompileError, Error, Issue};
 pub use escape::is_identifier;
 pub use machine::Machine;
+pub use time::parse_duration;
 pub use types::{Kind, ObjectType, Type};
 pub use value::{Foreign, List, MADE_TYPE, Map, Record, Text, Value};
 
 use check::{Checker, Scope};
 use ir::Node;
 use regex::Regex;
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 /// The most that one evaluation may cost.
 pub const PER_CALL_LIMIT: u64 = 1_000_000;
@@ -207,25 +210,5 @@ impl Program {
         let mut frame = machine::Frame { variables, locals: Vec::new() };
         let value = machine::eval(&mut machine, &mut frame, &self.root);
         Evaluation { value, cost: machine.cost() }
-    }
-}
-
-static OF_DEVICES: LazyLock<Environment> = LazyLock::new(|| {
-    let environment = Environment::new([("device", Type::DYN), ("math", Type::DYN)]).with_bind();
-    let numbers = ["dyn", "dyn, dyn", "dyn, dyn, dyn", "dyn, dyn, dyn, dyn"];
-    let all = numbers.iter().flat_map(|numbers| ["greatest", "least"].map(|name| (name, numbers)));
-    let environment = environment.with_function("includes", "dyn.(dyn) bool");
-    all.fold(environment, |made, (name, numbers)| made.with_function(name, &format!("dyn.({numbers}) dyn")))
-});
-
-/// Whether an expression about devices compiles: others evaluate it.
-///
-/// # Errors
-/// What is wrong, in the words of CEL's compilers.
-pub fn check_device_expression(text: &str) -> Result<(), String> {
-    let program = OF_DEVICES.compile(text).map_err(|why| why.to_string())?;
-    match program.output().kind {
-        Kind::Bool | Kind::Dyn => Ok(()),
-        _ => Err("must evaluate to bool".to_owned()),
     }
 }

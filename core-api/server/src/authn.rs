@@ -4,14 +4,21 @@
 //! refused its credentials and none knew the caller, the answer is 401; without credentials the caller is anonymous.
 //! Upstream: apiserver `pkg/endpoints/filters/authentication.go`, `pkg/authentication/request/union`.
 
+mod request_header;
 mod token;
 mod x509;
 
+pub use request_header::RequestHeaders;
 pub use token::{Bearer, TokenVerifier};
 pub use x509::ClientCertificate;
+pub(crate) use x509::common_name;
 
-use crate::api::{Caller, Request, Server};
+use crate::{
+    api::{Caller, Request, Server},
+    request_info::RequestInfo,
+};
 use futures::future::BoxFuture;
+use http::header;
 use proa_meta::{ApiError, ApiResult, User, identity};
 use std::sync::Arc;
 
@@ -21,11 +28,43 @@ pub trait Authenticator: Send + Sync {
     fn authenticate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>>;
 }
 
-/// The user of a request.
-pub(crate) async fn identify(server: &Server, request: &Request) -> ApiResult<Arc<User>> {
+/// Who need not say who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Everybody.
+    Everywhere,
+    /// Who asks for one of these paths.
+    Paths(Vec<String>),
+    /// Nobody.
+    Nowhere,
+}
+
+impl Anonymous {
+    fn may_ask(&self, path: &str) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Paths(paths) => paths.iter().any(|one| one == path),
+            Self::Nowhere => false,
+        }
+    }
+}
+
+/// The user of a request. What proved it is taken out: nobody further on needs it.
+pub(crate) async fn identify(
+    server: &Server,
+    request: &mut Request,
+    info: &RequestInfo,
+) -> ApiResult<Arc<User>> {
     if let Caller::InProcess(user) = &request.caller {
         return Ok(Arc::clone(user));
     }
+    let user = ask(server, request, &info.path).await?;
+    request.headers.remove(header::AUTHORIZATION);
+    RequestHeaders::remove(server.config.request_headers.as_deref(), &mut request.headers);
+    Ok(user)
+}
+
+async fn ask(server: &Server, request: &Request, path: &str) -> ApiResult<Arc<User>> {
     let mut refused = None;
     for authenticator in &server.config.authenticators {
         match authenticator.authenticate(request).await {
@@ -39,7 +78,7 @@ pub(crate) async fn identify(server: &Server, request: &Request) -> ApiResult<Ar
             tracing::warn!(error = %why, "credentials refused");
             Err(ApiError::unauthorized())
         }
-        None if server.config.anonymous => Ok(Arc::new(User::anonymous())),
+        None if server.config.anonymous.may_ask(path) => Ok(Arc::new(User::anonymous())),
         None => Err(ApiError::unauthorized()),
     }
 }

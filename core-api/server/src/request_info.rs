@@ -35,6 +35,10 @@ pub struct RequestInfo {
     pub parts_after_subresource: String,
     /// Path of the deprecated form `/api/v1/watch/...`.
     pub watch_prefix: bool,
+    /// Field selector of a list, watch or deletecollection that the query alone tells.
+    pub field_selector: String,
+    /// Label selector of the same.
+    pub label_selector: String,
 }
 
 /// What follows `namespaces/NAME/` without being a namespaced resource.
@@ -88,6 +92,11 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query<'_>) -> ApiResult
     }
     fill_parts(&mut info, parts.collect::<Vec<_>>().as_slice());
     refine_verb(&mut info, query);
+    // The deprecated form does not select everywhere.
+    if matches!(info.verb, "list" | "watch" | "deletecollection") && !info.watch_prefix {
+        query.text("fieldSelector").unwrap_or_default().clone_into(&mut info.field_selector);
+        query.text("labelSelector").unwrap_or_default().clone_into(&mut info.label_selector);
+    }
     info.path = path;
     Ok(info)
 }

@@ -240,10 +240,18 @@ async fn may_watch(client: &Client, watched: &Watched) -> Result<()> {
 }
 
 async fn review(client: &Client, watched: &Watched, verb: &str) -> Result<Value> {
+    let filter = &watched.filter;
+    let mut asked = json!({"verb": verb, "group": watched.kind.group, "resource": watched.kind.plural,
+        "namespace": filter.namespace});
+    // A node may list the pods that are bound to it, and no others.
+    for (selector, text) in [("fieldSelector", &filter.fields), ("labelSelector", &filter.labels)] {
+        if !text.is_empty() {
+            asked[selector] = json!({"rawSelector": text});
+        }
+    }
     let body = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"verb": verb, "group": watched.kind.group,
-            "resource": watched.kind.plural, "namespace": watched.filter.namespace}}});
+        "spec": {"resourceAttributes": asked}});
     let operation = "review own access";
     let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
         .header(http::header::CONTENT_TYPE, "application/json")

@@ -2,12 +2,14 @@
 
 use crate::toys::{Docs, Echoing, Rules, registry};
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::{Config, client::Body, config::AuthInfo};
 use proa_edge::{EdgeConfig, Identity, Running};
 use proa_meta::User;
-use proa_server::{Api, ApiConfig, Bearer, ClientCertificate, TokenVerifier, connect::Connectors};
+use proa_server::{
+    Api, ApiConfig, Bearer, ClientCertificate, RequestHeaders, TokenVerifier, connect::Connectors,
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -56,6 +58,8 @@ impl TokenVerifier for Tokens {
 pub(crate) struct Cluster {
     pub(crate) api: Api,
     network: Option<(Running, Authority)>,
+    /// Who signs the certificates of front proxies.
+    fronts: Authority,
 }
 
 /// An answer as it came.
@@ -78,13 +82,20 @@ impl Answer {
 }
 
 impl Cluster {
-    fn api() -> Api {
+    fn api(change: impl FnOnce(&mut ApiConfig)) -> Api {
         let runtime = tokio::runtime::Handle::current();
         let mut config = ApiConfig::new(registry(), Arc::new(Rules), runtime);
-        config.authenticators =
-            vec![Arc::new(ClientCertificate), Arc::new(Bearer::new(vec![Arc::new(Tokens)]))];
+        let headers = Arc::new(RequestHeaders {
+            allowed_names: vec!["front".to_owned()],
+            usernames: vec![HeaderName::from_static("x-remote-user")],
+            ..RequestHeaders::default()
+        });
+        let bearer = Arc::new(Bearer::new(vec![Arc::new(Tokens)]));
+        config.authenticators = vec![headers.clone(), Arc::new(ClientCertificate), bearer];
+        config.request_headers = Some(headers);
         config.docs = Arc::new(Docs);
         config.connectors = Connectors::default().with("toy.example", "toys", "tunnel", Arc::new(Echoing));
+        change(&mut config);
         Api::new(config)
     }
     async fn ready(self) -> Self {
@@ -94,21 +105,26 @@ impl Cluster {
         self
     }
     pub(crate) async fn in_process() -> Self {
-        Self { api: Self::api(), network: None }.ready().await
+        Self { api: Self::api(|_| {}), network: None, fronts: Authority::new() }.ready().await
     }
     pub(crate) async fn over_tls() -> Self {
-        let authority = Authority::new();
+        Self::over_tls_with(|_| {}).await
+    }
+    /// With a configuration of the test's own.
+    pub(crate) async fn over_tls_with(change: impl FnOnce(&mut ApiConfig)) -> Self {
+        let (authority, fronts) = (Authority::new(), Authority::new());
         let (certificate, key) = authority.issue("server", &[], &["127.0.0.1"]);
-        let api = Self::api();
+        let api = Self::api(change);
         let running = proa_edge::serve(EdgeConfig {
             address: "127.0.0.1:0".parse().expect("an address"),
             tls: Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("own PEM"),
             client_ca: vec![authority.certificate.der().clone()],
+            front_proxy_ca: vec![fronts.certificate.der().clone()],
             api: api.clone(),
             workers: 2,
         })
         .expect("the port is free");
-        Self { api, network: Some((running, authority)) }.ready().await
+        Self { api, network: Some((running, authority)), fronts }.ready().await
     }
     pub(crate) fn is_network(&self) -> bool {
         self.network.is_some()
@@ -119,7 +135,17 @@ impl Cluster {
         let Some((running, authority)) = &self.network else {
             return proa_local::client(&self.api, User::new(user, &["testers"]));
         };
-        let (certificate, key) = authority.issue(user, &["testers"], &[]);
+        self.certified(running, authority, authority, user)
+    }
+
+    /// A client with a certificate of the front proxies' authority.
+    pub(crate) fn front_client(&self, name: &str) -> Option<kube::Client> {
+        let (running, authority) = self.network.as_ref()?;
+        Some(self.certified(running, authority, &self.fronts, name))
+    }
+
+    fn certified(&self, running: &Running, authority: &Authority, by: &Authority, name: &str) -> kube::Client {
+        let (certificate, key) = by.issue(name, &["testers"], &[]);
         let auth = AuthInfo {
             client_certificate_data: Some(base64(certificate.as_bytes())),
             client_key_data: Some(base64(key.as_bytes()).into()),

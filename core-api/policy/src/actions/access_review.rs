@@ -1,11 +1,18 @@
 //! SubjectAccessReview, LocalSubjectAccessReview and SelfSubjectAccessReview: asks the authorizers.
 //!
-//! Selectors in resource attributes are accepted and change no answer, since no built-in authorizer but the node one
-//! looks at them. Upstream: `pkg/registry/authorization/*/rest.go`, `pkg/apis/authorization/validation/validation.go`.
+//! What is wrong with a review is found before, by its kind.
+//! A selector that cannot be read, or an operator that nobody here knows, is left out, which asks for more, and is told in
+//! the status. Upstream: `pkg/registry/authorization/util/helpers.go`,
+//! `pkg/registry/authorization/*/rest.go`.
 
 use super::{created, spec_of};
 use futures::{FutureExt, future::BoxFuture};
-use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, User};
+use proa_meta::{
+    ApiError, ApiResult, User,
+    selector::{
+        FieldRequirement, FieldSelector, LabelSelector, LabelSelectorRequirement, Requirement, Selector,
+    },
+};
 use proa_registry::{
     Attributes, Authorizer, Decision, Registry,
     request::{Action, ActionRequest, Written},
@@ -60,8 +67,11 @@ struct ResourceAttributes {
 #[serde(rename_all = "camelCase", default)]
 struct SelectorAttributes {
     raw_selector: String,
-    requirements: Vec<Value>,
+    requirements: Vec<LabelSelectorRequirement>,
 }
+
+/// Requirements, and whether some were left out.
+type Read<T> = (Vec<T>, bool);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -79,10 +89,6 @@ impl AccessReview {
     async fn answer(&self, request: ActionRequest) -> ApiResult<Written> {
         let mut review = request.body;
         let spec: Spec = spec_of(&review)?;
-        let errors = validate(self.subject, &spec, &review["metadata"]);
-        if !errors.is_empty() {
-            return Err(ApiError::invalid(&request.target.kind.def.group_kind(), "", &errors));
-        }
         if self.subject == Subject::NamedInNamespace {
             check_namespace(&request.target.namespace, &review)?;
         }
@@ -95,8 +101,12 @@ impl AccessReview {
                 extra: spec.extra.clone(),
             }),
         };
-        let decision = self.authorizer.authorize(&attributes(user, spec)).await;
+        let (attributes, ignored) = attributes(user, spec);
+        let decision = self.authorizer.authorize(&attributes).await;
         review["status"] = status(&decision);
+        if !ignored.is_empty() {
+            review["status"]["evaluationError"] = json!(ignored);
+        }
         Ok(created(review))
     }
 }
@@ -108,25 +118,76 @@ fn check_namespace(namespace: &str, review: &Value) -> ApiResult<()> {
     Err(ApiError::bad_request(format!("spec.resourceAttributes.namespace must match namespace: {namespace}")))
 }
 
-fn attributes(user: Arc<User>, spec: Spec) -> Attributes {
+/// The question, and what of it could not be read.
+fn attributes(user: Arc<User>, spec: Spec) -> (Attributes, String) {
     match (spec.resource_attributes, spec.non_resource_attributes) {
-        (Some(resource), _) => Attributes {
-            user,
-            verb: resource.verb,
-            group: resource.group,
-            version: if resource.version.is_empty() { "*".to_owned() } else { resource.version },
-            resource: resource.resource,
-            subresource: resource.subresource,
-            namespace: resource.namespace,
-            name: resource.name,
-            path: String::new(),
-            is_resource: true,
-        },
+        (Some(resource), _) => selecting(user, resource),
         (None, path) => {
             let PathAttributes { path, verb } = path.unwrap_or_default();
-            Attributes { user, verb, path, ..Attributes::default() }
+            (Attributes { user, verb, path, ..Attributes::default() }, String::new())
         }
     }
+}
+
+fn selecting(user: Arc<User>, resource: ResourceAttributes) -> (Attributes, String) {
+    let (fields, no_fields) = resource.field_selector.as_ref().map(fields_of).unwrap_or_default();
+    let (labels, no_labels) = resource.label_selector.as_ref().map(labels_of).unwrap_or_default();
+    let told = |what: &str, ignored: bool, partially: bool| {
+        let partially = if partially { "partially " } else { "" };
+        ignored.then(|| format!("spec.resourceAttributes.{what} {partially}ignored due to parse error"))
+    };
+    let ignored = [
+        told("fieldSelector", no_fields, !fields.is_empty()),
+        told("labelSelector", no_labels, !labels.is_empty()),
+    ];
+    let attributes = Attributes {
+        user,
+        verb: resource.verb,
+        group: resource.group,
+        version: if resource.version.is_empty() { "*".to_owned() } else { resource.version },
+        resource: resource.resource,
+        subresource: resource.subresource,
+        namespace: resource.namespace,
+        name: resource.name,
+        path: String::new(),
+        is_resource: true,
+        fields,
+        labels,
+    };
+    (attributes, ignored.into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+fn fields_of(selector: &SelectorAttributes) -> Read<FieldRequirement> {
+    if selector.requirements.is_empty() {
+        let parsed = FieldSelector::parse(&selector.raw_selector);
+        return parsed.map_or_else(|_| (Vec::new(), true), |read| (read.requirements().to_vec(), false));
+    }
+    let read = selector.requirements.iter().filter_map(|one| match (one.operator.as_str(), &*one.values) {
+        (operator @ ("In" | "NotIn"), [value]) => Some(FieldRequirement {
+            field: one.key.clone(),
+            negated: operator == "NotIn",
+            value: value.clone(),
+        }),
+        _ => None,
+    });
+    let read: Vec<_> = read.collect();
+    let is_partial = read.len() < selector.requirements.len();
+    (read, is_partial)
+}
+
+fn labels_of(selector: &SelectorAttributes) -> Read<Requirement> {
+    if selector.requirements.is_empty() {
+        let parsed = Selector::parse(&selector.raw_selector);
+        return parsed.map_or_else(|_| (Vec::new(), true), |read| (read.requirements().to_vec(), false));
+    }
+    let one = |requirement: &LabelSelectorRequirement| {
+        let alone =
+            LabelSelector { match_expressions: vec![requirement.clone()], ..LabelSelector::default() };
+        alone.compile().ok()?.requirements().first().cloned()
+    };
+    let read: Vec<_> = selector.requirements.iter().filter_map(one).collect();
+    let is_partial = read.len() < selector.requirements.len();
+    (read, is_partial)
 }
 
 fn status(decision: &Decision) -> Value {
@@ -145,74 +206,6 @@ fn status(decision: &Decision) -> Value {
     status
 }
 
-fn validate(subject: Subject, spec: &Spec, metadata: &Value) -> FieldErrors {
-    let mut errors = FieldErrors::default();
-    let path = FieldPath::root("spec");
-    match (&spec.resource_attributes, &spec.non_resource_attributes) {
-        (Some(_), Some(asked)) => errors.invalid(
-            &path.child("nonResourceAttributes"),
-            &json!({"path": asked.path, "verb": asked.verb}),
-            "cannot be specified in combination with resourceAttributes",
-        ),
-        (None, None) => errors.invalid(
-            &path.child("resourceAttributes"),
-            &Value::Null,
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        ),
-        _ => {}
-    }
-    if subject != Subject::Caller && spec.user.is_empty() && spec.groups.is_empty() {
-        errors.invalid(&path.child("user"), &json!(""), "at least one of user or group must be specified");
-    }
-    if let Some(resource) = &spec.resource_attributes {
-        let path = path.child("resourceAttributes");
-        validate_selector(resource.field_selector.as_ref(), &path.child("fieldSelector"), &mut errors);
-        validate_selector(resource.label_selector.as_ref(), &path.child("labelSelector"), &mut errors);
-    }
-    validate_metadata(subject, spec, metadata, &mut errors);
-    errors
-}
-
-fn validate_selector(selector: Option<&SelectorAttributes>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
-    let Some(selector) = selector else { return };
-    match (selector.raw_selector.is_empty(), selector.requirements.is_empty()) {
-        (false, false) => errors.invalid(
-            &path.child("rawSelector"),
-            &json!(selector.raw_selector),
-            "may not specified at the same time as requirements",
-        ),
-        (true, true) => errors.required(
-            &path.child("requirements"),
-            &format!("when {path} is specified, requirements or rawSelector is required"),
-        ),
-        _ => {}
-    }
-}
-
-fn validate_metadata(subject: Subject, spec: &Spec, metadata: &Value, errors: &mut FieldErrors) {
-    let local = subject == Subject::NamedInNamespace;
-    let set = |(key, value): (&String, &Value)| {
-        !value.is_null() && key != "managedFields" && !(local && key == "namespace")
-    };
-    if metadata.as_object().is_some_and(|metadata| metadata.iter().any(set)) {
-        let text = if local { "must be empty except for namespace" } else { "must be empty" };
-        errors.invalid(&FieldPath::root("metadata"), metadata, text);
-    }
-    if !local {
-        return;
-    }
-    let namespace = metadata["namespace"].as_str().unwrap_or_default();
-    let spec_path = FieldPath::root("spec");
-    if let Some(resource) = spec.resource_attributes.as_ref().filter(|r| r.namespace != namespace) {
-        let path = spec_path.child("resourceAttributes");
-        errors.invalid(&path.child("namespace"), &json!(resource.namespace), "must match metadata.namespace");
-    }
-    if spec.non_resource_attributes.is_some() {
-        let text = "disallowed on this kind of request";
-        errors.invalid(&spec_path.child("nonResourceAttributes"), &Value::Null, text);
-    }
-}
-
 impl Action for AccessReview {
     fn call<'a>(&'a self, _: &'a Arc<Registry>, request: ActionRequest) -> BoxFuture<'a, ApiResult<Written>> {
         self.answer(request).boxed()
@@ -223,45 +216,31 @@ impl Action for AccessReview {
 mod tests {
     use super::*;
 
-    fn problems(subject: Subject, review: &Value) -> String {
-        validate(subject, &Spec::deserialize(&review["spec"]).unwrap(), &review["metadata"]).summary()
-    }
-
     #[test]
-    fn reviews_are_validated_as_upstream() {
-        let asked = json!({"namespace": "a", "verb": "get", "resource": "pods"});
-        for (want, subject, review) in [
-            ("", Subject::Caller, json!({"spec": {"resourceAttributes": asked}})),
-            ("", Subject::Named, json!({"spec": {"user": "ann", "nonResourceAttributes": {"path": "/"}}})),
-            (
-                "spec.user: Invalid value: \"\": at least one of user or group must be specified",
-                Subject::Named,
-                json!({"spec": {"resourceAttributes": asked}}),
-            ),
-            (
-                "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or \
-                 resourceAttributes must be specified",
-                Subject::Caller,
-                json!({"spec": {}}),
-            ),
-            (
-                "metadata: Invalid value: {\"name\":\"x\"}: must be empty",
-                Subject::Caller,
-                json!({"metadata": {"name": "x"}, "spec": {"resourceAttributes": asked}}),
-            ),
-            (
-                "",
-                Subject::NamedInNamespace,
-                json!({"metadata": {"namespace": "a"}, "spec": {"user": "ann", "resourceAttributes": asked}}),
-            ),
-            (
-                "spec.resourceAttributes.namespace: Invalid value: \"a\": must match metadata.namespace",
-                Subject::NamedInNamespace,
-                json!({"metadata": {"namespace": "b"}, "spec": {"user": "ann", "resourceAttributes": asked}}),
-            ),
-        ] {
-            assert_eq!(problems(subject, &review), want, "{review}");
-        }
+    fn selectors_are_part_of_the_question() {
+        let asked = |fields: Value, labels: Value| {
+            let resource =
+                json!({"verb": "list", "resource": "pods", "fieldSelector": fields, "labelSelector": labels});
+            let spec = spec_of(&json!({"spec": {"resourceAttributes": resource}})).unwrap();
+            attributes(Arc::default(), spec)
+        };
+        let (found, ignored) =
+            asked(json!({"rawSelector": "spec.nodeName=n1"}), json!({"rawSelector": "app in (a,b),!c"}));
+        assert!(found.selects_field("spec.nodeName", "n1") && ignored.is_empty());
+        assert_eq!(found.labels.len(), 2);
+        let (found, ignored) = asked(
+            json!({"requirements": [
+                {"key": "spec.nodeName", "operator": "In", "values": ["n1"]},
+                {"key": "a", "operator": "Exists"},
+            ]}),
+            json!({"requirements": [{"key": "app", "operator": "Like", "values": ["a"]}]}),
+        );
+        assert!(found.selects_field("spec.nodeName", "n1") && found.labels.is_empty());
+        assert_eq!(
+            ignored,
+            "spec.resourceAttributes.fieldSelector partially ignored due to parse error; \
+             spec.resourceAttributes.labelSelector ignored due to parse error"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Upstream: `pkg/registry/authentication/tokenreview/storage.go`.
 
 use super::created;
-use crate::tokens::verifier::TokenVerifier;
+use crate::tokens::Tokens;
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{ApiError, ApiResult};
 use proa_registry::{
@@ -15,16 +15,16 @@ use std::sync::Arc;
 
 /// The action.
 pub struct TokenReview {
-    verifier: Arc<TokenVerifier>,
+    tokens: Arc<Tokens>,
 }
 
 impl TokenReview {
-    /// Over the verifier that also authenticates requests.
-    pub fn new(verifier: Arc<TokenVerifier>) -> Self {
-        Self { verifier }
+    /// Over the tokens that also authenticate requests.
+    pub fn new(tokens: Arc<Tokens>) -> Self {
+        Self { tokens }
     }
 
-    fn answer(&self, request: ActionRequest) -> ApiResult<Written> {
+    async fn answer(&self, request: ActionRequest) -> ApiResult<Written> {
         let mut review = request.body;
         let token = review["spec"]["token"].as_str().unwrap_or_default();
         if token.is_empty() {
@@ -33,10 +33,14 @@ impl TokenReview {
         let audiences: Vec<String> = crate::admission::items(&review["spec"]["audiences"])
             .filter_map(|audience| audience.as_str().map(str::to_owned))
             .collect();
-        let audiences = if audiences.is_empty() { self.verifier.audiences() } else { &audiences };
-        let status: Value = match self.verifier.verify_for(token, audiences) {
+        let audiences = if audiences.is_empty() { self.tokens.audiences() } else { &audiences };
+        let status: Value = match self.tokens.verify(token, audiences).await {
             Ok(verified) => {
-                json!({"authenticated": true, "user": verified.user, "audiences": verified.audiences})
+                let mut status = json!({"authenticated": true, "user": verified.user});
+                if !verified.audiences.is_empty() {
+                    status["audiences"] = json!(verified.audiences);
+                }
+                status
             }
             Err(error) => json!({"user": {}, "error": error.to_string()}),
         };
@@ -47,6 +51,6 @@ impl TokenReview {
 
 impl Action for TokenReview {
     fn call<'a>(&'a self, _: &'a Arc<Registry>, request: ActionRequest) -> BoxFuture<'a, ApiResult<Written>> {
-        async move { self.answer(request) }.boxed()
+        self.answer(request).boxed()
     }
 }

@@ -24,6 +24,23 @@ pub struct Settings {
     pub front_proxy_ca: String,
 }
 
+/// Further front proxies that extension servers may believe, beside this server's own.
+#[derive(Clone, Debug, Default)]
+pub struct FrontProxies {
+    /// PEM of who signs their certificates; empty: there are none.
+    pub authority: String,
+    /// Common names of their certificates; empty: any.
+    pub allowed_names: Vec<String>,
+    /// Headers that name the user.
+    pub username_headers: Vec<String>,
+    /// Headers that name the user's uid.
+    pub uid_headers: Vec<String>,
+    /// Headers that name groups.
+    pub group_headers: Vec<String>,
+    /// What headers of further attributes start with.
+    pub extra_prefixes: Vec<String>,
+}
+
 /// Namespaces that every cluster has and nobody can delete, but for the last.
 pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -60,21 +77,30 @@ pub(super) fn priority_classes() -> Vec<Wanted> {
 }
 
 /// Tells extension servers which client certificates and front proxies to trust.
-pub(super) fn authentication(settings: &Settings) -> Wanted {
+pub(super) fn authentication(settings: &Settings, others: &FrontProxies) -> Wanted {
+    let is_open = !others.authority.is_empty() && others.allowed_names.is_empty();
+    let names = if is_open { Vec::new() } else { union("front-proxy-client", &others.allowed_names) };
+    let list = |names: Vec<&str>| json!(names).to_string();
     let object = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
         "data": {
             "client-ca-file": settings.client_ca,
-            "requestheader-client-ca-file": settings.front_proxy_ca,
-            "requestheader-allowed-names": r#"["front-proxy-client"]"#,
-            "requestheader-username-headers": r#"["X-Remote-User"]"#,
-            "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
-            "requestheader-group-headers": r#"["X-Remote-Group"]"#,
-            "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+            "requestheader-client-ca-file": format!("{}{}", settings.front_proxy_ca, others.authority),
+            "requestheader-allowed-names": list(names),
+            "requestheader-username-headers": list(union("X-Remote-User", &others.username_headers)),
+            "requestheader-uid-headers": list(union("X-Remote-Uid", &others.uid_headers)),
+            "requestheader-group-headers": list(union("X-Remote-Group", &others.group_headers)),
+            "requestheader-extra-headers-prefix": list(union("X-Remote-Extra-", &others.extra_prefixes)),
         },
     });
     Wanted { gvr: objects::CONFIG_MAPS, object, reconcile: reconcile::overwrite }
+}
+
+/// The own one first.
+fn union<'a>(own: &'a str, others: &'a [String]) -> Vec<&'a str> {
+    let others = others.iter().map(String::as_str).filter(|other| !other.eq_ignore_ascii_case(own));
+    std::iter::once(own).chain(others).collect()
 }
 
 /// The `kubernetes` Service, its Endpoints and its EndpointSlice.
@@ -87,7 +113,7 @@ pub(super) fn kubernetes_service(settings: &Settings) -> Vec<Wanted> {
         "metadata": {"name": "kubernetes", "namespace": "default",
             "labels": {"component": "apiserver", "provider": "kubernetes"}},
         "spec": {"type": "ClusterIP", "clusterIP": settings.service_ip.to_string(), "sessionAffinity": "None",
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": settings.port}]},
+            "ipFamilyPolicy": "SingleStack", "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": settings.port}]},
     });
     let endpoints = json!({
         "apiVersion": "v1", "kind": "Endpoints",
@@ -128,6 +154,32 @@ fn target_port(existing: &Value, wanted: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extension_servers_hear_of_all_front_proxies() {
+        let settings = Settings {
+            service_ip: [10, 96, 0, 1].into(),
+            advertise: [192, 168, 0, 2].into(),
+            port: 1,
+            client_ca: "clients".to_owned(),
+            front_proxy_ca: "own".to_owned(),
+        };
+        let told = |others: &FrontProxies| authentication(&settings, others).object["data"].take();
+        let alone = told(&FrontProxies::default());
+        assert_eq!(alone["requestheader-allowed-names"], r#"["front-proxy-client"]"#);
+        let mut others = FrontProxies {
+            authority: "+theirs".to_owned(),
+            allowed_names: vec!["gate".to_owned()],
+            username_headers: vec!["x-remote-user".to_owned(), "X-User".to_owned()],
+            ..FrontProxies::default()
+        };
+        let both = told(&others);
+        assert_eq!(both["requestheader-client-ca-file"], "own+theirs");
+        assert_eq!(both["requestheader-allowed-names"], r#"["front-proxy-client","gate"]"#);
+        assert_eq!(both["requestheader-username-headers"], r#"["X-Remote-User","X-User"]"#);
+        others.allowed_names.clear();
+        assert_eq!(told(&others)["requestheader-allowed-names"], "[]", "any name");
+    }
 
     #[test]
     fn service_follows_the_port_and_nothing_else() {

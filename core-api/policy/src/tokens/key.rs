@@ -179,7 +179,7 @@ pub fn open(token: &str, issuers: &[String], keys: &[PublicKey]) -> Result<Claim
 }
 
 /// Signed part, header, payload, signature.
-fn parts(token: &str) -> Option<(&str, &str, &str, &str)> {
+pub(crate) fn parts(token: &str) -> Option<(&str, &str, &str, &str)> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
     }

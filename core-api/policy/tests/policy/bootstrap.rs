@@ -2,14 +2,17 @@
 
 use crate::cluster::{Cluster, settings, user};
 use proa_meta::User;
-use proa_policy::{bootstrap, objects};
+use proa_policy::{
+    bootstrap::{self, FrontProxies},
+    objects,
+};
 use serde_json::json;
 
 #[tokio::test]
 async fn a_second_start_writes_nothing() {
     let cluster = Cluster::start().await;
     let revision = cluster.registry.revision();
-    bootstrap::run(&cluster.registry, &settings(), Vec::new()).await.unwrap();
+    bootstrap::run(&cluster.registry, &settings(), &FrontProxies::default(), Vec::new()).await.unwrap();
     assert_eq!(cluster.registry.revision(), revision);
 }
 
@@ -20,7 +23,7 @@ async fn a_restart_repairs_roles_and_follows_the_address() {
     cluster.delete(&objects::CLUSTER_ROLE_BINDINGS, "", basic).await.unwrap();
     let mut changed = settings();
     changed.port = 7443;
-    bootstrap::run(&cluster.registry, &changed, Vec::new()).await.unwrap();
+    bootstrap::run(&cluster.registry, &changed, &FrontProxies::default(), Vec::new()).await.unwrap();
     assert!(cluster.get(&objects::CLUSTER_ROLE_BINDINGS, "", basic).is_some());
     let service = cluster.get(&objects::SERVICES, "default", "kubernetes").unwrap();
     assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
@@ -90,7 +93,7 @@ async fn operators_have_exactly_their_rules() {
     let cluster = Cluster::start().await;
     let run = async |rules| {
         let operators = bootstrap::operator("web", rules);
-        bootstrap::run(&cluster.registry, &settings(), operators).await.unwrap();
+        bootstrap::run(&cluster.registry, &settings(), &FrontProxies::default(), operators).await.unwrap();
     };
     let operator = user(&bootstrap::operator_name("web"));
     run(json!([{"verbs": ["get", "delete"], "apiGroups": [""], "resources": ["pods"]}])).await;

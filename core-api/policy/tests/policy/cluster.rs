@@ -4,21 +4,21 @@ use jiff::Timestamp;
 use proa_meta::{ApiResult, Gvr, User, identity::MASTERS};
 use proa_policy::{
     actions, admission, authorizers,
-    bootstrap::{self, Settings},
+    bootstrap::{self, FrontProxies, Settings},
     objects,
     rbac::Rbac,
-    tokens::{DEFAULT_ISSUER, SigningKey, TokenVerifier},
+    tokens::{DEFAULT_ISSUER, SigningKey, TokenVerifier, Tokens, bootstrap::BootstrapTokens},
 };
 use proa_registry::{
     Attributes, Authorizer, Decision, Registry,
-    claims::Space,
+    claims::{Source, Space},
     registry::{Config, Plugins},
     request::{Body, DeleteOptions, Object, Target, WriteOptions},
     webhook::{CallWebhook, NoWebhooks},
 };
 use proa_store::{Local, Memory, Options};
 use serde_json::{Value, json};
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 /// A bootstrapped cluster.
 pub(crate) struct Cluster {
@@ -28,10 +28,10 @@ pub(crate) struct Cluster {
 }
 
 fn config() -> Config {
-    let space = Space::Addresses { network: Ipv4Addr::new(10, 96, 0, 0), bits: 12 };
+    let ports = Source::Fixed(Space::Ports(30_000..=32_767));
     Config {
         object_meta: proa_crds::facts::schema("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
-        spaces: [("clusterIP", space), ("nodePort", Space::Ports(30_000..=32_767))].into(),
+        spaces: [("clusterIP", proa_crds::service_addresses()), ("nodePort", ports)].into(),
         now: Timestamp::now,
     }
 }
@@ -55,7 +55,9 @@ impl Cluster {
         let key = Arc::new(SigningKey::from_pkcs8(&SigningKey::generate().unwrap()).unwrap());
         let issuers = vec![DEFAULT_ISSUER.to_owned()];
         let keys = vec![key.public().clone()];
-        let verifier = TokenVerifier::new(registry.clone(), issuers.clone(), issuers, keys);
+        let verifier = TokenVerifier::new(registry.clone(), issuers.clone(), issuers.clone(), keys);
+        let bootstrap_tokens = Arc::new(BootstrapTokens::new(registry.clone(), issuers.clone()));
+        let tokens = Tokens::new(vec![verifier.clone(), bootstrap_tokens], issuers);
         let rbac = Rbac::new(registry.clone());
         let authorizer = authorizers::standard(&registry, rbac.clone());
         let webhooks: Arc<dyn CallWebhook> = Arc::new(NoWebhooks);
@@ -64,9 +66,10 @@ impl Cluster {
             validators: admission::validators(&rbac, &authorizer, &webhooks),
             charges: admission::charges(),
             webhooks: Some(webhooks),
-            actions: actions::actions(authorizer.clone(), verifier.clone(), key),
+            actions: actions::actions(authorizer.clone(), tokens, &verifier, key),
         });
-        bootstrap::run(&registry, &settings(), Vec::new()).await.unwrap();
+        bootstrap::service_cidr(&registry, "10.96.0.0/12").await.unwrap();
+        bootstrap::run(&registry, &settings(), &FrontProxies::default(), Vec::new()).await.unwrap();
         let cluster = Self { registry, authorizer, verifier };
         let account = json!({"metadata": {"name": "default"}});
         cluster.create(&objects::SERVICE_ACCOUNTS, "default", account).await.unwrap();
@@ -133,8 +136,9 @@ impl Cluster {
         kind.get(namespace, name).map(|entry| entry.value(&kind.def))
     }
 
-    /// Whether the user may do `VERB RESOURCE[.GROUP][/SUBRESOURCE]` in a namespace.
+    /// Whether the user may do `VERB RESOURCE[.GROUP][/SUBRESOURCE][?FIELDSELECTOR]` in a namespace.
     pub(crate) async fn may(&self, user: &User, what: &str, namespace: &str, name: &str) -> bool {
+        let (what, fields) = what.split_once('?').unwrap_or((what, ""));
         let (verb, resource) = what.split_once(' ').unwrap();
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
@@ -147,9 +151,10 @@ impl Cluster {
             subresource: subresource.to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            path: String::new(),
             is_resource: true,
-        };
+            ..Attributes::default()
+        }
+        .selecting(fields, "");
         matches!(self.authorizer.authorize(&attributes).await, Decision::Allow(_))
     }
 

@@ -112,3 +112,23 @@ async fn reviews_tell_whose_a_token_is() {
     let error = cluster.create(&REVIEWS, "", json!({"spec": {}})).await.unwrap_err();
     assert_eq!(error.code(), 400);
 }
+
+#[tokio::test]
+async fn bootstrap_tokens_are_read_from_their_secret() {
+    let cluster = Cluster::start().await;
+    let review = async |token: &str| {
+        let review = json!({"spec": {"token": token}});
+        cluster.create(&REVIEWS, "", review).await.unwrap()["status"].take()
+    };
+    let secret = json!({
+        "metadata": {"name": "bootstrap-token-abc123"}, "type": "bootstrap.kubernetes.io/token",
+        "stringData": {"token-id": "abc123", "token-secret": "0123456789abcdef",
+            "usage-bootstrap-authentication": "true"},
+    });
+    assert_eq!(review("abc123.0123456789abcdef").await["error"], "invalid bearer token");
+    cluster.create(&objects::SECRETS, "kube-system", secret).await.unwrap();
+    let status = review("abc123.0123456789abcdef").await;
+    assert_eq!(status["user"]["username"], "system:bootstrap:abc123");
+    assert_eq!(status["user"]["groups"], json!(["system:bootstrappers", "system:authenticated"]));
+    assert!(review("abc123.0123456789abcdee").await["authenticated"].is_null());
+}

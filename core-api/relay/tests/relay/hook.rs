@@ -7,6 +7,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::{
+    collections::HashMap,
     convert::Infallible,
     future::pending,
     net::SocketAddr,
@@ -17,6 +18,9 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
+
+/// Answers by path.
+type Documents = Arc<HashMap<&'static str, Value>>;
 
 /// A webhook at work; ends with the value.
 pub(crate) struct Hook {
@@ -31,6 +35,7 @@ pub(crate) struct Hook {
 pub(crate) struct Asked {
     pub(crate) target: String,
     pub(crate) host: String,
+    pub(crate) authorization: Option<String>,
     pub(crate) review: Value,
 }
 
@@ -42,8 +47,16 @@ impl Drop for Hook {
 
 impl Hook {
     pub(crate) async fn start(tls: rustls::ServerConfig) -> Self {
+        Self::serving(tls, |_| HashMap::new()).await
+    }
+    /// One that answers some paths with documents, which may name its address.
+    pub(crate) async fn serving(
+        tls: rustls::ServerConfig,
+        documents: impl FnOnce(SocketAddr) -> HashMap<&'static str, Value>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let documents = Arc::new(documents(address));
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let (seen, connections) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicUsize>::default());
         let (noted, counted) = (seen.clone(), connections.clone());
@@ -51,10 +64,11 @@ impl Hook {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let (acceptor, seen, counted) = (acceptor.clone(), noted.clone(), counted.clone());
+                let documents = documents.clone();
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(socket).await else { return };
                     counted.fetch_add(1, Ordering::SeqCst);
-                    let service = service_fn(move |request| serve(request, seen.clone()));
+                    let service = service_fn(move |request| serve(request, seen.clone(), documents.clone()));
                     let server = hyper::server::conn::http1::Builder::new();
                     let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
@@ -80,13 +94,19 @@ impl Hook {
 async fn serve(
     request: Request<Incoming>,
     seen: Arc<Mutex<Vec<Asked>>>,
+    documents: Documents,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let review: Value = serde_json::from_slice(&body).unwrap();
+    // What is fetched has no body.
+    let review: Value = serde_json::from_slice(&body).unwrap_or_default();
     let host = parts.headers["host"].to_str().unwrap().to_owned();
     let target = parts.uri.to_string();
-    seen.lock().unwrap().push(Asked { target, host, review: review.clone() });
+    let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    seen.lock().unwrap().push(Asked { target, host, authorization, review: review.clone() });
+    if let Some(document) = documents.get(parts.uri.path()) {
+        return Ok(Response::new(Full::from(document.to_string())));
+    }
     if parts.uri.path() == "/hang" {
         pending::<()>().await;
     }

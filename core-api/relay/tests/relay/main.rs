@@ -6,6 +6,7 @@
     reason = "a test that finds nothing where something must be fails here"
 )]
 
+mod access;
 mod agent;
 mod aggregation;
 mod authority;

@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use proa_assembly::{Core, Settings};
+use proa_assembly::{Core, Serving, Settings};
 use proa_edge::{EdgeConfig, Identity, Running};
 use proa_policy::{bootstrap, tokens::SigningKey};
 use proa_relay::{ClientIdentity, RelayConfig};
@@ -49,13 +49,17 @@ impl Answer {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        let authority = Authority::new();
+        Self::start_with(Authority::new(), Serving::default()).await
+    }
+    /// With what only some servers have.
+    pub(crate) async fn start_with(authority: Authority, serving: Serving) -> Self {
         let agent = Agent::start(Some(authority.server("127.0.0.1"))).await;
-        let core = Core::start(Memory::new(), settings(&authority)).await.unwrap();
+        let core = Core::start_serving(Memory::new(), settings(&authority), serving).await.unwrap();
         let (certificate, key) = authority.issue("server", &[], &["127.0.0.1"]);
         let edge = proa_edge::serve(EdgeConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             tls: Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap(),
+            front_proxy_ca: Vec::new(),
             client_ca: vec![authority.der()],
             api: core.api.clone(),
             workers: 2,

@@ -20,7 +20,7 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Timestamp> {
 }
 
 /// Go's text form, such as `1h30m`.
-pub(super) fn parse_duration(text: &str) -> Option<i64> {
+pub fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

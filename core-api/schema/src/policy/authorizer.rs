@@ -1,6 +1,6 @@
 //! The `authorizer`: questions of expressions about what users may do.
 //!
-//! Selectors are taken and do not count: no authorizer here looks at them.
+//! A selector that cannot be read does not count, as upstream.
 //! Upstream: apiserver `pkg/cel/library/authz.go`.
 
 use crate::cel::{Error, Foreign, Value};
@@ -54,6 +54,10 @@ pub struct Checks {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
+    /// Field selector.
+    pub field_selector: String,
+    /// Label selector.
+    pub label_selector: String,
 }
 
 /// What a question is about.
@@ -165,7 +169,8 @@ impl Authorizer {
             "subresource" => text.clone_into(&mut checks.subresource),
             "namespace" => text.clone_into(&mut checks.namespace),
             "name" => text.clone_into(&mut checks.name),
-            _ => {}
+            "fieldSelector" => text.clone_into(&mut checks.field_selector),
+            _ => text.clone_into(&mut checks.label_selector),
         }
         checks
     }

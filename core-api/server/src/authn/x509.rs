@@ -38,6 +38,12 @@ fn read(der: &[u8]) -> Option<User> {
     Some(authenticated(user))
 }
 
+/// The common name of a certificate (DER).
+pub(crate) fn common_name(der: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned())
+}
+
 fn fingerprint(der: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, der);
     digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {

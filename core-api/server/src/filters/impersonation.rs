@@ -93,8 +93,8 @@ fn question(part: &Part, user: &Arc<User>) -> Attributes {
         subresource: subresource.to_owned(),
         namespace: namespace.to_owned(),
         name: name.clone(),
-        path: String::new(),
         is_resource: true,
+        ..Attributes::default()
     }
 }
 

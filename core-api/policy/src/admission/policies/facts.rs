@@ -100,5 +100,6 @@ pub(in crate::admission) fn requested(request: &AdmissionRequest<'_>) -> Checks 
         subresource: request.subresource.to_owned(),
         namespace: namespace_of(request).to_owned(),
         name: request.name.to_owned(),
+        ..Checks::default()
     }
 }

@@ -9,10 +9,10 @@ use super::{
     facts::{self, Facts},
     params,
     patch::{Mutation, Unpatched},
-    source::{Binding, Body, Hook, Policy, Source, items, text},
+    source::{Binding, Body, Hook, Policy, Source, text},
 };
 use crate::admission::{
-    forbidden,
+    forbidden, items,
     webhooks::{matching::Asked, rounds::Memory},
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -164,8 +164,12 @@ impl MutatingAdmissionPolicy {
         let policy = &*invocation.hook.policy;
         let invalid = Some(Reason::Invalid);
         let mut facts = Facts::of(asked, request, object).await?;
-        match evaluation::all_hold(&policy.conditions, &self.scope(invocation, &facts, &Value::Null, request))
-        {
+        let authority = Authority::new(&self.authorizer, &request.user);
+        let held = || {
+            let scope = Self::scope(invocation, &facts, &Value::Null, request, &authority);
+            evaluation::all_hold(&policy.conditions, &scope)
+        };
+        match authority.settled(held).await {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(why) => {
@@ -178,12 +182,11 @@ impl MutatingAdmissionPolicy {
                 continue;
             }
             let kind = asked.kind(request);
-            let patched = {
-                let scope =
-                    self.scope(invocation, &facts, namespace, request).about(facts.subject(namespace));
-                mutation.patched(&scope, &facts.object, kind, request)
+            let patched = || {
+                let scope = Self::scope(invocation, &facts, namespace, request, &authority);
+                mutation.patched(&scope.about(facts.subject(namespace)), &facts.object, kind, request)
             };
-            match patched {
+            match authority.settled(patched).await {
                 Ok(patched) => {
                     accept(asked, request, object, patched).await?;
                     facts = Facts::of(asked, request, object).await?;
@@ -196,16 +199,15 @@ impl MutatingAdmissionPolicy {
     }
 
     fn scope<'a>(
-        &self,
         invocation: &'a Invocation<'_>,
         facts: &'a Facts,
         namespace: &'a Value,
         request: &AdmissionRequest<'_>,
+        authority: &Arc<Authority>,
     ) -> Scope<'a> {
-        let authority = Authority { authorizer: self.authorizer.clone(), user: request.user.clone() };
         let variables = &invocation.hook.policy.variables;
         let requested = facts::requested(request);
-        Scope::new(facts.subject(namespace), &invocation.params, variables, Arc::new(authority), &requested)
+        Scope::new(facts.subject(namespace), &invocation.params, variables, authority.clone(), &requested)
     }
 }
 

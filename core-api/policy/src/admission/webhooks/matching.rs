@@ -134,13 +134,14 @@ pub(super) async fn asked(
         return Ok(Some(asked));
     }
     let facts = Facts::of(&asked, request, object).await?;
-    let held = {
-        let authority = Authority { authorizer: authorizer.clone(), user: request.user.clone() };
+    let authority = Authority::new(authorizer, &request.user);
+    let held = || {
         let (requested, none) = (facts::requested(request), Variables::default());
         let subject = facts.subject(&Value::Null);
-        let scope = Scope::new(subject, &Value::Null, &none, Arc::new(authority), &requested);
+        let scope = Scope::new(subject, &Value::Null, &none, authority.clone(), &requested);
         evaluation::all_hold(&hook.conditions, &scope)
     };
+    let held = authority.settled(held).await;
     match held {
         Ok(true) => Ok(Some(asked)),
         Ok(false) => Ok(None),
