@@ -37,6 +37,7 @@ fn proxy(options: &'static str) -> SubresourceDef {
     SubresourceDef {
         name: "proxy",
         gvk,
+        query: Some(schema.clone()),
         schema,
         verbs: &["create", "delete", "get", "patch", "update"],
         paths: true,

@@ -1,6 +1,9 @@
 //! All served kinds, as one immutable value that is swapped whole.
 
-use crate::{kind::KindDef, state::KindState};
+use crate::{
+    kind::{Behaviour, KindDef},
+    state::KindState,
+};
 use proa_meta::{ApiError, ApiResult, GroupResource, Gvk, gvk};
 use proa_store::Revision;
 use serde_json::Value;
@@ -136,6 +139,19 @@ impl Catalogue {
         }
         let (group, version) = gvk::split_api_version(api_version).unwrap_or(("", api_version));
         let refused = |why: &str| {
+    /// As what objects of a kind are stored; `None`: they are not.
+    pub fn stored_as(&self, kind: &KindDef) -> Option<Gvk> {
+        if kind.behaviour == Behaviour::Virtual {
+            return None;
+        }
+        let converts = kind.convert.is_some();
+        let storing = self.siblings(kind).iter().find(|sibling| converts && sibling.def.convert.is_none());
+        let mut gvk = storing.map_or(kind, |sibling| &sibling.def).gvk.clone();
+        if let Some(versions) = &kind.versions {
+            gvk.version = versions.stored.clone();
+        }
+        Some(gvk)
+    }
             ApiError::bad_request(format!(
                 "{kind} in version {version:?} cannot be handled as a {}: {why}",
                 wanted.kind

@@ -430,6 +430,15 @@ pub struct SubresourceDef {
 /// Converts between this version and the stored form, in place.
 #[derive(Clone, Copy)]
 pub struct Conversion {
+    /// Type of its query parameters, where it has some of its own.
+    pub query: Option<SchemaRef>,
+}
+
+impl SubresourceDef {
+    /// Whether it leads to something else, which answers in its own way: all it takes are parameters.
+    pub fn connects(&self) -> bool {
+        self.query.as_ref().is_some_and(|query| query.type_name() == self.schema.type_name())
+    }
     /// From this version.
     pub to_storage: fn(&mut Value),
     /// To this version.

@@ -82,10 +82,10 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<A
                 plain::groups(&merged::groups(&catalogue, outline))
             }
         }
-        ["api", version] => plain::resources(catalogue.version("", version)?, ""),
+        ["api", version] => plain::resources(&catalogue, "", catalogue.version("", version)?),
         ["apis", group] if !group.is_empty() => plain::group(&merged::group(&catalogue, outline, group)?),
         ["apis", group, version] if !group.is_empty() => {
-            plain::resources(catalogue.version(group, version)?, group)
+            plain::resources(&catalogue, group, catalogue.version(group, version)?)
         }
         _ => return None,
     };

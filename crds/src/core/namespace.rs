@@ -22,7 +22,14 @@ pub(crate) fn kind() -> KindDef {
         .short(&["ns"])
         .with_status()
         .without_delete_collection()
-        .with_subresource(SubresourceDef { name: "finalize", gvk, schema, verbs: &["update"], paths: false })
+        .with_subresource(SubresourceDef {
+            name: "finalize",
+            gvk,
+            schema,
+            verbs: &["update"],
+            paths: false,
+            query: None,
+        })
         .selectable(&[Selectable::new("status.phase")])
         .with_table(&[Column::name(), Column::text("Status"), Column::age()], row)
         .with_strategy(Strategy {

@@ -71,26 +71,27 @@ const SELECTABLE: [Selectable; 8] = [
     Selectable::new("status.nominatedNodeName"),
 ];
 
-/// A subresource: name, group, kind of its body, verbs.
-struct Part(&'static str, &'static str, &'static str, &'static [&'static str]);
+/// A subresource: name, group, kind of its body, verbs, type of its query.
+struct Part(&'static str, &'static str, &'static str, &'static [&'static str], &'static str);
 
 const CONNECT: &[&str] = &["create", "get"];
 const SUBRESOURCES: [Part; 6] = [
-    Part("binding", "", "Binding", &["create"]),
-    Part("eviction", "policy", "Eviction", &["create"]),
-    Part("log", "", "Pod", &["get"]),
-    Part("exec", "", "PodExecOptions", CONNECT),
-    Part("attach", "", "PodAttachOptions", CONNECT),
-    Part("portforward", "", "PodPortForwardOptions", CONNECT),
+    Part("binding", "", "Binding", &["create"], ""),
+    Part("eviction", "policy", "Eviction", &["create"], ""),
+    Part("log", "", "Pod", &["get"], "PodLogOptions"),
+    Part("exec", "", "PodExecOptions", CONNECT, "PodExecOptions"),
+    Part("attach", "", "PodAttachOptions", CONNECT, "PodAttachOptions"),
+    Part("portforward", "", "PodPortForwardOptions", CONNECT, "PodPortForwardOptions"),
 ];
 
 impl Part {
     fn definition(&self) -> SubresourceDef {
-        let Self(name, group, kind, verbs) = *self;
+        let Self(name, group, kind, verbs, query) = *self;
         let package = if group.is_empty() { "core" } else { group };
         let schema = facts::find_schema(&format!("io.k8s.api.{package}.v1.{kind}"));
         let (gvk, schema) = (Gvk::new(group, "v1", kind), schema.unwrap_or_default());
-        SubresourceDef { name, gvk, schema, verbs, paths: false }
+        let query = facts::find_schema(&format!("io.k8s.api.core.v1.{query}"));
+        SubresourceDef { name, gvk, schema, verbs, paths: false, query }
     }
 }
 

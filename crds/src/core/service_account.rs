@@ -20,6 +20,7 @@ pub(crate) fn kind() -> KindDef {
             schema: facts::schema("io.k8s.api.authentication.v1.TokenRequest"),
             verbs: &["create"],
             paths: false,
+            query: None,
         })
         .with_table(&[Column::name(), Column::age()], |object, now: Timestamp| {
             vec![table::name(object), table::age(object, now)]

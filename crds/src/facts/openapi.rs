@@ -85,7 +85,8 @@ const SPECIALS: [Special; 12] = [
     ),
 ];
 
-/// Types whose component names every group and version there is.
+/// Types whose component names every group and version there is, in version 3 that of the document, which who writes it
+/// knows.
 const COMMON: [&str; 2] = ["DeleteOptions", "WatchEvent"];
 /// Types that are in no group.
 const UNGROUPED: [&str; 5] = ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "Status"];
@@ -170,7 +171,7 @@ fn type_component(facts: &TypeFacts, version: OpenApiVersion) -> Value {
     if facts.is_union() {
         component.insert("x-kubernetes-unions".to_owned(), union(&fields));
     }
-    let kinds = kinds(facts);
+    let kinds = kinds(facts, version);
     if !kinds.is_empty() {
         component.insert("x-kubernetes-group-version-kind".to_owned(), Value::from(kinds));
     }
@@ -192,11 +193,11 @@ fn union(fields: &[Field]) -> Value {
     Value::from(vec![Value::Object(union)])
 }
 
-fn kinds(facts: &TypeFacts) -> Vec<Value> {
+fn kinds(facts: &TypeFacts, version: OpenApiVersion) -> Vec<Value> {
     let gvk = |(group, version, kind)| json!({"group": group, "kind": kind, "version": version});
     let own: Vec<_> = facts.kinds().map(gvk).collect();
     let Some(kind) = facts.name.strip_prefix("io.k8s.apimachinery.pkg.apis.meta.v1.") else { return own };
-    if UNGROUPED.contains(&kind) {
+    if UNGROUPED.contains(&kind) || (COMMON.contains(&kind) && version == OpenApiVersion::V3) {
         return vec![gvk(("", "v1", kind))];
     }
     if !COMMON.contains(&kind) {
@@ -238,16 +239,9 @@ fn property(field: &Field, version: OpenApiVersion) -> Value {
     Value::Object(node)
 }
 
-/// The node of a shape; elements of lists and maps carry their zero value as default.
+/// The node of a shape.
 fn node(shape: Shape, field: &Field, version: OpenApiVersion) -> Map<String, Value> {
-    let inner = |shape: Shape| {
-        let mut inner = node(shape, field, version);
-        if let (OpenApiVersion::V3, Some(zero)) = (version, zero(shape, false)) {
-            inner.insert("default".to_owned(), zero);
-        }
-        wrap_reference(&mut inner);
-        Value::Object(inner)
-    };
+    let inner = |shape: Shape| Value::Object(node(shape, field, version));
     let value = match shape.part() {
         Part::Type(facts) => link(facts.name, version),
         Part::List(item) => json!({"type": "array", "items": inner(item)}),

@@ -23,10 +23,11 @@ async fn plain_discovery(cluster: &Cluster) {
     assert_eq!(
         cluster.get("/apis/toy.example/v1").await.json(),
         json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "toy.example/v1", "resources": [
-            {"name": "boxes", "singularName": "box", "namespaced": false, "kind": "Box", "verbs": verbs},
+            {"name": "boxes", "singularName": "box", "namespaced": false, "kind": "Box", "verbs": verbs,
+             "storageVersionHash": "vFxvH49cHss="},
             {"name": "reviews", "singularName": "review", "namespaced": false, "kind": "Review", "verbs": ["create"]},
             {"name": "toys", "singularName": "toy", "namespaced": true, "kind": "Toy", "verbs": verbs,
-             "shortNames": ["ty"], "categories": ["all"]},
+             "shortNames": ["ty"], "categories": ["all"], "storageVersionHash": "ZoiAuXiGwU8="},
             {"name": "toys/echo", "singularName": "", "namespaced": true, "kind": "Echo", "verbs": ["create"]},
             {"name": "toys/scale", "singularName": "", "namespaced": true, "kind": "Scale",
              "group": "autoscaling", "version": "v1", "verbs": object_verbs},
@@ -51,11 +52,7 @@ async fn aggregated_discovery(cluster: &Cluster) {
     assert_eq!(document["items"][0]["metadata"]["name"], "toy.example");
     assert_eq!(
         (&toys["resource"], &toys["scope"], &toys["responseKind"]),
-        (
-            &json!("toys"),
-            &json!("Namespaced"),
-            &json!({"group": "toy.example", "version": "v1", "kind": "Toy"})
-        )
+        (&json!("toys"), &json!("Namespaced"), &json!({"group": "", "version": "", "kind": "Toy"}))
     );
     assert_eq!(toys["subresources"][1]["responseKind"]["kind"], "Scale");
     let etag = answer.headers["etag"].to_str().unwrap().to_owned();

@@ -172,6 +172,7 @@ fn toys() -> KindDef {
             schema: SchemaRef::default(),
             verbs: &["create"],
             paths: false,
+            query: None,
         })
         .with_subresource(SubresourceDef {
             name: "tunnel",
@@ -179,6 +180,7 @@ fn toys() -> KindDef {
             schema: SchemaRef::default(),
             verbs: &["create", "get"],
             paths: false,
+            query: None,
         })
 }
 

@@ -27,7 +27,7 @@ pub(super) fn as_beta(json: &[u8]) -> Vec<u8> {
 
 fn group(group: &Group<'_>) -> Value {
     let versions: Vec<Value> = group.versions.iter().map(version).collect();
-    let mut metadata = json!({"creationTimestamp": null});
+    let mut metadata = json!({});
     if !group.name.is_empty() {
         metadata["name"] = json!(group.name);
     }
@@ -55,7 +55,7 @@ fn resource(def: &KindDef) -> Value {
     let gvk = &def.gvk;
     let mut value = json!({
         "resource": def.resource,
-        "responseKind": {"group": gvk.group, "version": gvk.version, "kind": gvk.kind},
+        "responseKind": response_kind(def, &gvk.group, &gvk.version, &gvk.kind),
         "scope": if def.is_namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": def.singular,
         "verbs": root_verbs(def),
@@ -70,7 +70,7 @@ fn resource(def: &KindDef) -> Value {
         .map(|s| {
             json!({
                 "subresource": s.name,
-                "responseKind": {"group": s.group, "version": s.version, "kind": s.kind},
+                "responseKind": response_kind(def, s.group, s.version, s.kind),
                 "verbs": s.verbs,
             })
         })
@@ -79,4 +79,11 @@ fn resource(def: &KindDef) -> Value {
         value["subresources"] = json!(subresources);
     }
     value
+}
+
+/// Built-in kinds leave out the group and version that they stand below.
+fn response_kind(def: &KindDef, group: &str, version: &str, kind: &str) -> Value {
+    let is_own = !def.custom && (group, version) == (&*def.gvk.group, &*def.gvk.version);
+    let (group, version) = if is_own { ("", "") } else { (group, version) };
+    json!({"group": group, "version": version, "kind": kind})
 }

@@ -5,7 +5,8 @@ use super::{
     merged::{Group, Served},
     root_verbs, subresources,
 };
-use proa_meta::gvk::api_version;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proa_meta::{Gvk, gvk::api_version};
 use proa_registry::{
     KindDef,
     registry::{Catalogue, Version},
@@ -44,20 +45,23 @@ fn group_members(group: &Group<'_>) -> Value {
 }
 
 /// `/api/VERSION` and `/apis/GROUP/VERSION`.
-pub(super) fn resources(version: &Version, group: &str) -> Value {
+pub(super) fn resources(catalogue: &Catalogue, group: &str, version: &Version) -> Value {
     let mut resources = Vec::new();
     for kind in version.kinds.values() {
         let def = &kind.def;
-        resources.push(resource(def));
+        resources.push(resource(def, catalogue.stored_as(def)));
         resources.extend(subresources(def).iter().map(|s| subresource(def, s)));
     }
-    json!({
-        "kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": api_version(group, &version.name), "resources": resources,
-    })
+    let group_version = api_version(group, &version.name);
+    let mut list = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": resources});
+    // The oldest document says no version of its own.
+    if !group.is_empty() {
+        list["apiVersion"] = json!("v1");
+    }
+    list
 }
 
-fn resource(def: &KindDef) -> Value {
+fn resource(def: &KindDef, stored_as: Option<Gvk>) -> Value {
     let mut value = json!({
         "name": def.resource, "singularName": def.singular, "namespaced": def.is_namespaced(),
         "kind": def.gvk.kind, "verbs": root_verbs(def),
@@ -67,7 +71,18 @@ fn resource(def: &KindDef) -> Value {
             value[field] = json!(names);
         }
     }
+    if let Some(gvk) = stored_as {
+        value["storageVersionHash"] = json!(storage_version_hash(&gvk));
+    }
     value
+}
+
+/// Changes when objects are stored as another version; clients only compare it.
+fn storage_version_hash(gvk: &Gvk) -> String {
+    const BYTES: usize = 8;
+    let text = format!("{}/{}/{}", gvk.group, gvk.version, gvk.kind);
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    STANDARD.encode(&digest.as_ref()[..BYTES])
 }
 
 fn subresource(def: &KindDef, subresource: &Subresource<'_>) -> Value {

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, io};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+pub(super) const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
@@ -52,8 +53,13 @@ pub(super) fn each(
     version: OpenApi,
     emit: &mut super::Emit<'_>,
 ) -> io::Result<()> {
-    let mut done = BTreeSet::new();
-    let mut wanted: BTreeSet<String> = [STATUS, PATCH, DELETE_OPTIONS].map(str::to_owned).into();
+    let (mut done, mut wanted) = (BTreeSet::new(), BTreeSet::new());
+    for part in parts {
+        super::paths::each(part, version, &mut |_, path| {
+            references(path, version, &mut wanted);
+            Ok(())
+        })?;
+    }
     for kind in parts.iter().flat_map(|p| &p.kinds) {
         let def = &kind.def;
         if def.custom || def.schema.type_name().is_none() {
@@ -64,24 +70,31 @@ pub(super) fn each(
                 done.insert(name);
             }
             wanted.insert(format!("{META}.ListMeta"));
-        } else {
-            wanted.extend([name_of(def), list_name_of(def)]);
         }
-        wanted.extend(def.subresources.iter().filter_map(|s| s.schema.type_name()).map(str::to_owned));
-        wanted.extend(def.scale.iter().map(|_| SCALE.to_owned()));
     }
     wanted.retain(|name| !done.contains(name));
     while let Some(name) = wanted.pop_first() {
-        let schema = match server.config.docs.component(&name, version) {
+        let mut schema = match server.config.docs.component(&name, version) {
             Value::Null => unknown(&name, parts, version),
             schema => schema,
         };
+        if let (OpenApi::V3, DELETE_OPTIONS | WATCH_EVENT, [part]) = (version, &*name, parts) {
+            of_group(&mut schema, part);
+        }
         emit(&name, &schema)?;
         done.insert(name);
         references(&schema, version, &mut wanted);
         wanted.retain(|name| !done.contains(name));
     }
     Ok(())
+}
+
+/// Such types belong to every group: a document names its own.
+fn of_group(schema: &mut Value, part: &Part<'_>) {
+    let kinds = schema.get_mut("x-kubernetes-group-version-kind").and_then(Value::as_array_mut);
+    let Some(kinds) = kinds.filter(|_| !part.group.is_empty()) else { return };
+    let kind = kinds.first().map(|gvk| gvk["kind"].clone());
+    kinds.push(json!({"group": part.group, "version": part.version, "kind": kind}));
 }
 
 /// A type whose texts nobody knows: an open object, or a list of its kind.

@@ -6,6 +6,7 @@ use super::{
 };
 use proa_meta::Gvk;
 use proa_registry::KindDef;
+use proa_schema::{SchemaRef, Shape};
 use serde_json::{Value, json};
 
 /// What is written about an operation.
@@ -14,13 +15,17 @@ pub(super) struct Operation {
     /// `x-kubernetes-action`.
     pub(super) action: &'static str,
     pub(super) subresource: &'static str,
-    /// Component of the answer.
-    pub(super) answer: String,
+    /// Component of the answer; none: whatever something else says.
+    pub(super) answer: Option<String>,
     /// Component of the body.
     pub(super) body: Option<String>,
     pub(super) gvk: Gvk,
     /// Lists all namespaces.
     pub(super) across: bool,
+    /// Type of further parameters.
+    pub(super) query: Option<SchemaRef>,
+    /// Stands for all paths below.
+    pub(super) below: bool,
 }
 
 const PATCH_TYPES: [&str; 4] = [
@@ -36,10 +41,12 @@ impl Operation {
             method,
             action,
             subresource: "",
-            answer: name_of(def),
+            answer: Some(name_of(def)),
             body: None,
             gvk: def.gvk.clone(),
             across: false,
+            query: None,
+            below: false,
         }
     }
 
@@ -54,7 +61,10 @@ impl Operation {
                 {"group": self.gvk.group, "version": self.gvk.version, "kind": self.gvk.kind},
         });
         let code = if self.method == "post" { "201" } else { "200" };
-        let answer = reference(&self.answer, version);
+        let answer = match &self.answer {
+            Some(name) => reference(name, version),
+            None => json!({"type": "string"}),
+        };
         match version {
             OpenApi::V3 => {
                 let schema = json!({"schema": answer});
@@ -89,9 +99,11 @@ impl Operation {
             ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
         const WATCHES: [&str; 2] =
             ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+        const ANY: [&str; 1] = ["*/*"];
         let (objects, watches) = match (def.custom, self.action) {
+            (_, "connect") => (&ANY[..], &WATCHES[..0]),
             (true, _) => (&OBJECTS[..2], &WATCHES[..0]),
-            (false, "list") => (&OBJECTS[..], &WATCHES[..]),
+            (false, "list" | "watch" | "watchlist") => (&OBJECTS[..], &WATCHES[..]),
             (false, _) => (&OBJECTS[..], &WATCHES[..0]),
         };
         objects.iter().chain(watches).copied()
@@ -100,6 +112,8 @@ impl Operation {
     fn description(&self, def: &KindDef) -> String {
         let verb = match self.action {
             "list" => "list objects of kind",
+            "watch" | "watchlist" => "watch (deprecated: list with the parameter watch instead)",
+            "connect" => "connect to",
             "post" => "create",
             "deletecollection" => "delete collection of",
             "put" => "replace the specified",
@@ -112,24 +126,27 @@ impl Operation {
     }
 
     fn id(&self, def: &KindDef) -> String {
+        let tag = camel(&tag(&def.gvk));
         let verb = match self.action {
-            "list" => "list",
-            "post" => "create",
-            "deletecollection" => "deleteCollection",
-            "put" => "replace",
-            "patch" => "patch",
-            "delete" => "delete",
-            _ => "read",
+            "list" => format!("list{tag}"),
+            "watch" | "watchlist" => format!("watch{tag}"),
+            "connect" => format!("connect{tag}{}", camel(self.method)),
+            "post" => format!("create{tag}"),
+            "deletecollection" => format!("delete{tag}Collection"),
+            "put" => format!("replace{tag}"),
+            "patch" => format!("patch{tag}"),
+            "delete" => format!("delete{tag}"),
+            _ => format!("read{tag}"),
         };
         let namespaced = if def.is_namespaced() && !self.across { "Namespaced" } else { "" };
+        let list = if self.action == "watchlist" { "List" } else { "" };
         let across = if self.across { "ForAllNamespaces" } else { "" };
-        let tag = camel(&tag(&def.gvk));
-        format!("{verb}{tag}{namespaced}{}{}{across}", def.gvk.kind, camel(self.subresource))
+        let below = if self.below { "WithPath" } else { "" };
+        format!("{verb}{namespaced}{}{}{list}{across}{below}", def.gvk.kind, camel(self.subresource))
     }
 
     fn parameters(&self, version: OpenApi) -> Value {
         const LISTING: &[(&str, &str)] = &[
-            ("allowWatchBookmarks", "boolean"),
             ("continue", "string"),
             ("fieldSelector", "string"),
             ("labelSelector", "string"),
@@ -137,33 +154,32 @@ impl Operation {
             ("resourceVersion", "string"),
             ("resourceVersionMatch", "string"),
             ("sendInitialEvents", "boolean"),
+            ("shardSelector", "string"),
             ("timeoutSeconds", "integer"),
-            ("watch", "boolean"),
         ];
+        const WATCHING: &[(&str, &str)] = &[("allowWatchBookmarks", "boolean"), ("watch", "boolean")];
         const WRITING: &[(&str, &str)] =
             &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
-        const PATCHING: &[(&str, &str)] = &[
-            ("dryRun", "string"),
-            ("fieldManager", "string"),
-            ("fieldValidation", "string"),
-            ("force", "boolean"),
-        ];
+        const FORCING: &[(&str, &str)] = &[("force", "boolean")];
         const DELETING: &[(&str, &str)] = &[
             ("dryRun", "string"),
             ("gracePeriodSeconds", "integer"),
+            ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
             ("orphanDependents", "boolean"),
             ("propagationPolicy", "string"),
         ];
-        let names: Vec<&(&str, &str)> = match self.action {
-            "list" => LISTING.iter().collect(),
-            "deletecollection" => DELETING.iter().chain(LISTING).collect(),
-            "post" | "put" => WRITING.iter().collect(),
-            "patch" => PATCHING.iter().collect(),
-            "delete" => DELETING.iter().collect(),
-            _ => Vec::new(),
+        let names: &[&[(&str, &str)]] = match self.action {
+            "list" | "watch" | "watchlist" => &[LISTING, WATCHING],
+            "deletecollection" => &[DELETING, LISTING],
+            "post" | "put" => &[WRITING],
+            "patch" => &[WRITING, FORCING],
+            "delete" => &[DELETING],
+            _ => &[],
         };
+        let names = names.iter().flat_map(|list| list.iter().copied());
+        let own = self.query.iter().flat_map(|query| query_parameters(query));
         let mut parameters: Vec<Value> =
-            names.into_iter().map(|(name, kind)| parameter(name, "query", kind, version)).collect();
+            names.chain(own).map(|(name, kind)| parameter(name, "query", kind, version)).collect();
         if let (OpenApi::V2, Some(body)) = (version, &self.body) {
             parameters.push(json!({
                 "name": "body", "in": "body", "required": !self.method.starts_with('d'),
@@ -175,15 +191,57 @@ impl Operation {
 }
 
 /// Parameters that all operations of a path share.
-pub(super) fn item_parameters(path: &str, version: OpenApi) -> Value {
-    let named = ["namespace", "name"].into_iter().filter(|name| path.contains(&format!("{{{name}}}")));
+pub(super) fn item_parameters(path: &str, version: OpenApi, is_pretty: bool) -> Value {
+    let parts = ["namespace", "name", "path"].into_iter();
+    let named = parts.filter(|name| path.contains(&format!("{{{name}}}")));
     let in_path = named.map(|name| {
         let mut value = parameter(name, "path", "string", version);
         value["required"] = json!(true);
         value
     });
-    let pretty = parameter("pretty", "query", "string", version);
-    Value::Array(in_path.chain([pretty]).collect())
+    let pretty = is_pretty.then(|| parameter("pretty", "query", "string", version));
+    Value::Array(in_path.chain(pretty).collect())
+}
+
+/// The fields of a type that a query can carry, with their types.
+fn query_parameters(schema: &SchemaRef) -> Vec<(&str, &'static str)> {
+    fn kind(schema: &SchemaRef) -> Option<&'static str> {
+        match &schema.shape {
+            Shape::Boolean => Some("boolean"),
+            Shape::Integer { .. } => Some("integer"),
+            Shape::String => Some("string"),
+            Shape::List(list) => kind(&list.items),
+            _ => None,
+        }
+    }
+    let Shape::Object(object) = &schema.shape else { return Vec::new() };
+    let own = object.fields.iter().filter(|(name, _)| !matches!(&***name, "apiVersion" | "kind"));
+    own.filter_map(|(name, field)| Some((&**name, kind(&field.schema)?))).collect()
+}
+
+/// What tells which resources there are.
+pub(super) fn index(gvk: &Gvk, version: OpenApi) -> Value {
+    const LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList";
+    const TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+    let schema = reference(LIST, version);
+    let mut value = json!({
+        "tags": [tag(gvk)], "description": "get available resources",
+        "operationId": format!("get{}APIResources", camel(&tag(gvk))),
+    });
+    let answer = match version {
+        OpenApi::V3 => {
+            let content: serde_json::Map<_, _> =
+                TYPES.iter().map(|t| ((*t).to_owned(), json!({"schema": schema}))).collect();
+            json!({"description": "OK", "content": content})
+        }
+        OpenApi::V2 => {
+            value["produces"] = json!(TYPES);
+            value["schemes"] = json!(["https"]);
+            json!({"description": "OK", "schema": schema})
+        }
+    };
+    value["responses"] = json!({"200": answer, "401": {"description": "Unauthorized"}});
+    json!({ "get": value })
 }
 
 fn parameter(name: &str, place: &str, kind: &str, version: OpenApi) -> Value {
