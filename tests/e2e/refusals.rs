@@ -160,7 +160,7 @@ fn patches() -> Vec<Case> {
         patch("no patch type", "application/json", "{}").is(
             415,
             "UnsupportedMediaType",
-            "the body of the request was in an unknown format",
+            "415: Unsupported Media Type",
         ),
         patch("a cut off merge", MERGE, "{").is(400, "BadRequest", ""),
         patch("an object as JSON patch", JSON_PATCH, "{}").is(400, "BadRequest", ""),
@@ -205,7 +205,7 @@ fn options() -> Vec<Case> {
     let get = |what, path| Case::new(what, "GET", path, "");
     vec![
         get("no such group", "/apis/none.example.com/v1/things").is(404, PLAIN, "404 page not found"),
-        get("no such kind", "/api/v1/things").is(404, PLAIN, "404 page not found"),
+        get("no such kind", "/api/v1/things").is(404, "NotFound", "could not find the requested resource"),
         get("no such object", "/api/v1/namespaces/default/configmaps/none").is(
             404,
             "NotFound",
@@ -213,8 +213,8 @@ fn options() -> Vec<Case> {
         ),
         get("no such subresource", "/api/v1/namespaces/default/configmaps/m/status").is(
             404,
-            PLAIN,
-            "404 page not found",
+            "NotFound",
+            "could not find the requested resource",
         ),
         get("a bad selector", "/api/v1/configmaps?labelSelector=a%20b%20c").is(
             400,
@@ -269,7 +269,7 @@ fn options() -> Vec<Case> {
         Case::new("a bad precondition", "DELETE", MAP, r#"{"preconditions":{"uid":"other"}}"#).is(
             409,
             "Conflict",
-            "Precondition failed: UID in precondition: other",
+            "the UID in the precondition (other) does not match the UID in record",
         ),
         Case::new("a method nobody serves", "PUT", MAPS, "{}").is(
             405,
@@ -382,5 +382,5 @@ fn bad_manifests_are_refused_through_kubectl() {
         .fails(&["spec.ports[0].nodePort: Invalid value: 99", "provided port is not in the valid range"]);
     kubectl
         .run("create service clusterip n --tcp=80 --clusterip=1.2.3.4")
-        .fails(&["spec.clusterIPs: Invalid value", "the provided IP (1.2.3.4) is not in the valid range"]);
+        .fails(&["spec.clusterIPs: Invalid value", "the provided network does not match the current range"]);
 }

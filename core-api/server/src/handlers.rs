@@ -43,11 +43,26 @@ pub(crate) async fn answer(
     }
     let catalogue = server.config.registry.catalogue();
     let Some(kind) = catalogue.find(&info.group, &info.version, &info.resource).cloned() else {
-        return Ok(respond::no_such_path());
+        return nothing_at(server, &info.path);
     };
     drop(catalogue);
     let body_size = request.body.len();
     resource::Call { server, request, info, query, kind, user, trace, body_size }.answer().await
+}
+
+/// 404: a `Status` below what is built in, a text everywhere else.
+fn nothing_at(server: &Server, path: &str) -> ApiResult<Response> {
+    let catalogue = server.config.registry.catalogue();
+    let is_built_in = |group: &str| {
+        let versions = catalogue.group(group).into_iter().flat_map(|group| &group.versions);
+        versions.flat_map(|version| version.kinds.values()).any(|kind| !kind.def.custom)
+    };
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("api" | "version"), _) => Err(ApiError::no_such_resource()),
+        (Some("apis"), Some(group)) if is_built_in(group) => Err(ApiError::no_such_resource()),
+        _ => Ok(respond::no_such_path()),
+    }
 }
 
 /// Lets the API server that answers for the request's group do so.

@@ -6,7 +6,7 @@
 //! Upstream: apiserver `pkg/endpoints/handlers/negotiation`, `pkg/endpoints/handlers/rest.go`.
 
 use http::{HeaderMap, HeaderValue, header};
-use proa_meta::{ApiError, ApiResult, Reason};
+use proa_meta::{ApiError, ApiResult, Reason, status::Details};
 use proa_schema::protobuf;
 
 /// Bytes on the wire.
@@ -92,6 +92,17 @@ enum Place {
 }
 
 impl Place {
+    /// Whether upstream's router knows what is served there: custom kinds and texts are answered behind it.
+    const fn is_routed(self) -> bool {
+        matches!(
+            self,
+            Self::Plain
+                | Self::Discovery
+                | Self::Objects { protobuf: true }
+                | Self::Answers { protobuf: true }
+        )
+    }
+
     /// Whether a shape can be written in this form.
     const fn serves(self, wire: Wire, shape: Shape) -> bool {
         match (self, shape, wire) {
@@ -131,6 +142,12 @@ pub(crate) fn prefers(headers: &HeaderMap, subtype: &str) -> bool {
     clauses(accept).into_iter().find(known).is_some_and(|c| c.subtype == subtype)
 }
 
+/// Whether JSON is accepted.
+pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    accept.is_empty() || clauses(accept).iter().any(|c| matches!(c.subtype, "json" | "*"))
+}
+
 /// For watches: YAML cannot be framed.
 pub(crate) fn watch(headers: &HeaderMap, query: Option<&str>, protobuf: bool) -> ApiResult<Form> {
     match objects(headers, query, protobuf)? {
@@ -151,8 +168,29 @@ fn negotiate(headers: &HeaderMap, query: Option<&str>, place: Place) -> ApiResul
     };
     let found = clauses(accept).into_iter().find_map(|clause| clause.form(place));
     let served = if place == Place::Text { "application/json, application/yaml" } else { SERVED };
-    let Some(form) = found else { return Err(not_acceptable(served)) };
+    let Some(form) = found else {
+        return Err(if place.is_routed() && !names_any(accept) {
+            unroutable(SERVED)
+        } else {
+            not_acceptable(served)
+        });
+    };
     Ok(Form { pretty: form.pretty || is_pretty(headers, query), ..form })
+}
+
+/// Whether a media type that is served is named at all, whatever its parameters.
+fn names_any(accept: &str) -> bool {
+    clauses(accept).iter().any(|clause| {
+        let known = |wire: Wire| wire.media_type().strip_prefix("application/") == Some(clause.subtype);
+        matches!((clause.kind, clause.subtype), ("*", "*") | ("application", "*"))
+            || (clause.kind == "application" && Wire::ALL.into_iter().any(known))
+    })
+}
+
+/// The words of upstream's router, which looks at media types before it calls a built-in kind.
+pub(crate) fn unroutable(served: &str) -> ApiError {
+    let text = format!("406: Not Acceptable\n\nAvailable representations: {served}");
+    ApiError::new(Reason::NotAcceptable, text).with_details(Details::default())
 }
 
 fn not_acceptable(served: &str) -> ApiError {
@@ -285,6 +323,12 @@ pub(crate) fn media_type(headers: &HeaderMap) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
+/// The words of upstream's router, which looks at the content types of patches before it calls a built-in kind.
+pub(crate) fn unsupported_patch() -> ApiError {
+    ApiError::new(Reason::UnsupportedMediaType, "415: Unsupported Media Type")
+        .with_details(Details::default())
+}
+
 pub(crate) fn unsupported_media_type(served: &str) -> ApiError {
     let text =
         format!("the body of the request was in an unknown format - accepted media types include: {served}");
@@ -350,7 +394,7 @@ mod tests {
     fn refusals_name_what_is_served() {
         const ONLY: &str = "only the following media types are accepted: ";
         for (error, served) in [
-            (objects(&accept("text/plain"), None, true), SERVED),
+            (objects(&accept("text/plain"), None, false), SERVED),
             (objects(&accept("application/vnd.kubernetes.protobuf"), None, false), SERVED),
             (watch(&accept("application/cbor"), None, true), SERVED),
             (watch(&accept("application/yaml"), None, true), SERVED_STREAMS),
@@ -362,6 +406,13 @@ mod tests {
             let error = error.unwrap_err();
             assert_eq!((error.code(), error.message()), (406, &*format!("{ONLY}{served}")));
         }
+    }
+
+    #[test]
+    fn media_types_that_nobody_serves_do_not_reach_a_kind() {
+        let error = objects(&accept("text/plain"), None, true).unwrap_err();
+        assert!(error.message().starts_with("406: Not Acceptable") && error.message().ends_with(SERVED));
+        assert_eq!(error.details(), Some(&Details::default()));
     }
 
     #[test]

@@ -100,16 +100,7 @@ async fn patches(cluster: &Cluster) {
         assert_eq!((answer.status.as_u16(), &answer.json()["spec"]["node"]), (200, &json!(want)), "{kind}");
     }
     let wrong = cluster.send("PATCH", &path, &[("content-type", "application/json")], "{}").await;
-    assert_eq!(
-        wrong.message(),
-        (
-            415,
-            "the body of the request was in an unknown format - accepted media types include: \
-             application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-             application/apply-patch+yaml"
-                .to_owned()
-        )
-    );
+    assert_eq!(wrong.message(), (415, "415: Unsupported Media Type".to_owned()));
 }
 
 async fn applies(cluster: &Cluster) {

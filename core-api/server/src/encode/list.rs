@@ -35,14 +35,29 @@ impl Pieces {
         out.extend_from_slice(b"\",\"apiVersion\":\"");
         out.extend_from_slice(version.as_bytes());
         out.extend_from_slice(b"\",\"metadata\":");
-        write_list_metadata(&self.list, out);
+        if def.custom && self.encoder.form.shape == Shape::Whole && self.list.continue_token.is_none() {
+            // Lists of custom kinds always say where they go on.
+            let revision = self.list.revision;
+            out.extend_from_slice(
+                format!("{{\"continue\":\"\",\"resourceVersion\":\"{revision}\"}}").as_bytes(),
+            );
+        } else {
+            write_list_metadata(&self.list, out);
+        }
         if self.encoder.form.shape == Shape::Table {
             out.extend_from_slice(b",\"columnDefinitions\":");
             super::text::write(&table::columns(&self.encoder.kind.def), out);
             out.extend_from_slice(b",\"rows\":[");
+        } else if self.is_null() {
+            out.extend_from_slice(b",\"items\":null");
         } else {
             out.extend_from_slice(b",\"items\":[");
         }
+    }
+
+    /// As Go writes a list that was never made: one of metadata without elements.
+    fn is_null(&self) -> bool {
+        self.encoder.form.shape == Shape::PartialList && self.list.items.is_empty()
     }
 
     fn item(&self, at: usize, out: &mut Vec<u8>) {
@@ -75,7 +90,7 @@ impl Iterator for Pieces {
         }
         if self.next == self.list.items.len() {
             self.done = true;
-            out.extend_from_slice(b"]}\n");
+            out.extend_from_slice(if self.is_null() { b"}\n" } else { b"]}\n" });
         }
         Some(Bytes::from(out))
     }

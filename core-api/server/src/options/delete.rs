@@ -95,7 +95,7 @@ fn of_body(headers: &HeaderMap, body: &[u8], docs: &dyn SchemaDocs) -> ApiResult
         (Some(kind), version) => {
             let version = version.unwrap_or_default();
             Err(ApiError::bad_request(format!(
-                "no kind {kind:?} is registered for version {version:?} as delete options"
+                "no kind {kind:?} is registered for version {version:?} in scheme \"proa\""
             )))
         }
     }
