@@ -2,7 +2,7 @@
 //!
 //! Fields of features that are off by default are dropped, as upstream drops them: derived attributes, lists as
 //! attributes, allocatable resources of nodes, compatibility groups, types of partitions, skipped node operations.
-//! Deliberately absent: whatever acts on devices, and limits of what an expression may cost.
+//! Deliberately absent: whatever acts on devices.
 //! Upstream: `pkg/apis/resource/validation/validation.go`.
 
 pub(crate) mod device_class;
@@ -16,7 +16,10 @@ mod taint;
 
 use crate::{cursor::Cursor, facts, storage};
 use proa_meta::{FieldError, FieldErrors, Gvk, field::Problem, names};
-use proa_schema::{SchemaRef, cel};
+use proa_schema::{
+    SchemaRef,
+    cel::{self, Misfit},
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -157,8 +160,12 @@ fn selectors(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         let expression = cel.get("expression");
         if expression.text().len() > EXPRESSION {
             errors.too_long(expression.path(), EXPRESSION);
-        } else if let Err(why) = cel::check_device_expression(expression.text()) {
-            expression.invalid(errors, &format!("compilation failed: {why}"));
+            continue;
+        }
+        match cel::check_device_expression(expression.text()) {
+            Ok(()) => {}
+            Err(Misfit::Wrong(why)) => expression.invalid(errors, &why),
+            Err(Misfit::TooComplex) => expression.forbidden(errors, "too complex, exceeds cost limit"),
         }
     }
 }
