@@ -16,11 +16,11 @@ use crate::{
 use parking_lot::Mutex;
 use proa_meta::{ApiResult, Gvr, Reason, User};
 use proa_store::Revision;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 
 const DEFINITIONS: Gvr = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-/// Keeps a definition until its objects are gone.
+/// Keeps a definition until its objects are gone; its kind sets it when it is deleted.
 const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Kinds made from definitions, by the definition's name, so that a change rebuilds only its own.
@@ -139,14 +139,6 @@ impl Registry {
                 self.serve_ahead(&settled);
             }
             self.write(definitions, settled, "status").await?;
-        } else if !keeps_objects(&definition) {
-            let mut definition = definition;
-            let metadata = crate::metadata::of(&mut definition);
-            match metadata.entry("finalizers").or_insert_with(|| json!([])) {
-                Value::Array(finalizers) => finalizers.push(json!(CLEANUP)),
-                other => *other = json!([CLEANUP]),
-            }
-            self.write(definitions, definition, "").await?;
         }
         Ok(None)
     }

@@ -12,24 +12,38 @@ use serde_json::{Map, Value};
 /// deeper chain is a fault of the facts table and ends here.
 const MAX_ALWAYS_WRITTEN: usize = 32;
 
-/// Brings a value into canonical form.
-pub fn canonical(schema: &Schema, value: &mut Value) {
-    walk(schema, value, 0);
+/// Which of two forms: they differ in empty lists of fields that are always written.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    /// Such a list is the absent one, as in what upstream reads from its storage.
+    Stored,
+    /// It is what somebody set.
+    Sent,
 }
 
-fn walk(schema: &Schema, value: &mut Value, written: usize) {
+/// Brings a value into canonical form.
+pub fn canonical(schema: &Schema, value: &mut Value) {
+    walk(schema, value, 0, Form::Stored);
+}
+
+/// The same, but an empty list that was sent stays one where lists are always written: it has an owner.
+pub fn canonical_sent(schema: &Schema, value: &mut Value) {
+    walk(schema, value, 0, Form::Sent);
+}
+
+fn walk(schema: &Schema, value: &mut Value, written: usize, form: Form) {
     match (&schema.shape, value) {
-        (Shape::Object(object), Value::Object(map)) => fields(schema, object, map, written),
+        (Shape::Object(object), Value::Object(map)) => fields(schema, object, map, written, form),
         (Shape::Map(shape), Value::Object(map)) => {
             let values = shape.values.get();
             if !is_scalar(&values.shape) {
-                map.values_mut().for_each(|value| walk(values, value, 0));
+                map.values_mut().for_each(|value| walk(values, value, 0, form));
             }
         }
         (Shape::List(shape), Value::Array(list)) => {
             let items = shape.items.get();
             if !is_scalar(&items.shape) {
-                list.iter_mut().for_each(|value| walk(items, value, 0));
+                list.iter_mut().for_each(|value| walk(items, value, 0, form));
             }
         }
         _ => {}
@@ -40,19 +54,19 @@ const fn is_scalar(shape: &Shape) -> bool {
     !matches!(shape, Shape::Object(_) | Shape::Map(_) | Shape::List(_))
 }
 
-fn fields(schema: &Schema, object: &ObjectShape, map: &mut Map<String, Value>, written: usize) {
+fn fields(schema: &Schema, object: &ObjectShape, map: &mut Map<String, Value>, written: usize, form: Form) {
     map.retain(|name, value| match object.fields.get(name.as_str()) {
         Some(field) => {
-            walk(&field.schema, value, written + 1);
-            // Upstream's stored form does not tell an empty list from an absent one.
-            if field.omit == Omit::Never && value.as_array().is_some_and(Vec::is_empty) {
+            walk(&field.schema, value, written + 1, form);
+            let is_always_written = form == Form::Stored && field.omit == Omit::Never;
+            if is_always_written && value.as_array().is_some_and(Vec::is_empty) {
                 *value = Value::Null;
             }
             !is_left_out(field, value)
         }
         None => {
             if let Some(additional) = &object.additional {
-                walk(additional, value, 0);
+                walk(additional, value, 0, form);
                 return !value.is_null() || additional.nullable || is_open(additional);
             }
             !value.is_null() || schema.preserve_unknown
@@ -64,7 +78,7 @@ fn fields(schema: &Schema, object: &ObjectShape, map: &mut Map<String, Value>, w
     for (name, field) in object.fields.iter().filter(|(_, field)| is_written_when_absent(field)) {
         if !map.contains_key(&**name) {
             let mut value = if field.omit == Omit::Nil { Value::Null } else { zero(&field.schema.shape) };
-            walk(&field.schema, &mut value, written + 1);
+            walk(&field.schema, &mut value, written + 1, form);
             map.insert(name.to_string(), value);
         }
     }

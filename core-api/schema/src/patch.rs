@@ -12,7 +12,7 @@ pub mod json_patch;
 pub mod merge;
 pub mod strategic;
 
-pub use json_patch::{JsonPatch, json_patch};
+pub use json_patch::{JsonPatch, json_kind, json_patch};
 pub use merge::{merge, merge_patch};
 pub use strategic::strategic;
 

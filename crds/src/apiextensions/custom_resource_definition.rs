@@ -9,13 +9,15 @@ mod versions;
 use crate::{
     cursor::Cursor,
     facts,
-    fill::{absent, is_empty, keep, present, set, sub, zero},
+    fill::{absent, is_empty, keep, present, remove, set, sub, zero},
     webhook_client,
 };
 use proa_meta::{FieldErrors, Gvk, names};
 use proa_registry::kind::{Generation, KindDef, Strategy};
 use serde_json::{Value, json};
 
+/// Keeps a definition until its objects are gone.
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 const APPROVED: &str = "api-approved.kubernetes.io";
 const APPROVAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
@@ -45,8 +47,37 @@ pub(crate) fn kind() -> KindDef {
             validate_update,
             generation: Generation::Spec,
             unconditional_update: false,
+            // The first request only marks it: its objects go before it does.
+            blocks_deletion: |object| !object["metadata"]["deletionTimestamp"].is_string(),
+            mark_deleted,
             ..Strategy::default()
         })
+}
+
+/// What upstream does besides, when a definition is first deleted; it counts no generation and no grace.
+fn mark_deleted(object: &mut Value) {
+    if !crate::table::condition(object, "Terminating").is_empty() {
+        return;
+    }
+    let metadata = sub(object, "metadata");
+    remove(metadata, "deletionGracePeriodSeconds");
+    let generation = metadata["generation"].as_i64().unwrap_or(1);
+    set(metadata, "generation", generation - 1);
+    let time = metadata["deletionTimestamp"].clone();
+    push(metadata, "finalizers", json!(CLEANUP));
+    let condition = json!({
+        "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending", "lastTransitionTime": time,
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    });
+    push(sub(object, "status"), "conditions", condition);
+}
+
+fn push(object: &mut Value, list: &str, value: Value) {
+    match object[list].as_array_mut() {
+        Some(list) if list.contains(&value) => {}
+        Some(list) => list.push(value),
+        None => set(object, list, json!([value])),
+    }
 }
 
 fn default(object: &mut Value) {

@@ -102,8 +102,7 @@ impl Registry {
             let mut errors = FieldErrors::default();
             (def.strategy.validate)(&value, &mut errors);
             if !errors.is_empty() {
-                let name = metadata::text(&value, "name");
-                return Err(ApiError::invalid(&def.group_kind(), name, &errors).with_warnings(warnings));
+                return Err(ApiError::invalid(&def.group_kind(), "", &errors).with_warnings(warnings));
             }
         }
         let name = match target.name.as_str() {
@@ -119,7 +118,8 @@ impl Registry {
             options: options.clone(),
             verb: verb.to_owned(),
         };
-        let mut written = action.call(self, request).await?;
+        let answer = action.call(self, request).await;
+        let mut written = answer.map_err(|error| error.with_warnings(warnings.clone()))?;
         written.warnings.extend(warnings);
         Ok(written)
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use proa_meta::{ApiError, ApiResult, time::Time};
+use proa_meta::{ApiError, ApiResult, GroupResource, time::Time};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -94,18 +94,22 @@ impl Decide for Delete<'_> {
 }
 
 fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value) -> ApiResult<()> {
-    let resource = target.kind.def.group_resource();
-    let check = |what: &str, wanted: &Option<String>, found: &str| match wanted {
+    // Upstream names the kind where others name the resource.
+    let gvk = &target.kind.def.gvk;
+    let kind = GroupResource { group: gvk.group.clone(), resource: gvk.kind.clone() };
+    let check = |what: &str, wanted: &Option<String>, found: &str, then: &str| match wanted {
         Some(wanted) if wanted != found => {
-            let (long, short) =
-                (what, if what == "UID" { "UID in object meta" } else { "ResourceVersion in object meta" });
-            let why = format!("Precondition failed: {long} in precondition: {wanted}, {short}: {found}");
-            Err(ApiError::conflict(&resource, &target.name, &why))
+            let why = format!(
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object \
+                 might have been {then}"
+            );
+            Err(ApiError::conflict(&kind, &target.name, &why))
         }
         _ => Ok(()),
     };
-    check("UID", &options.uid, metadata::text(old, "uid"))?;
-    check("ResourceVersion", &options.resource_version, metadata::text(old, "resourceVersion"))
+    check("UID", &options.uid, metadata::text(old, "uid"), "deleted and then recreated")?;
+    let revision = metadata::text(old, "resourceVersion");
+    check("ResourceVersion", &options.resource_version, revision, "modified")
 }
 
 /// How long a deletion waits for the object's own end.

@@ -108,7 +108,15 @@ fn body_of(patch: &Patch) -> ApiResult<Value> {
     if parsed.value.is_object() {
         Ok(parsed.value)
     } else {
-        Err(ApiError::bad_request("error decoding patch: json: cannot unmarshal a value that is no object"))
+        let kind = patch::json_kind(&parsed.value);
+        let of_yaml = if patch.kind == PatchType::Apply {
+            "error decoding patch: error unmarshaling JSON: while decoding JSON: "
+        } else {
+            ""
+        };
+        let why =
+            format!("{of_yaml}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
+        Err(ApiError::bad_request(why))
     }
 }
 
@@ -148,11 +156,7 @@ impl Applied {
         }
         let mut applied = body_of(&patch)?;
         let def = stages.def();
-        for field in ["apiVersion", "kind"] {
-            if applied[field].as_str().unwrap_or_default().is_empty() {
-                return Err(ApiError::bad_request(format!("{field} must be set")));
-            }
-        }
+        stages.managing(|manager| manager.check(&applied))?;
         if applied["metadata"]
             .get("managedFields")
             .is_some_and(|m| m.as_array().is_some_and(|m| !m.is_empty()))
@@ -161,17 +165,17 @@ impl Applied {
         }
         stages.identify(&mut applied)?;
         stages.check_namespace(&mut applied)?;
-        if metadata::text(&applied, "name").is_empty() {
-            metadata::of(&mut applied).insert("name".to_owned(), json!(stages.target.name));
-        }
-        stages.check_patched_name(&applied)?;
+        stages.check_name(&applied)?;
         let warnings = stages.apply_types(&mut applied, &patch.issues)?;
         let exists = stages.target.kind.get(&stages.target.namespace, &stages.target.name).is_some();
         if !exists && stages.target.subresource.is_empty() {
             if !metadata::text(&applied, "uid").is_empty() {
                 let resource = def.group_resource();
-                let why = "uid mismatch: the provided object specified uid for an object that does not exist";
-                return Err(ApiError::conflict(&resource, &stages.target.name, why));
+                let uid = metadata::text(&applied, "uid");
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(ApiError::conflict(&resource, &stages.target.name, &why));
             }
             let created = stages.as_create();
             let mut object = stages.apply(None, applied.clone())?;
@@ -190,7 +194,6 @@ impl Stages<'_> {
     /// Unknown fields are errors, whatever the strictness.
     fn apply_types(&self, applied: &mut Value, repeated: &[StrictIssue]) -> ApiResult<Vec<String>> {
         let def = self.def();
-        self.managing(|manager| manager.check(applied))?;
         let unknown = if def.custom {
             proa_schema::prune::prune(&def.schema, applied, proa_schema::prune::Root::Resource)
         } else {

@@ -15,7 +15,7 @@ use crate::{
     registry::Registry,
     request::{Body, Object, Patch, PatchType, Target, Written},
 };
-use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, gvk::GroupKind, selector};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Gvk, gvk::GroupKind, selector};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -95,9 +95,7 @@ enum Wanted {
 
 fn checked(stages: &Stages<'_>, scale: &Value) -> ApiResult<Value> {
     let kind = GroupKind::new("autoscaling", "Scale");
-    if scale["kind"].as_str().is_some_and(|k| k != "Scale") {
-        return Err(ApiError::bad_request("the object provided is unrecognized (must be of type Scale)"));
-    }
+    stages.registry.catalogue().is_of_kind(scale, &Gvk::new("autoscaling", "v1", "Scale"))?;
     let name = metadata::text(scale, "name");
     if !name.is_empty() && name != stages.target.name {
         stages.check_name(scale)?;
@@ -106,7 +104,8 @@ fn checked(stages: &Stages<'_>, scale: &Value) -> ApiResult<Value> {
     let path = FieldPath::root("spec");
     let path = path.child("replicas");
     let replicas = replicas_of(scale)?;
-    if !matches!(replicas.as_i64(), Some(0..=2_147_483_647)) {
+    // The whole object of a custom kind is validated after.
+    if !stages.def().custom && !matches!(replicas.as_i64(), Some(0..=2_147_483_647)) {
         errors.invalid(&path, &replicas, "must be greater than or equal to 0");
     }
     if errors.is_empty() {

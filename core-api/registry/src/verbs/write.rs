@@ -7,13 +7,16 @@
 use crate::{
     admission::{AdmissionRequest, Notes, Operation, Options, Rounds},
     charge::Beside,
-    entry::{Entry, storage_key},
+    entry::{Entry, lookup, storage_key},
     kind::{Generation, KindDef},
     metadata,
     registry::Registry,
     request::{Object, Target, WriteOptions, Written},
 };
-use proa_meta::{ApiError, ApiResult, FieldErrors, GroupResource, gvk};
+use proa_meta::{
+    ApiError, ApiResult, FieldErrors, FieldPath, GroupResource,
+    gvk::{self, GroupKind},
+};
 use proa_schema::{
     apply::{FieldManager, Reset},
     canonical, decode, default,
@@ -70,6 +73,11 @@ impl<'a> Stages<'a> {
     /// The body is of the kind that the request is about; what it leaves out is filled in.
     pub(super) fn identify(&self, object: &mut Value) -> ApiResult<()> {
         let def = self.def();
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let same_version = object["apiVersion"].as_str().is_none_or(|v| v == def.gvk.api_version());
+        if def.custom && same_version && !kind.is_empty() && *kind != *def.gvk.kind {
+            return Err(other_custom_kind(def, object, kind));
+        }
         self.registry.catalogue().is_of_kind(object, &def.gvk)?;
         let members = metadata::map(object);
         members.insert("apiVersion".to_owned(), json!(def.gvk.api_version()));
@@ -230,6 +238,13 @@ impl<'a> Stages<'a> {
         canonical_form(self.registry, self.def(), object);
     }
 
+    fn canonical_sent(&self, object: &mut Value) {
+        match self.def().custom {
+            true => self.canonical(object),
+            false => canonical::canonical_sent(&self.def().schema, object),
+        }
+    }
+
     /// Rules that hold for every state of the object.
     pub(super) fn validate(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
         let def = self.def();
@@ -241,6 +256,7 @@ impl<'a> Stages<'a> {
             for warning in validate::validate_object(&def.schema, object, old, errors) {
                 self.notes.warn(warning);
             }
+            scale_numbers(def, object, errors);
         } else {
             (def.strategy.validate)(object, errors);
         }
@@ -256,13 +272,13 @@ impl<'a> Stages<'a> {
 
     /// Records who set what in a new object, in canonical form: what is left out has no owner.
     pub(super) fn manage_new(&self, new: &mut Value) {
-        self.canonical(new);
+        self.canonical_sent(new);
         self.managing(|manager| manager.create(new));
     }
 
     /// Records who changed what.
     pub(super) fn manage(&self, old: &Value, new: &mut Value) {
-        self.canonical(new);
+        self.canonical_sent(new);
         self.managing(|manager| manager.update(old, new));
     }
 
@@ -337,6 +353,30 @@ impl<'a> Stages<'a> {
 fn invalid(def: &KindDef, object: &Value, errors: &FieldErrors) -> ApiError {
     let name = match metadata::text(object, "name") {
         "" => metadata::text(object, "generateName"),
+/// 422: an object of a custom kind is of that kind.
+fn other_custom_kind(def: &KindDef, object: &Value, kind: &str) -> ApiError {
+    let mut errors = FieldErrors::default();
+    errors.invalid(&FieldPath::root("kind"), &json!(kind), &format!("must be {}", def.gvk.kind));
+    let given = GroupKind { group: def.gvk.group.clone(), kind: kind.to_owned().into() };
+    ApiError::invalid(&given, metadata::text(object, "name"), &errors)
+}
+
+/// What the paths of a custom kind's scale lead to are numbers that count.
+fn scale_numbers(def: &KindDef, object: &Value, errors: &mut FieldErrors) {
+    let Some(scale) = def.scale.as_ref().filter(|_| def.custom) else { return };
+    for path in [&scale.spec_replicas, &scale.status_replicas] {
+        let Some(value) = lookup(object, path).filter(|value| !value.is_null()) else { continue };
+        let why = match value.as_i64() {
+            Some(..0) => "should be a non-negative integer".to_owned(),
+            Some(number) if number > i64::from(i32::MAX) => {
+                format!("should be less than or equal to {}", i32::MAX)
+            }
+            _ => continue,
+        };
+        errors.invalid(&FieldPath::root(path), value, &why);
+    }
+}
+
         name => name,
     };
     // Of what is declared on a built-in type upstream tells each thing once.

@@ -115,7 +115,7 @@ fn decode_operations(value: Value) -> ApiResult<Vec<Map<String, Value>>> {
 }
 
 /// Go's word for a JSON value in decoding errors.
-pub(super) fn json_kind(value: &Value) -> &'static str {
+pub fn json_kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
