@@ -2,7 +2,11 @@
 //!
 //! Upstream: `pkg/registry/authorization`, `pkg/apis/authorization/validation/validation.go`.
 
-use crate::{cursor::Cursor, facts};
+use crate::{
+    cursor::Cursor,
+    facts,
+    selector::{self, Unknown},
+};
 use proa_meta::{FieldErrors, GroupKind, Gvk};
 use proa_registry::kind::{KindDef, Scope, Strategy};
 use serde_json::Value;
@@ -21,6 +25,7 @@ pub(crate) fn subject_access_review() -> KindDef {
     review("SubjectAccessReview", "subjectaccessreviews", |object, errors| {
         attributes(object, errors);
         subject(object, errors);
+        selectors(object, errors);
         empty_metadata(object, &[], "must be empty", errors);
     })
 }
@@ -29,6 +34,7 @@ pub(crate) fn subject_access_review() -> KindDef {
 pub(crate) fn self_subject_access_review() -> KindDef {
     review("SelfSubjectAccessReview", "selfsubjectaccessreviews", |object, errors| {
         attributes(object, errors);
+        selectors(object, errors);
         empty_metadata(object, &[], "must be empty", errors);
     })
 }
@@ -43,6 +49,7 @@ pub(crate) fn local_subject_access_review() -> KindDef {
     let kind = review("LocalSubjectAccessReview", "localsubjectaccessreviews", |object, errors| {
         attributes(object, errors);
         subject(object, errors);
+        selectors(object, errors);
         empty_metadata(object, &["namespace"], "must be empty except for namespace", errors);
         local(object, errors);
     });
@@ -53,13 +60,9 @@ fn attributes(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     let (resource, other) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
-    match (resource.is_set(), other.is_set()) {
-        (true, true) => other.invalid(errors, "cannot be specified in combination with resourceAttributes"),
-        (false, false) => {
-            let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            errors.invalid(spec.path(), &Value::Null, text);
-        }
-        _ => {}
+    if resource.is_set() == other.is_set() {
+        let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        errors.invalid(spec.path(), other.value(), text);
     }
 }
 
@@ -69,6 +72,38 @@ fn subject(object: &Value, errors: &mut FieldErrors) {
     if spec.get("user").is_empty() && spec.get("groups").is_empty() {
         spec.get("user").invalid(errors, "at least one of user or group must be specified");
     }
+}
+
+fn selectors(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let spec = root.get("spec");
+    let resource = spec.get("resourceAttributes");
+    let requirements = [field_requirement, label_requirement];
+    for (name, check) in ["fieldSelector", "labelSelector"].into_iter().zip(requirements) {
+        let Some(selector) = resource.present(name) else { continue };
+        let (raw, list) = (selector.get("rawSelector"), selector.get("requirements"));
+        match (raw.is_empty(), list.is_empty()) {
+            (false, false) => raw.invalid(errors, "may not specified at the same time as requirements"),
+            (true, true) => {
+                let path = selector.path();
+                let text = format!("when {path} is specified, requirements or rawSelector is required");
+                list.required(errors, &text);
+            }
+            _ => {}
+        }
+        list.items().for_each(|one| check(&one, errors));
+    }
+}
+
+fn field_requirement(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if at.get("key").is_empty() {
+        at.get("key").required(errors, "must be specified");
+    }
+    selector::operator(at, Unknown::Passed, errors);
+}
+
+fn label_requirement(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    selector::validate_requirement(at, Unknown::Passed, errors);
 }
 
 fn empty_metadata(object: &Value, allowed: &[&str], text: &str, errors: &mut FieldErrors) {

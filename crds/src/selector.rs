@@ -12,11 +12,30 @@ use serde_json::Value;
 pub(crate) fn validate(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     labels(&at.get("matchLabels"), errors);
     for requirement in at.get("matchExpressions").items() {
-        validate_requirement(&requirement, errors);
+        validate_requirement(&requirement, Unknown::Refused, errors);
     }
 }
 
-fn validate_requirement(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+/// What becomes of operators that nobody here knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// They are wrong.
+    Refused,
+    /// Somebody newer may know them.
+    Passed,
+}
+
+/// Validates one requirement.
+pub(crate) fn validate_requirement(at: &Cursor<'_, '_>, unknown: Unknown, errors: &mut FieldErrors) {
+    operator(at, unknown, errors);
+    at.get("key").named(errors, names::is_qualified_name);
+    for value in at.get("values").items() {
+        value.named(errors, names::is_label_value);
+    }
+}
+
+/// Whether the operator is known and the values are as many as it takes.
+pub(crate) fn operator(at: &Cursor<'_, '_>, unknown: Unknown, errors: &mut FieldErrors) {
     let values = at.get("values");
     match at.text_of("operator") {
         "In" | "NotIn" if values.is_empty() => {
@@ -26,11 +45,8 @@ fn validate_requirement(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
             values.forbidden(errors, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ if unknown == Unknown::Passed => {}
         _ => at.get("operator").invalid(errors, "not a valid selector operator"),
-    }
-    at.get("key").named(errors, names::is_qualified_name);
-    for value in values.items() {
-        value.named(errors, names::is_label_value);
     }
 }
 

@@ -73,21 +73,40 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     if (name == "exempt") != (kind.text() == "Exempt") {
         kind.invalid(errors, "must be 'Exempt' if and only if `name` is 'exempt'");
     }
-    let (limited, exempt) = (spec.get("limited"), spec.get("exempt"));
-    kind.one_of(errors, &["Exempt", "Limited"]);
     match kind.text() {
-        "Exempt" => shares(&exempt, errors),
-        "Limited" if limited.is_set() => validate_limited(&limited, errors),
-        "Limited" => limited.required(errors, ""),
-        _ => {}
-    }
-    for (level, of) in [(limited, "Limited"), (exempt, "Exempt")] {
-        if level.is_set() && kind.text() != of {
-            level.forbidden(errors, "");
-        }
+        "" => {}
+        "Exempt" => shares(&spec.get("exempt"), errors),
+        "Limited" => validate_limited(&spec.get("limited"), errors),
+        _ => kind.unsupported(errors, &["Exempt", "Limited"]),
     }
     fixed(name, &spec, errors);
     conditions(object, errors);
+    declared(&spec, errors);
+}
+
+/// What upstream declares with the fields; it comes last.
+fn declared(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let (kind, limited, exempt) = (spec.get("type"), spec.get("limited"), spec.get("exempt"));
+    if exempt.is_set() && kind.text() != "Exempt" {
+        exempt.forbidden(errors, "");
+    }
+    either(&limited, kind.text() == "Limited", errors);
+    kind.must_be_set(errors);
+    if limited.is_set() {
+        let response = limited.get("limitResponse");
+        let kind = response.get("type");
+        either(&response.get("queuing"), kind.text() == "Queue", errors);
+        kind.must_be_set(errors);
+    }
+}
+
+/// A part that must be there or must not.
+fn either(part: &Cursor<'_, '_>, is_wanted: bool, errors: &mut FieldErrors) {
+    match (part.is_set(), is_wanted) {
+        (false, true) => part.required(errors, ""),
+        (true, false) => part.forbidden(errors, ""),
+        _ => {}
+    }
 }
 
 /// The levels that every server has are as they must be.
@@ -125,18 +144,19 @@ fn lendable(level: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 fn validate_limited(level: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    if !level.is_set() {
+        return;
+    }
     let nominal = level.get("nominalConcurrencyShares");
     if nominal.int() < 0 {
         nominal.invalid(errors, NOT_NEGATIVE);
     }
     let response = level.get("limitResponse");
     let (kind, queuing) = (response.get("type"), response.get("queuing"));
-    kind.one_of(errors, &["Queue", "Reject"]);
-    match (kind.text(), queuing.is_set()) {
-        ("Queue", true) => validate_queuing(&queuing, errors),
-        ("Queue", false) => queuing.required(errors, ""),
-        (_, true) => queuing.forbidden(errors, ""),
-        (_, false) => {}
+    match kind.text() {
+        "Queue" if queuing.is_set() => validate_queuing(&queuing, errors),
+        "" | "Queue" | "Reject" => {}
+        _ => kind.unsupported(errors, &["Queue", "Reject"]),
     }
     lendable(level, errors);
     let borrowing = level.get("borrowingLimitPercent");

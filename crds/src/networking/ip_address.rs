@@ -22,13 +22,15 @@ pub(crate) fn kind() -> KindDef {
         .with_strategy(Strategy {
             name: |name, _| network::strict_ip(name),
             validate,
+            validate_create: declared,
             validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
-                let (new, old) = (new.get("spec"), old.get("spec"));
-                let (new, old) = (new.get("parentRef"), old.get("parentRef"));
-                if !same(new.value(), old.value()) {
-                    errors.invalid(new.path(), &Value::Null, IMMUTABLE);
+                if same(&new["spec"]["parentRef"], &old["spec"]["parentRef"]) {
+                    return;
                 }
+                declared(new, errors);
+                let root = Cursor::root(new);
+                let spec = root.get("spec");
+                errors.invalid(spec.get("parentRef").path(), &Value::Null, IMMUTABLE);
             },
             ..Strategy::default()
         })
@@ -38,17 +40,23 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     let parent = spec.get("parentRef");
+    parent.get("group").opt_named(errors, names::is_dns1123_subdomain);
+    for field in ["resource", "name", "namespace"] {
+        parent.get(field).opt_named(errors, names::is_path_segment_name);
+    }
+}
+
+/// What must be there: upstream declares it with the fields, so it comes last.
+fn declared(object: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let spec = root.get("spec");
+    let parent = spec.get("parentRef");
     if !parent.is_set() {
         return parent.required(errors, "");
     }
-    parent.get("group").opt_named(errors, names::is_dns1123_subdomain);
     for field in ["resource", "name"] {
-        let field = parent.get(field);
-        if field.must_be_set(errors) {
-            field.named(errors, names::is_path_segment_name);
-        }
+        parent.get(field).must_be_set(errors);
     }
-    parent.get("namespace").opt_named(errors, names::is_path_segment_name);
 }
 
 fn row(object: &Value, _: Timestamp) -> Vec<Value> {

@@ -9,7 +9,12 @@ use serde_json::Value;
 /// The kind.
 pub(crate) fn kind() -> KindDef {
     let (gvk, schema) = named("ClusterRole");
-    KindDef::cluster(gvk, "clusterroles", schema).with_strategy(Strategy { validate, ..strategy() })
+    KindDef::cluster(gvk, "clusterroles", schema).with_strategy(Strategy {
+        validate,
+        validate_create: |object, errors| rules::declared_rules(object, &Value::Null, errors),
+        validate_update: rules::declared_rules,
+        ..strategy()
+    })
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {

@@ -6,6 +6,7 @@ use super::{
     rules, strategy,
 };
 use proa_registry::kind::{KindDef, Strategy};
+use serde_json::Value;
 
 /// The kind.
 pub(crate) fn kind() -> KindDef {
@@ -13,7 +14,8 @@ pub(crate) fn kind() -> KindDef {
     KindDef::cluster(gvk, "clusterrolebindings", schema).with_table(&columns(), row).with_strategy(Strategy {
         default: rules::default_binding,
         validate: |object, errors| rules::binding(object, false, errors),
-        validate_update: rules::fixed_role,
+        validate_create: |object, errors| rules::declared_binding(object, &Value::Null, errors),
+        validate_update: rules::update_binding,
         ..strategy()
     })
 }

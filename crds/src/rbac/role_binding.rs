@@ -24,7 +24,8 @@ pub(crate) fn kind() -> KindDef {
     KindDef::namespaced(gvk, "rolebindings", schema).with_table(&columns(), row).with_strategy(Strategy {
         default: rules::default_binding,
         validate: |object, errors| rules::binding(object, true, errors),
-        validate_update: rules::fixed_role,
+        validate_create: |object, errors| rules::declared_binding(object, &Value::Null, errors),
+        validate_update: rules::update_binding,
         ..strategy()
     })
 }

@@ -3,7 +3,7 @@
 use super::GROUP;
 use crate::{
     cursor::Cursor,
-    fill::{items, sub, zero},
+    fill::{items, same, sub, zero},
 };
 use proa_meta::{FieldErrors, names};
 use serde_json::{Value, json};
@@ -12,10 +12,7 @@ use serde_json::{Value, json};
 pub(super) fn rules(object: &Value, is_namespaced: bool, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     for rule in root.get("rules").items() {
-        let (verbs, urls) = (rule.get("verbs"), rule.get("nonResourceURLs"));
-        if verbs.is_empty() {
-            verbs.required(errors, "verbs must contain at least one value");
-        }
+        let urls = rule.get("nonResourceURLs");
         let resource_fields = ["apiGroups", "resources", "resourceNames"];
         if !urls.is_empty() {
             if is_namespaced {
@@ -36,6 +33,29 @@ pub(super) fn rules(object: &Value, is_namespaced: bool, errors: &mut FieldError
     }
 }
 
+/// What upstream declares with the fields of a role; it comes last, and not for rules that were there before.
+pub(super) fn declared_rules(object: &Value, old: &Value, errors: &mut FieldErrors) {
+    if same(&object["rules"], &old["rules"]) {
+        return;
+    }
+    for rule in Cursor::root(object).get("rules").items() {
+        rule.get("verbs").must_be_set(errors);
+    }
+}
+
+/// The same for a binding.
+pub(super) fn declared_binding(object: &Value, old: &Value, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    if !same(&object["subjects"], &old["subjects"]) {
+        for subject in root.get("subjects").items() {
+            subject.get("name").must_be_set(errors);
+        }
+    }
+    if old.is_null() {
+        root.get("roleRef").get("name").must_be_set(errors);
+    }
+}
+
 /// The group of references that leave it out.
 pub(super) fn default_binding(object: &mut Value) {
     zero(sub(object, "roleRef"), "apiGroup", GROUP);
@@ -53,16 +73,12 @@ pub(super) fn binding(object: &Value, is_namespaced: bool, errors: &mut FieldErr
     role.get("apiGroup").enumeration(errors, &[GROUP]);
     let kinds: &[&str] = if is_namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     role.get("kind").enumeration(errors, kinds);
-    let name = role.get("name");
-    if name.must_be_set(errors) {
-        name.named(errors, names::is_path_segment_name);
-    }
+    role.get("name").opt_named(errors, names::is_path_segment_name);
     root.get("subjects").items().for_each(|subject| validate_subject(&subject, is_namespaced, errors));
 }
 
 fn validate_subject(subject: &Cursor<'_, '_>, is_namespaced: bool, errors: &mut FieldErrors) {
     let (name, group) = (subject.get("name"), subject.get("apiGroup"));
-    name.must_be_set(errors);
     match subject.text_of("kind") {
         "ServiceAccount" => {
             name.opt_named(errors, names::is_dns1123_subdomain);
@@ -81,13 +97,15 @@ fn validate_subject(subject: &Cursor<'_, '_>, is_namespaced: bool, errors: &mut 
 }
 
 /// A binding stays bound to its role.
-pub(super) fn fixed_role(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let (new, old) = (Cursor::root(new), Cursor::root(old));
-    let (role, before) = (new.get("roleRef"), old.get("roleRef"));
+pub(super) fn update_binding(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let (root, before) = (Cursor::root(new), Cursor::root(old));
+    let (role, before) = (root.get("roleRef"), before.get("roleRef"));
     if role.value() != before.value() {
+        role.get("name").must_be_set(errors);
         // Upstream shows its own names of the fields.
         let fields = ["apiGroup", "kind", "name"].map(|field| role.text_of(field));
         let shown = json!({"APIGroup": fields[0], "Kind": fields[1], "Name": fields[2]});
         role.with(&shown).invalid(errors, "field is immutable");
     }
+    declared_binding(new, old, errors);
 }

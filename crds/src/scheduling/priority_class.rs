@@ -2,10 +2,15 @@
 //!
 //! Upstream: `pkg/registry/scheduling/priorityclass/strategy.go`, `pkg/apis/scheduling/{validation,v1/helpers.go}`.
 
-use crate::{cursor::Cursor, facts, fill::absent, table};
+use crate::{
+    cursor::Cursor,
+    facts,
+    fill::{absent, set, sub},
+    table,
+};
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, Gvk};
-use proa_registry::kind::{Column, Generation, KindDef, Strategy};
+use proa_registry::kind::{Column, KindDef, Strategy};
 use serde_json::Value;
 
 const HIGHEST_FOR_USERS: i64 = 1_000_000_000;
@@ -28,14 +33,15 @@ pub(crate) fn kind() -> KindDef {
         .with_table(&columns, row)
         .with_strategy(Strategy {
             default: |object| absent(object, "preemptionPolicy", "PreemptLowerPriority"),
-            validate,
+            // Upstream counts no changes, and looks at what cannot change only once.
+            prepare_create: |object| set(sub(object, "metadata"), "generation", 1),
+            validate_create,
             validate_update,
-            generation: Generation::Spec,
             ..Strategy::default()
         })
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+fn validate_create(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let (metadata, value) = (root.get("metadata"), root.get("value"));
     let name = metadata.get("name");

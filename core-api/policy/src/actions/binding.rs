@@ -6,7 +6,7 @@ use super::{set_condition, success};
 use crate::{admission::pod_topology_labels, objects};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, GroupResource, Reason};
+use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, GroupResource, Reason, names};
 use proa_registry::{
     Registry,
     request::{Action, ActionRequest, Target, Written},
@@ -30,6 +30,9 @@ async fn answer(registry: &Arc<Registry>, request: ActionRequest) -> ApiResult<W
     if !request.target.subresource.is_empty() && request.target.name != name {
         return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
     }
+    if request.target.subresource.is_empty() {
+        check_name(name)?;
+    }
     validate(binding)?;
     let node = text(&binding["target"], "name");
     let topology = pod_topology_labels::labels_of(registry, node);
@@ -51,6 +54,17 @@ async fn answer(registry: &Arc<Registry>, request: ActionRequest) -> ApiResult<W
     Ok(success())
 }
 
+/// Where no URL names the pod, its name is checked as one of a URL.
+fn check_name(name: &str) -> ApiResult<()> {
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
+    match names::is_path_segment_name(name).first() {
+        Some(why) => Err(ApiError::bad_request(format!("Name parameter invalid: {name:?}: {why}"))),
+        None => Ok(()),
+    }
+}
+
 /// Upstream answers these with 500 and the bare texts.
 fn validate(binding: &Value) -> ApiResult<()> {
     let mut errors = FieldErrors::default();
@@ -59,8 +73,13 @@ fn validate(binding: &Value) -> ApiResult<()> {
     if !matches!(kind, "" | "Node") {
         errors.not_supported(&target.child("kind"), &json!(kind), &["Node", "<empty>"]);
     }
-    if text(&binding["target"], "name").is_empty() {
-        errors.required(&target.child("name"), "");
+    match text(&binding["target"], "name") {
+        "" => errors.required(&target.child("name"), ""),
+        node => {
+            for why in names::is_dns1123_subdomain(node) {
+                errors.invalid(&target.child("name"), &json!(node), &why);
+            }
+        }
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::new(Reason::Unknown, errors.summary())) }
 }

@@ -24,14 +24,8 @@ pub(super) fn object(new: &Value, old: Option<&Value>, errors: &mut FieldErrors)
     let root = Cursor::root(new);
     let spec = root.get("spec");
     let (min, max) = (spec.get("minReplicas"), spec.get("maxReplicas"));
-    min.non_negative(errors);
     if min.opt_int().is_some_and(|min| max.int() < min) {
         errors.invalid(max.path(), &max.int().into(), "must be greater than or equal to `minReplicas`");
-    }
-    if max.int() == 0 {
-        max.required(errors, "");
-    } else if max.int() < 0 {
-        max.invalid(errors, "must be greater than or equal to 1");
     }
     let target = spec.get("scaleTargetRef");
     let is_same = old.is_some_and(|old| {
@@ -63,6 +57,13 @@ pub(super) fn object(new: &Value, old: Option<&Value>, errors: &mut FieldErrors)
         if let Some(rules) = behavior.present(direction) {
             validate_rules(&rules, errors);
         }
+    }
+    // Upstream declares these with the fields, so they come last.
+    min.non_negative(errors);
+    if max.int() == 0 {
+        max.required(errors, "");
+    } else if max.int() < 0 {
+        max.invalid(errors, "must be greater than or equal to 1");
     }
 }
 
