@@ -37,3 +37,4 @@ mod table;
 mod webhook_client;
 
 pub use catalogue::catalogue;
+pub use networking::service_cidr::service_addresses;

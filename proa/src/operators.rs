@@ -1,12 +1,24 @@
 //! All operators of the project, as data: what they are called, what they may do, how they run.
 
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
+mod work;
+
 use crate::cli;
 use anyhow::{Context, Result, bail};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use kube::Client;
-use proa_kit::RunConfig;
+use proa_kit::{
+    RunConfig,
+    leader::{self, ElectionConfig},
+};
+use proa_operator_node_ipam::PodNetwork;
 use proa_operator_replicaset::replication;
 use serde_json::Value;
+
+/// Where the Leases of elections are.
+const NAMESPACE: &str = "kube-system";
 
 /// One operator.
 pub(crate) struct Operator {
@@ -15,17 +27,29 @@ pub(crate) struct Operator {
     /// RBAC rules that follow from its declared watches and writes.
     pub(crate) rules: fn() -> Value,
     /// Runs it until shutdown.
-    pub(crate) run: fn(Client, RunConfig) -> BoxFuture<'static, ()>,
+    pub(crate) run: fn(Client, RunConfig, &Settings) -> BoxFuture<'static, ()>,
+}
+
+/// What single operators know beside the API.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Certificate and key of the authority that signs requests, as PEM; none: nothing is signed.
+    pub(crate) authority: Option<(String, String)>,
+    /// What nodes get their pods' addresses from; none: they get none.
+    pub(crate) pod_network: Option<PodNetwork>,
 }
 
 macro_rules! operators {
-    ($($name:literal => $krate:ident),* $(,)?) => {
+    ($($name:literal => $krate:ident $((.$setting:ident))?),* $(,)?) => {
         /// Every operator, in the order in which they start.
         pub(crate) fn all() -> Vec<Operator> {
             vec![$(Operator {
                 name: $name,
                 rules: $krate::rules,
-                run: |client, config| Box::pin($krate::run(client, config)),
+                run: |client, config, settings| {
+                    let _: &Settings = settings;
+                    Box::pin($krate::run(client, config $(, settings.$setting.clone())?))
+                },
             }),*]
         }
     };
@@ -50,7 +74,11 @@ operators! {
     "ingress" => proa_operator_ingress,
     "persistent-volume" => proa_operator_persistent_volume,
     "scheduler" => proa_operator_scheduler,
+    "node-ipam" => proa_operator_node_ipam (.pod_network),
+    "certificates" => proa_operator_certificates (.authority),
+    "bootstrap-token" => proa_operator_bootstrap_token,
     "node-lifecycle" => proa_operator_node_lifecycle,
+    "storage-version-migrator" => proa_operator_storage_version_migrator,
 }
 
 /// The operators that are not disabled.
@@ -99,23 +127,68 @@ pub(crate) async fn run_one(args: &cli::Operator) -> Result<()> {
         Some(path) => crate::kubeconfig::client(path).await?,
         None => Client::try_default().await.context("find the cluster")?,
     };
-    let mut config = RunConfig::default();
+    let settings = Settings { authority: signing(args)?, pod_network: pod_network(args)? };
+    let config = RunConfig { identity: identity().into(), ..RunConfig::default() };
     let shutdown = config.shutdown.clone();
-    let identity = format!("{}_{}", operator.name, std::process::id());
-    config.identity = identity.as_str().into();
-    if args.leader_elect {
-        let election = proa_kit::leader::ElectionConfig::new("kube-system", operator.name, &identity);
-        let (election, leadership) =
-            proa_kit::leader::elect(client.clone(), election, config.clock.clone(), shutdown.clone());
-        config.leadership = Some(leadership);
-        tokio::spawn(election);
-    }
     tracing::info!(operator = operator.name, "started");
+    let mut running = operator.start(client, config, &settings, args.leader_elect);
     tokio::select! {
-        () = (operator.run)(client, config) => {}
-        () = crate::server::interrupted() => shutdown.cancel(),
+        () = &mut running => {}
+        () = crate::server::interrupted() => {
+            shutdown.cancel();
+            // The lease is released, so that another replica need not wait.
+            running.await;
+        }
     }
     Ok(())
+}
+
+/// The authority that the command line names.
+fn signing(args: &cli::Operator) -> Result<Option<(String, String)>> {
+    let read = |path: &std::path::Path| {
+        std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+    };
+    match (&args.cluster_signing_cert_file, &args.cluster_signing_key_file) {
+        (Some(certificate), Some(key)) => Ok(Some((read(certificate)?, read(key)?))),
+        _ => Ok(None),
+    }
+}
+
+/// The pods' network that the command line names.
+fn pod_network(args: &cli::Operator) -> Result<Option<PodNetwork>> {
+    let Some(network) = args.cluster_cidr else { return Ok(None) };
+    let node_bits = args.node_cidr_mask_size;
+    if node_bits < network.prefix_len() || node_bits > 32 {
+        bail!("--node-cidr-mask-size {node_bits} is no prefix of a part of --cluster-cidr {network}");
+    }
+    Ok(Some(PodNetwork { network: network.trunc(), node_bits, reserved: 0 }))
+}
+
+/// This process among all replicas of all machines: the process id says nothing in containers.
+pub(crate) fn identity() -> String {
+    let host = rustix::system::uname();
+    format!("{}_{}", host.nodename().to_string_lossy(), uuid::Uuid::new_v4())
+}
+
+impl Operator {
+    /// Runs it until shutdown; when replicas elect, only while this one holds the Lease of the operator's name.
+    pub(crate) fn start(
+        &self,
+        client: Client,
+        mut config: RunConfig,
+        elects: bool,
+    ) -> BoxFuture<'static, ()> {
+        if !elects {
+            return (self.run)(client, config);
+        }
+        let election = ElectionConfig::new(NAMESPACE, self.name, &config.identity);
+        let (election, leadership) =
+            leader::elect(client.clone(), election, config.clock.clone(), config.shutdown.clone());
+        let client = leadership.fence(client);
+        config.leadership = Some(leadership);
+        let running = (self.run)(client, config, settings);
+        async move { drop(futures::join!(election, running)) }.boxed()
+    }
 }
 
 #[cfg(test)]

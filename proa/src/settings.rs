@@ -2,6 +2,8 @@
 
 use crate::cli;
 use anyhow::{Context, Result, bail};
+use ipnet::Ipv4Net;
+use proa_operator_node_ipam::PodNetwork;
 use std::{
     net::{IpAddr, Ipv4Addr},
     ops::RangeInclusive,
@@ -225,6 +227,15 @@ impl Settings {
         }
         Ok(Network { address: pods.nth((number - 1) * share.size()), ..share })
     }
+    /// How the pods' network is shared out among nodes that do not choose their share as those of this machine do.
+    pub(crate) fn pod_network(&self) -> PodNetwork {
+        let Network { address, bits } = self.pods;
+        PodNetwork {
+            network: Ipv4Net::new_assert(address, bits),
+            node_bits: bits.max(NODE_PODS_BITS),
+            reserved: MOST_NODES as usize,
+        }
+    }
     /// Where an agent listens: as widely as the API.
     pub(crate) fn listen_of_agent(&self) -> IpAddr {
         self.listen
@@ -320,9 +331,7 @@ fn first_node_port(step: u8) -> u16 {
 /// A number that stays the same for ever, since data directories outlive binaries: FNV-1a, its bits spread because the
 /// hashes of short names differ in few.
 fn hash(name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = proa_meta::fnv::hash(name.as_bytes());
     (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

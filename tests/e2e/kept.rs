@@ -1,5 +1,4 @@
-//! Kinds that are kept and shown, and on which nothing acts: devices, networks of services, priorities of requests,
-//! autoscalers, migrations.
+//! Kinds that are kept and shown, and on which nothing acts: devices, priorities of requests; autoscalers.
 
 use crate::server::Server;
 

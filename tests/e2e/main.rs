@@ -13,8 +13,10 @@
 
 mod access;
 mod aggregation;
+mod audit;
 mod autoscaling;
 mod background;
+mod certificates;
 mod changes;
 mod claims;
 mod client;
@@ -40,6 +42,7 @@ mod rollouts;
 mod scheduled;
 mod server;
 mod stateful;
+mod stored;
 mod streams;
 mod webhooks;
 mod workloads;

@@ -8,6 +8,7 @@
 
 pub mod cron;
 pub mod field;
+pub mod fnv;
 pub mod gvk;
 pub mod identity;
 pub mod int_or_string;

@@ -47,6 +47,8 @@ pub const STORAGE_CLASSES: Gvr = Gvr::new("storage.k8s.io", "v1", "storageclasse
 pub const INGRESS_CLASSES: Gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
 /// ServiceCIDRs.
 pub const SERVICE_CIDRS: Gvr = Gvr::new("networking.k8s.io", "v1", "servicecidrs");
+/// IPAddresses.
+pub const IP_ADDRESSES: Gvr = Gvr::new("networking.k8s.io", "v1", "ipaddresses");
 /// FlowSchemas.
 pub const FLOW_SCHEMAS: Gvr = Gvr::new(FLOW_CONTROL, "v1", "flowschemas");
 /// PriorityLevelConfigurations.

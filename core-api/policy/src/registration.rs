@@ -6,9 +6,6 @@
 //! `pkg/controllers/autoregister`, `pkg/controlplane/controller/crdregistration`.
 
 mod priorities;
-
-pub use priorities::{OF_DEFINITIONS, Priority};
-
 use crate::{
     bootstrap::Wanted,
     objects::{self, API_SERVICES, Meta},
@@ -18,7 +15,7 @@ use futures::future::try_join_all;
 use proa_meta::{ApiError, ApiResult, Reason};
 use proa_registry::{
     Entry, Kind, Registry,
-    registry::Catalogue,
+    registry::{Catalogue, Priority},
     request::{Body, DeleteOptions, Target, WriteOptions},
 };
 use proa_store::Revision;
@@ -134,7 +131,7 @@ async fn reconcile(
     let catalogue = registry.catalogue();
     let name = |(group, version): (&str, &str)| format!("{version}.{group}");
     let wanted: BTreeMap<String, Value> = versions(&catalogue, true)
-        .map(|(group, version)| (name((group, version)), object(group, version, OF_DEFINITIONS, ALWAYS)))
+        .map(|(group, version)| (name((group, version)), object(group, version, Priority::USUAL, ALWAYS)))
         .collect();
     let builtin: BTreeSet<String> = versions(&catalogue, false).map(name).collect();
     let snapshot = kind.snapshot();

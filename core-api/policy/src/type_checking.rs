@@ -6,7 +6,7 @@
 //! Upstream: `pkg/controller/validatingadmissionpolicystatus/controller.go`, apiserver
 //! `pkg/admission/plugin/policy/validating/typechecking.go`.
 
-use crate::task;
+use crate::{admission::items, task};
 use proa_meta::{ApiError, ApiResult, Gvr, User, gvk, identity::MASTERS};
 use proa_registry::{
     Catalogue, Kind, Registry,
@@ -155,8 +155,4 @@ async fn write(
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
 }

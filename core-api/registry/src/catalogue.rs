@@ -40,6 +40,20 @@ impl Kind {
     }
 }
 
+/// How far up discovery shows a version of a group; higher ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Priority {
+    /// Of the group, as far as this version has a say in it: the highest of its versions' counts.
+    pub group: i64,
+    /// Of the version in its group.
+    pub version: i64,
+}
+
+impl Priority {
+    /// Of all groups that definitions make.
+    pub const USUAL: Self = Self { group: 1000, version: 100 };
+}
+
 /// One version of a group.
 pub struct Version {
     /// Such as `v1`.
@@ -125,6 +139,19 @@ impl Catalogue {
     pub fn siblings(&self, kind: &KindDef) -> &[Arc<Kind>] {
         self.siblings.get(&kind.storage).map_or(&[], Vec::as_slice)
     }
+    /// As what objects of a kind are stored; `None`: they are not.
+    pub fn stored_as(&self, kind: &KindDef) -> Option<Gvk> {
+        if kind.behaviour == Behaviour::Virtual {
+            return None;
+        }
+        let converts = kind.convert.is_some();
+        let storing = self.siblings(kind).iter().find(|sibling| converts && sibling.def.convert.is_none());
+        let mut gvk = storing.map_or(kind, |sibling| &sibling.def).gvk.clone();
+        if let Some(versions) = &kind.versions {
+            gvk.version = versions.stored.clone();
+        }
+        Some(gvk)
+    }
     /// Checks that an object, where it names a kind, is of the kind `wanted`.
     ///
     /// # Errors
@@ -139,19 +166,6 @@ impl Catalogue {
         }
         let (group, version) = gvk::split_api_version(api_version).unwrap_or(("", api_version));
         let refused = |why: &str| {
-    /// As what objects of a kind are stored; `None`: they are not.
-    pub fn stored_as(&self, kind: &KindDef) -> Option<Gvk> {
-        if kind.behaviour == Behaviour::Virtual {
-            return None;
-        }
-        let converts = kind.convert.is_some();
-        let storing = self.siblings(kind).iter().find(|sibling| converts && sibling.def.convert.is_none());
-        let mut gvk = storing.map_or(kind, |sibling| &sibling.def).gvk.clone();
-        if let Some(versions) = &kind.versions {
-            gvk.version = versions.stored.clone();
-        }
-        Some(gvk)
-    }
             ApiError::bad_request(format!(
                 "{kind} in version {version:?} cannot be handled as a {}: {why}",
                 wanted.kind

@@ -31,7 +31,8 @@ impl Beside {
     }
 }
 
-fn put(kind: &Kind, key: Key, expect: Expect, mut object: Value) -> Op {
+/// Stores an object of another kind than the one that a write is about.
+pub(crate) fn put(kind: &Kind, key: Key, expect: Expect, mut object: Value) -> Op {
     if let Some(convert) = kind.def.convert {
         (convert.to_storage)(&mut object);
     }

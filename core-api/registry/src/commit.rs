@@ -7,14 +7,17 @@
 //! Upstream: apiserver `pkg/storage/interfaces.go`, GuaranteedUpdate.
 
 use crate::{
-    charge::Beside,
+    charge::{self, Beside},
     claims,
-    entry::{Entry, encode_as},
-    kind::{Claim, KindDef},
+    entry::{Entry, encode_as, storage_key},
+    kind::KindDef,
+    metadata,
     registry::{Kind, Registry},
+    verbs::canonical_form,
 };
 use futures::future::BoxFuture;
 use proa_meta::{ApiError, ApiResult, Reason};
+use proa_schema::apply::{FieldManager, Reset};
 use proa_store::{CommitError, Expect, Guard, Key, Op, Revision, Write};
 use serde_json::Value;
 use std::sync::Arc;
@@ -175,9 +178,8 @@ impl Registry {
             (Verdict::Unchanged | Verdict::Remove, None) => Prepared::Nothing(Done::Unchanged(None)),
             (Verdict::Unchanged, Some(entry)) => Prepared::Nothing(Done::Unchanged(Some(entry))),
             (Verdict::Remove, Some(entry)) => {
-                let mut ops = vec![Op::delete(key.clone(), expect)];
-                ops.extend(claim_ops(&kind.def, Some(&entry), None));
-                let write = Write { ops, guards: Vec::new() };
+                let mut write = Write::one(Op::delete(key.clone(), expect));
+                self.claim(&kind.def, Some(&entry), None, &mut write);
                 Prepared::Write(write, Done::Removed(entry, Revision(0)))
             }
             (Verdict::Put { mut object, guards }, current) => {
@@ -186,17 +188,79 @@ impl Registry {
                 }
                 let stored_as = kind.def.stored_as();
                 let (tail, decoded) = encode_as(&object, &kind.state.selectable(), stored_as.as_deref());
-                if let Some(entry) = current.as_ref().filter(|e| *e.tail() == tail) {
+                let is_stale = |e: &Entry| self.store().is_ok_and(|store| store.is_stale(&e.key));
+                if let Some(entry) = current.as_ref().filter(|e| *e.tail() == tail && !is_stale(e)) {
                     return Prepared::Nothing(Done::Unchanged(Some(entry.clone())));
                 }
                 let decoded = Arc::new(decoded);
                 let value = proa_store::Value::with_decoded(tail.clone(), decoded.clone());
-                let mut ops = vec![Op::put(key.clone(), expect, value)];
-                ops.extend(claim_ops(&kind.def, current.as_ref(), Some(&object)));
+                let mut write = Write { ops: vec![Op::put(key.clone(), expect, value)], guards };
+                self.claim(&kind.def, current.as_ref(), Some(&object), &mut write);
                 let entry = Entry::new(key.clone(), Revision(0), tail, decoded);
-                Prepared::Write(Write { ops, guards }, Done::Put(Arc::new(entry)))
+                Prepared::Write(write, Done::Put(Arc::new(entry)))
             }
         }
+    }
+
+    /// Adds what a write takes (expected to be free) and gives back, with the objects that are kept beside it.
+    fn claim(&self, def: &KindDef, old: Option<&Arc<Entry>>, new: Option<&Value>, write: &mut Write) {
+        let Some(kind_claims) = def.claims else { return };
+        let held = |object: Option<&Value>| object.map(kind_claims.held).unwrap_or_default();
+        let before = held(old.map(|e| e.stored_value(e.revision)).as_ref());
+        let after = held(new);
+        let record = kind_claims.record.and_then(|record| Some((record, self.kind(record.gvr)?)));
+        for claim in after.iter().filter(|c| !before.contains(c)) {
+            let nothing = proa_store::Value::new(bytes::Bytes::new());
+            write.ops.push(Op::put(claims::key(claim), Expect::Absent, nothing));
+            write.guards.extend(self.claims.guard(claim));
+            if let (Some((record, kind)), Some(holder)) = (&record, new)
+                && record.space == claim.space
+            {
+                let object = self.new_object(&kind.def, (record.make)(&claim.value, holder));
+                let key = storage_key(&kind.def.storage, "", &claim.value);
+                write.ops.push(charge::put(kind, key, Expect::Absent, object));
+            }
+        }
+        for claim in before.iter().filter(|c| !after.contains(c)) {
+            write.ops.push(Op::delete(claims::key(claim), Expect::Any));
+            if let Some((_, kind)) = record.as_ref().filter(|(record, _)| record.space == claim.space) {
+                write.ops.extend(self.removal(kind, &claim.value));
+            }
+        }
+    }
+
+    /// An object that the server makes by itself.
+    fn new_object(&self, def: &KindDef, mut object: Value) -> Value {
+        metadata::fill_create(&mut object, self.now());
+        canonical_form(self, def, &mut object);
+        let manager = FieldManager {
+            schema: &def.schema,
+            api_version: &def.gvk.api_version(),
+            kind: &def.gvk.kind,
+            subresource: "",
+            manager: "kube-apiserver",
+            now: &proa_meta::time::Time::new(self.now()).to_string(),
+            reset: Reset::Nothing,
+        };
+        manager.create(&mut object);
+        object
+    }
+
+    /// Removes a cluster-scoped object; one with finalizers is only marked.
+    fn removal(&self, kind: &Kind, name: &str) -> Option<Op> {
+        let entry = kind.get("", name)?;
+        let mut object = entry.value(&kind.def);
+        let expect = Expect::At(entry.revision);
+        if !metadata::has_finalizers(&object) {
+            return Some(Op::delete(entry.key.clone(), expect));
+        }
+        if metadata::is_deleting(&object) {
+            return None;
+        }
+        let members = metadata::of(&mut object);
+        members.insert("deletionTimestamp".to_owned(), metadata::timestamp(self.now()));
+        members.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+        Some(charge::put(kind, entry.key.clone(), expect, object))
     }
 }
 
@@ -224,20 +288,6 @@ impl Done {
             unchanged @ Self::Unchanged(_) => unchanged,
         }
     }
-}
-
-/// Claims that the write takes (expected to be free) and gives back.
-fn claim_ops(def: &KindDef, old: Option<&Arc<Entry>>, new: Option<&Value>) -> Vec<Op> {
-    let Some(kind_claims) = def.claims else { return Vec::new() };
-    let held = |object: Option<&Value>| object.map(kind_claims.held).unwrap_or_default();
-    let before = held(old.map(|e| e.stored_value(e.revision)).as_ref());
-    let after = held(new);
-    let taken = after.iter().filter(|c| !before.contains(c));
-    let freed = before.iter().filter(|c| !after.contains(c));
-    let nothing = || proa_store::Value::new(bytes::Bytes::new());
-    let take = |c: &Claim| Op::put(claims::key(c), Expect::Absent, nothing());
-    let free = |c: &Claim| Op::delete(claims::key(c), Expect::Any);
-    taken.map(take).chain(freed.map(free)).collect()
 }
 
 /// What a client is told about a store that could not write.

@@ -230,6 +230,8 @@ pub struct Strategy {
     pub default: fn(&mut Value),
     /// Before a create is validated: clear what users may not set. Status is already gone when `/status` is served.
     pub prepare_create: fn(&mut Value),
+    /// After that, for an object that came without labels and may have got some by default.
+    pub prepare_unlabelled: fn(&mut Value),
     /// Before an update is validated (`new`, `old`): keep what this path may not change.
     /// Status is already the old one when `/status` is served.
     pub prepare_update: fn(&mut Value, &Value),
@@ -277,6 +279,7 @@ impl Default for Strategy {
         Self {
             default: |_| {},
             prepare_create: |_| {},
+            prepare_unlabelled: |_| {},
             prepare_update: |_, _| {},
             prepare_status: |_, _| {},
             validate: |_, _| {},
@@ -309,6 +312,8 @@ pub enum Generation {
     Spec,
     /// As `Spec`, and also when annotations change (Deployment).
     SpecOrAnnotations,
+    /// As `Spec`, and also when labels change (EndpointSlice).
+    SpecOrLabels,
     /// Starts at what the object brings, else without one, and grows as `Spec` (CSIDriver).
     Given,
 }
@@ -425,11 +430,6 @@ pub struct SubresourceDef {
     pub verbs: &'static [&'static str],
     /// Paths below it are its own, with whatever method (proxies).
     pub paths: bool,
-}
-
-/// Converts between this version and the stored form, in place.
-#[derive(Clone, Copy)]
-pub struct Conversion {
     /// Type of its query parameters, where it has some of its own.
     pub query: Option<SchemaRef>,
 }
@@ -439,6 +439,11 @@ impl SubresourceDef {
     pub fn connects(&self) -> bool {
         self.query.as_ref().is_some_and(|query| query.type_name() == self.schema.type_name())
     }
+}
+
+/// Converts between this version and the stored form, in place.
+#[derive(Clone, Copy)]
+pub struct Conversion {
     /// From this version.
     pub to_storage: fn(&mut Value),
     /// To this version.
@@ -461,6 +466,20 @@ pub struct Claims {
     pub held: fn(&Value) -> Vec<Claim>,
     /// Completes `new` with free values (`old` on update) and reports values that are out of range or taken.
     pub allocate: fn(&mut Value, Option<&Value>, &dyn Pool, &mut FieldErrors),
+    /// What is kept beside claims of a space, if anything.
+    pub record: Option<Record>,
+}
+
+/// An object of its own that says who holds a value, such as an IPAddress: it is named after the value, comes with the
+/// claim and goes with it, in the same write.
+#[derive(Clone, Copy)]
+pub struct Record {
+    /// The space.
+    pub space: &'static str,
+    /// Its kind, which is cluster-scoped.
+    pub gvr: &'static Gvr,
+    /// The object for a value of this holder.
+    pub make: fn(value: &str, holder: &Value) -> Value,
 }
 
 /// Where free values come from.

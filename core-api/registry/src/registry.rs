@@ -3,11 +3,11 @@
 //! Owns the catalogue (swapped whole when a CustomResourceDefinition changes) and one state per stored resource. The
 //! store's writer thread publishes to it; nothing else changes what reads see.
 
-pub use crate::catalogue::{Catalogue, Group, Kind, Version, compare_versions};
+pub use crate::catalogue::{Catalogue, Group, Kind, Priority, Version, compare_versions};
 use crate::{
     admission::{Mutate, Validate},
     charge::Charge,
-    claims::{self, Index, Space},
+    claims::{self, Index, Source},
     entry::{Decoded, Entry},
     kind::KindDef,
     request::Action,
@@ -35,7 +35,7 @@ pub struct Config {
     /// Schema of `metadata`, for custom kinds; built-in schemas refer to it themselves.
     pub object_meta: SchemaRef,
     /// Spaces of unique values: `clusterIP`, `nodePort`.
-    pub spaces: BTreeMap<&'static str, Space>,
+    pub spaces: BTreeMap<&'static str, Source>,
     /// Where time comes from.
     pub now: fn() -> Timestamp,
 }
@@ -81,7 +81,7 @@ impl Registry {
         let registry = Self {
             builtin: catalogue.into_iter().map(|def| Arc::new(kind(def))).collect(),
             definitions: crate::definitions::Definitions::default(),
-            claims: Index::new(std::mem::take(&mut config.spaces)),
+            claims: Index::new(std::mem::take(&mut config.spaces), |kind| states[&prefix(kind)].clone()),
             config,
             catalogue: ArcSwap::default(),
             catalogue_tip: watch::Sender::new(0),

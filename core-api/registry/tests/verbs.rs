@@ -7,7 +7,7 @@ use proa_meta::{
 };
 use proa_registry::{
     KindDef, Registry,
-    claims::Space,
+    claims::{Source, Space},
     kind::{Claim, Claims, Generation, Selectable, Strategy},
     registry::{Config, Plugins},
     request::{
@@ -103,10 +103,11 @@ fn cluster() -> Cluster {
                 new["spec"]["port"] = json!(port);
             }
         },
+        record: None,
     });
     let config = Config {
         object_meta: SchemaRef::inline(Schema::of(metadata())),
-        spaces: [("port", Space::Ports(1..=200))].into(),
+        spaces: [("port", Source::Fixed(Space::Ports(1..=200)))].into(),
         now: || jiff::Timestamp::UNIX_EPOCH,
     };
     let registry = Registry::new(config, vec![kind("Toy", "toys"), ported]);

@@ -40,8 +40,8 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
-    pub(crate) fn new(relay: Arc<Relay>, usual: Priority) -> Self {
-        Self { relay, table: RwLock::new(Arc::new(Table::new(usual))), changing: Mutex::new(()) }
+    pub(crate) fn new(relay: Arc<Relay>) -> Self {
+        Self { relay, table: RwLock::new(Arc::new(Table::new(Priority::USUAL))), changing: Mutex::new(()) }
     }
 
     /// Reads all APIServices, once before the first request. What they serve is not known yet.

@@ -26,7 +26,7 @@ pub use tls::{ClientIdentity, RelayError};
 
 use dial::Dialer;
 use proa_registry::{Authorizer, Registry, webhook::CallWebhook};
-use proa_server::{aggregation::Priority, connect::Connectors};
+use proa_server::connect::Connectors;
 use std::{net::IpAddr, sync::Arc};
 use tls::Trust;
 
@@ -41,8 +41,6 @@ pub struct RelayConfig {
     pub agent_ca: Option<String>,
     /// What other API servers know this one by; none: nothing, so they do not believe whom a request comes from.
     pub front_proxy: Option<ClientIdentity>,
-    /// How far up groups stand in discovery whose APIServices do not say otherwise.
-    pub usual_priority: Priority,
     /// Types of node addresses, best first.
     pub address_types: Vec<String>,
     /// Where an address of a pod, an endpoint or a node is reached by proxies; none: it may not be reached.
@@ -59,7 +57,6 @@ impl RelayConfig {
             key,
             agent_ca,
             front_proxy: None,
-            usual_priority: Priority { group: 1000, version: 100 },
             address_types: ["InternalIP", "ExternalIP", "Hostname"].map(str::to_owned).to_vec(),
             reach: |address| proxy::is_global_unicast(address).then_some(address),
             runtime: tokio::runtime::Handle::current(),
@@ -119,6 +116,6 @@ pub fn outside(
         .with("", "pods", "proxy", proxy(proxy::To::Pod))
         .with("", "services", "proxy", proxy(proxy::To::Service))
         .with("", "nodes", "proxy", proxy(proxy::To::Node));
-    let aggregator = Arc::new(Aggregator::new(relay.clone(), config.usual_priority));
+    let aggregator = Arc::new(Aggregator::new(relay.clone()));
     Ok(Outside { connectors, webhooks: Arc::new(webhook::Webhooks::new(relay)), aggregator })
 }

@@ -24,7 +24,10 @@ pub use type_check::{ParamsType, TypeChecker};
 use crate::cel::{Environment, Kind, Program, Type};
 use declare::Names;
 use regex::Regex;
-use std::sync::LazyLock;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 /// What an expression is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +100,7 @@ struct Variable {
 pub struct Compiler {
     has_params: bool,
     variables: Variables,
+    by_name: HashMap<Box<str>, Vec<usize>>,
     /// Names of variables can be used at all.
     is_composed: bool,
 }
@@ -108,13 +112,13 @@ static USE: LazyLock<Regex> = LazyLock::new(|| {
 
 impl Compiler {
     /// For a policy that has parameters or has none.
-    pub const fn new(has_params: bool) -> Self {
-        Self { has_params, variables: Variables(Vec::new()), is_composed: false }
+    pub fn new(has_params: bool) -> Self {
+        Self { has_params, variables: Variables::default(), by_name: HashMap::new(), is_composed: false }
     }
 
     /// With `variables`, even if there are none.
     #[must_use]
-    pub const fn composed(mut self) -> Self {
+    pub fn composed(mut self) -> Self {
         self.is_composed = true;
         self
     }
@@ -129,6 +133,7 @@ impl Compiler {
         let ty = expression.as_ref().map_or(Type::DYN, |made| declare::of_variable(made.program.output()));
         let problem = expression.as_ref().err().cloned();
         // The last of those that have one name counts for what follows; what came before keeps the one that it means.
+        self.by_name.entry(name.into()).or_default().push(self.variables.0.len());
         self.variables.0.push(Variable { name: name.into(), ty, expression });
         problem.map_or(Ok(()), Err)
     }
@@ -140,33 +145,38 @@ impl Compiler {
     pub fn compile(&self, text: &str, role: Role) -> Result<Expression, String> {
         let names =
             Names { params: self.has_params, authorizer: role != Role::Message, variables: self.is_composed };
-        let environment = self.environment(names, role.is_patch());
+        let named = self.named(text);
+        let environment = self.environment(names, &named, role.is_patch());
         let program = environment.compile(text).map_err(|why| format!("compilation failed: {why}"))?;
         if let Some(problem) = role.misfit(program.output()) {
             return Err(problem);
         }
-        Ok(Expression { needs: self.needs(text), program, text: text.into(), names })
+        Ok(Expression { needs: self.needs(named), program, text: text.into(), names })
     }
 
-    fn environment(&self, names: Names, has_objects: bool) -> Environment {
-        let variables = self.variables.0.iter().map(|one| (&*one.name, one.ty.clone()));
+    /// Of the variables only those that the text names: a policy may have thousands.
+    fn environment(&self, names: Names, named: &[usize], has_objects: bool) -> Environment {
+        let variables = named.iter().map(|i| &self.variables.0[*i]).map(|one| (&*one.name, one.ty.clone()));
         declare::environment(names, [Type::DYN, Type::DYN], Type::DYN, variables.collect(), has_objects)
     }
 
-    /// The variables that a text may need, with those that they need.
-    fn needs(&self, text: &str) -> Vec<usize> {
-        let mut needed = vec![false; self.variables.0.len()];
+    /// The variables that a text may name, in the order in which they were declared.
+    fn named(&self, text: &str) -> Vec<usize> {
+        let mut named = BTreeSet::new();
         for found in USE.captures_iter(text) {
-            let name = found.get(1).map(|name| name.as_str());
-            for (i, variable) in self.variables.0.iter().enumerate() {
-                if name.is_none_or(|name| *variable.name == *name) {
-                    needed[i] = true;
-                    let below = variable.expression.iter().flat_map(|made| made.needs.iter());
-                    below.for_each(|below| needed[*below] = true);
-                }
+            match found.get(1) {
+                Some(name) => named.extend(self.by_name.get(name.as_str()).into_iter().flatten()),
+                None => return (0..self.variables.0.len()).collect(),
             }
         }
-        needed.iter().enumerate().filter_map(|(i, needed)| needed.then_some(i)).collect()
+        named.into_iter().collect()
+    }
+
+    /// These variables with those that they need.
+    fn needs(&self, named: Vec<usize>) -> Vec<usize> {
+        let below = named.iter().filter_map(|i| self.variables.0[*i].expression.as_ref().ok());
+        let below: Vec<usize> = below.flat_map(|made| made.needs.iter().copied()).collect();
+        named.into_iter().chain(below).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Declares a variable of a policy that was checked when it was written.

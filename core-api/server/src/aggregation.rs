@@ -9,8 +9,10 @@ use crate::{
     api::{Request, Response, Server},
     request_info::RequestInfo,
 };
+pub use crate::openapi::swagger::Swagger;
 use futures::future::BoxFuture;
 use proa_meta::{ApiResult, User};
+pub use proa_registry::registry::Priority;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, sync::Arc};
 
@@ -25,6 +27,8 @@ pub struct Remote {
     pub resources: Arc<Vec<Value>>,
     /// The server was not reached when it was last asked what it serves.
     pub stale: bool,
+    /// Its part of the OpenAPI document of version 2.
+    pub swagger: Arc<Swagger>,
     /// Its OpenAPI documents of version 3, as `/openapi/v3` shows them: by path, without what is others' to say.
     pub documents: Arc<Map<String, Value>>,
 }
@@ -34,15 +38,6 @@ impl Remote {
     pub fn service_name(&self) -> String {
         format!("{}.{}", self.version, self.group)
     }
-}
-
-/// How far up discovery shows a version; higher ones come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Priority {
-    /// Of the group; the highest of its versions' counts.
-    pub group: i64,
-    /// In the group.
-    pub version: i64,
 }
 
 /// What else than this server's own kinds is served, and in which order all of it is shown.

@@ -9,8 +9,10 @@ mod components;
 mod gnostic;
 mod operations;
 mod paths;
+pub(crate) mod swagger;
 
 use crate::{
+    aggregation::{Outline, Remote},
     api::{Body, Request, Response, Server},
     encode::{compress, text},
     negotiate,
@@ -27,10 +29,13 @@ use proa_registry::registry::{Catalogue, Kind};
 use proa_schema::SchemaRef;
 use serde_json::{Map, Value, json};
 use std::{
-    collections::HashMap,
+    cell::LazyCell,
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
     io::{self, Read as _, Write as _},
     sync::Arc,
 };
+use swagger::{Added, Swagger};
 
 /// Which OpenAPI document something is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -211,13 +216,43 @@ fn tagged(mut response: Response, hash: &str) -> Response {
 
 fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Response> {
     let parts = parts(catalogue);
-    let each_path = |emit: &mut Emit<'_>| parts.iter().try_for_each(|p| paths::each(p, OpenApi::V2, emit));
     let all: Vec<&Part<'_>> = parts.iter().collect();
-    let each_definition = |emit: &mut Emit<'_>| components::each(server, &all, OpenApi::V2, emit);
+    let outline = server.outline();
+    let others = others(&parts, outline.as_deref());
+    let added = LazyCell::new(|| {
+        if others.is_empty() {
+            return Ok(Added::default());
+        }
+        let mut own = BTreeMap::new();
+        components::each(server, &all, OpenApi::V2, &mut |name, value| {
+            own.insert(name.to_owned(), value.clone());
+            Ok(())
+        })?;
+        Ok::<_, io::Error>(swagger::join(&others, &own))
+    });
+    let added = || added.as_ref().map_err(|error| io::Error::other(error.to_string()));
+    let each_path = |emit: &mut Emit<'_>| {
+        parts.iter().try_for_each(|p| paths::each(p, OpenApi::V2, emit))?;
+        added()?.paths.iter().try_for_each(|(path, item)| emit(path, item))
+    };
+    let each_definition = |emit: &mut Emit<'_>| {
+        let added = added()?;
+        components::each(server, &all, OpenApi::V2, &mut |name, value| match added.kinds.get(name) {
+            None => emit(name, value),
+            Some(kinds) => {
+                let mut value = value.clone();
+                value[swagger::KINDS] = kinds.clone();
+                emit(name, &value)
+            }
+        })?;
+        added.definitions.iter().try_for_each(|(name, value)| emit(name, value))
+    };
     let generation = catalogue.generation();
+    // Of what others add, only the latest is kept.
+    let suffix: String = others.iter().map(|other| format!("+{:x}", other.hash())).collect();
     if negotiate::prefers(&request.headers, PROTOBUF) {
         let write = |out: &mut Packed| gnostic::write(out, &info(), each_path, each_definition);
-        let mut response = server.openapi.serve(generation, "v2.pb".to_owned(), request, write)?;
+        let mut response = server.openapi.serve(generation, format!("v2.pb{suffix}"), request, write)?;
         let returned = HeaderValue::from_static("application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
         response.headers.insert(header::CONTENT_TYPE, returned);
         return Ok(response);
@@ -225,13 +260,28 @@ fn v2(server: &Server, request: &Request, catalogue: &Catalogue) -> ApiResult<Re
     const ONLY: &str = "only the following media types are accepted: application/json, \
                         application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     negotiate::text(&request.headers, None).map_err(|_| ApiError::new(Reason::NotAcceptable, ONLY))?;
-    server.openapi.serve(generation, "v2".to_owned(), request, |out| {
+    server.openapi.serve(generation, format!("v2{suffix}"), request, |out| {
         write!(out, "{{\"swagger\":\"2.0\",\"info\":{},\"paths\":{{", info())?;
         members(out, each_path)?;
         out.write_all(b"},\"definitions\":{")?;
         members(out, each_definition)?;
         write!(out, "}},\"securityDefinitions\":{},\"security\":[{{\"BearerToken\":[]}}]}}", security())
     })
+}
+
+/// Documents of other API servers, those of important groups first; none of what this one answers for itself.
+fn others<'o>(parts: &[Part<'_>], outline: Option<&'o Outline>) -> Vec<&'o Swagger> {
+    let Some(outline) = outline else { return Vec::new() };
+    let is_own = |remote: &Remote| {
+        parts.iter().any(|part| part.group == remote.group && part.version == remote.version)
+    };
+    let mut remotes: Vec<&Remote> =
+        outline.remotes.iter().filter(|remote| !remote.swagger.is_empty() && !is_own(remote)).collect();
+    remotes.sort_by_key(|remote| {
+        let priority = outline.priority(&remote.group, &remote.version);
+        (Reverse((priority.group, priority.version)), remote.service_name())
+    });
+    remotes.into_iter().map(|remote| &*remote.swagger).collect()
 }
 
 /// How clients ask for version 2 in protobuf.
@@ -297,7 +347,12 @@ impl Cache {
     }
 
     fn keep(&self, generation: u64, key: String, bytes: &Bytes) {
-        self.0.lock().at(generation).documents.insert(key, bytes.clone());
+        let mut kept = self.0.lock();
+        let documents = &mut kept.at(generation).documents;
+        // The same document with less, or something else, from other servers.
+        let name = key.split('+').next().unwrap_or_default().to_owned();
+        documents.retain(|other, _| other.split('+').next() != Some(&*name));
+        documents.insert(key, bytes.clone());
     }
 
     fn hash(&self, server: &Server, generation: u64, part: &Part<'_>) -> Arc<str> {

@@ -29,6 +29,12 @@ pub trait Engine: Send + 'static {
     /// Tells the bytes on disk, also while background work changes them. Does not keep the files open.
     fn meter(&self) -> Meter;
 
+    /// Tells of a key, after the load, whether its value is kept in another way than it would be by now: such a value is
+    /// written again by a write that changes nothing.
+    fn stale(&self) -> Stale {
+        Box::new(|_| false)
+    }
+
     /// Lets go of the files, after waiting for background work.
     fn close(&mut self) -> Result<(), EngineError>;
 }
@@ -38,6 +44,9 @@ pub type Backup = Box<dyn FnOnce() -> Result<Revision, EngineError> + Send>;
 
 /// Tells the bytes on disk.
 pub type Meter = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Tells whether a key's value is kept in an old way.
+pub type Stale = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Why an engine refused. Texts say what failed and on which file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

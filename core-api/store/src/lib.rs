@@ -27,7 +27,7 @@ mod revision;
 mod store;
 mod write;
 
-pub use engine::{Backup, Engine, EngineError, Meter};
+pub use engine::{Backup, Engine, EngineError, Meter, Stale};
 pub use local::{Local, Options};
 pub use log::{Directory, Disk, DiskFile, Log, LogOptions, restore};
 pub use memory::Memory;

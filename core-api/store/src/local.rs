@@ -18,7 +18,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::Meter;
+use crate::engine::{Meter, Stale};
 use crate::{CommitError, Engine, Key, OpenError, Published, Revision, Stats, Store, Write};
 use writer::{Request, Writer};
 
@@ -71,6 +71,7 @@ pub struct Local<E: Engine> {
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
     meter: Meter,
+    stale: Stale,
     max_write_bytes: usize,
     max_write_ops: usize,
     engine: PhantomData<fn() -> E>,
@@ -90,7 +91,7 @@ impl<E: Engine> Local<E> {
         let shared = Arc::new(Shared::default());
         shared.revision.store(loaded.revision.0, Ordering::Release);
         shared.compacted.store(loaded.compacted.0, Ordering::Release);
-        let meter = engine.meter();
+        let (meter, stale) = (engine.meter(), engine.stale());
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let (max_write_bytes, max_write_ops) = (options.max_write_bytes, options.max_write_ops);
         published.load(loaded);
@@ -98,7 +99,7 @@ impl<E: Engine> Local<E> {
         std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(
             |source| OpenError::Io { what: "cannot start the store's writer thread".into(), source },
         )?;
-        Ok(Arc::new(Local { requests, shared, meter, max_write_bytes, max_write_ops, engine: PhantomData }))
+        Ok(Arc::new(Local { requests, shared, meter, stale, max_write_bytes, max_write_ops, engine: PhantomData }))
     }
 
     /// What can be said without asking the writer.
@@ -169,6 +170,10 @@ impl<E: Engine> Store for Local<E> {
 
     fn backup(&self, to: PathBuf) -> BoxFuture<'static, Result<Revision, CommitError>> {
         self.ask(|reply| Request::Backup { to, reply })
+    }
+
+    fn is_stale(&self, key: &str) -> bool {
+        (self.stale)(key)
     }
 
     fn stats(&self) -> Stats {

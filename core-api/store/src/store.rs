@@ -44,6 +44,10 @@ pub trait Store: Send + Sync + 'static {
     /// Writes the state to a new file without stopping anything; answers with the revision it holds.
     fn backup(&self, to: PathBuf) -> BoxFuture<'static, Result<Revision, CommitError>>;
 
+    /// Whether a key's value is kept in another way than it would be by now, such as under an old key. It is written
+    /// again even when it does not change.
+    fn is_stale(&self, key: &str) -> bool;
+
     /// Counters and sizes.
     fn stats(&self) -> Stats;
 
@@ -133,6 +137,14 @@ pub enum OpenError {
         found: u32,
         /// The format that can be read.
         known: u32,
+    },
+    /// A value cannot be read: it is encrypted, and not with a key that is known.
+    #[error("{key} cannot be read: {what}")]
+    Unreadable {
+        /// The value's key.
+        key: Key,
+        /// Why.
+        what: String,
     },
     /// The disk failed.
     #[error("{what}")]

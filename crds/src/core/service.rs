@@ -9,6 +9,7 @@ use crate::{
     core::{namespaced, proxy},
     cursor::Cursor,
     fill::{absent, items, remove, same, set, sub, zero},
+    network::{cidr_warning, ip_warning},
     selector, table,
 };
 use jiff::Timestamp;
@@ -44,7 +45,7 @@ pub(crate) fn kind() -> KindDef {
                 allocate::normalize(object, None);
             },
             prepare_update,
-            validate: validate::service,
+            validate_create: validate::service,
             validate_update: validate::update,
             validate_status: validate::status,
             warnings,
@@ -53,7 +54,9 @@ pub(crate) fn kind() -> KindDef {
             create_on_update: true,
             ..Strategy::default()
         });
-    KindDef { claims: Some(Claims { held: allocate::held, allocate: allocate::allocate }), ..kind }
+    let claims =
+        Claims { held: allocate::held, allocate: allocate::allocate, record: Some(allocate::RECORD) };
+    KindDef { claims: Some(claims), ..kind }
 }
 
 /// Reached from outside the cluster: node ports, load balancers, external IPs.
@@ -156,35 +159,54 @@ fn drop_unchanged(new: &mut Value, old: &Value, fields: &[&str]) {
 }
 
 fn warnings(object: &Value) -> Vec<String> {
-    let spec = &object["spec"];
+    let root = Cursor::root(object);
+    let at = root.get("spec");
+    let spec = at.value();
     let has = |field: &str| !crate::fill::is_empty(&spec[field]);
     let mut found = Vec::new();
-    let mut warn = |when: bool, text: &str| found.extend(when.then(|| text.to_owned()));
-    let (headless, by_name) = (is_headless(spec), text(spec, "type") == "ExternalName");
-    warn(
+    let (headless, by_name) = (
+        text(spec, "type") == "ClusterIP" && text(spec, "clusterIP") == "None",
+        text(spec, "type") == "ExternalName",
+    );
+    found.extend(told(
         object["metadata"]["annotations"].get(HINTS).is_some(),
         "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead",
-    );
-    warn(headless && has("loadBalancerIP"), "spec.loadBalancerIP is ignored for headless services");
-    warn(headless && has("externalIPs"), "spec.externalIPs is ignored for headless services");
-    warn(
+    ));
+    found.extend(told(
+        headless && has("loadBalancerIP"),
+        "spec.loadBalancerIP is ignored for headless services",
+    ));
+    found.extend(told(headless && has("externalIPs"), "spec.externalIPs is ignored for headless services"));
+    found.extend(told(
         headless && text(spec, "sessionAffinity") != "None",
         "spec.SessionAffinity is ignored for headless services",
+    ));
+    found.extend(
+        at.get("clusterIPs").items().chain(at.get("externalIPs").items()).filter_map(|ip| ip_warning(&ip)),
     );
-    warn(
+    found.extend(told(
         has("externalIPs") && !headless && !by_name,
         "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
-    );
-    warn(by_name && has("externalIPs"), "spec.externalIPs is ignored when spec.type is \"ExternalName\"");
-    warn(
+    ));
+    found.extend(ip_warning(&at.get("loadBalancerIP")));
+    found.extend(at.get("loadBalancerSourceRanges").items().filter_map(|range| cidr_warning(&range)));
+    found.extend(told(
+        by_name && has("externalIPs"),
+        "spec.externalIPs is ignored when spec.type is \"ExternalName\"",
+    ));
+    found.extend(told(
         !by_name && has("externalName"),
         "spec.externalName is ignored when spec.type is not \"ExternalName\"",
-    );
-    warn(
+    ));
+    found.extend(told(
         text(spec, "trafficDistribution") == "PreferClose",
         "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"",
-    );
+    ));
     found
+}
+
+fn told(when: bool, text: &str) -> Option<String> {
+    when.then(|| text.to_owned())
 }
 
 fn row(object: &Value, now: Timestamp) -> Vec<Value> {

@@ -8,8 +8,11 @@ use crate::{
     fill::keep_metadata,
     network, table,
 };
-use proa_meta::{FieldErrors, Gvk};
-use proa_registry::kind::{Column, KindDef, Strategy};
+use proa_meta::{FieldErrors, GroupResource, Gvk};
+use proa_registry::{
+    claims::{Source, Space},
+    kind::{Column, KindDef, Strategy},
+};
 use serde_json::Value;
 
 /// The kind.
@@ -27,6 +30,26 @@ pub(crate) fn kind() -> KindDef {
             validate_update,
             ..Strategy::default()
         })
+}
+
+/// Where services get their addresses from: the networks of all ServiceCIDRs, but for those that have an IPAddress.
+pub fn service_addresses() -> Source {
+    const GROUP: &str = "networking.k8s.io";
+    Source::Listed {
+        ranges: GroupResource::new(GROUP, "servicecidrs"),
+        read: given,
+        records: GroupResource::new(GROUP, "ipaddresses"),
+    }
+}
+
+/// The networks that give addresses by now: not when the object is being deleted or said not to be ready. One that
+/// nobody has judged yet does. IPv4 only, as services.
+fn given(object: &Value) -> Vec<Space> {
+    let is_ready = !matches!(table::condition(object, "Ready"), "False" | "Unknown");
+    if !is_ready || object["metadata"]["deletionTimestamp"].is_string() {
+        return Vec::new();
+    }
+    texts(&object["spec"]["cidrs"]).into_iter().filter_map(Space::network).collect()
 }
 
 fn texts(list: &Value) -> Vec<&str> {

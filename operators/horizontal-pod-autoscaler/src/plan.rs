@@ -89,11 +89,7 @@ pub fn plan(autoscaler: &HorizontalPodAutoscalerView, observed: &Observed, now: 
 /// Until the next look: each autoscaler has its own moment in every period, so they do not all ask at once.
 fn wait(uid: &str, now: Timestamp) -> Duration {
     let period = PERIOD.as_millis();
-    // FNV-1a.
-    let hash = uid.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let own = u128::from(hash) % period;
+    let own = u128::from(proa_meta::fnv::hash(uid.as_bytes())) % period;
     let now = u128::try_from(now.as_millisecond()).unwrap_or_default() % period;
     let left = (period + own - now) % period;
     // A look that was made a moment ago would see the same samples.

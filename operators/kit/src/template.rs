@@ -9,6 +9,7 @@ use crate::{
     owner::controller_reference,
     views::{Pairs, pod_spec::PodSpec},
 };
+use proa_meta::fnv::Fnv;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -48,12 +49,12 @@ impl Template {
     }
     /// Hash of the template; the collision count tells apart templates that hash alike.
     pub fn hash(&self, collision_count: Option<i32>) -> String {
-        let mut hash = Fnv::new();
+        let mut hash = Walk::default();
         hash.value(&self.0);
         if let Some(count) = collision_count {
             hash.bytes(&count.to_le_bytes());
         }
-        safe_text(hash.0)
+        safe_text(hash.0.finish())
     }
     /// A pod of this template with a generated name, controlled by `owner`.
     pub fn pod(&self, owner: &ObjectRef) -> Value {
@@ -137,16 +138,12 @@ fn pairs(value: Option<&Value>) -> Pairs {
 }
 
 /// 64-bit FNV-1a over a canonical walk of a JSON value.
-struct Fnv(u64);
+#[derive(Default)]
+struct Walk(Fnv);
 
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
+impl Walk {
     fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.0.write(bytes);
     }
     fn value(&mut self, value: &Value) {
         match value {

@@ -4,13 +4,21 @@
 //! Clients reach the server through `Api::call` with the same filters as every request; each operator has its own
 //! identity and its own permissions, so a missing rule fails here and not first in a user's cluster. Deliberately
 //! absent: sockets, certificates and the command line, which the end-to-end tests run. Which operators there are is
-//! not known here: they are handed in, so that any of them may use this crate in its tests.
+//! not known here: they are handed in, so that any of them may use this crate in its tests; `Builder::workloads` hands in
+//! those that most others rely on.
+
+#[cfg(feature = "workloads")]
+mod workloads;
+
+mod faults;
+
+pub use faults::{Faults, Tap, Written};
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Client, ResourceExt,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{WatchStreamExt, wait::await_condition, watcher},
 };
 use proa_assembly::{Core, Settings, StartError};
 use proa_kit::{CachePool, RunConfig};
@@ -21,13 +29,16 @@ use proa_policy::{
     tokens::{KeyError, SigningKey},
 };
 use proa_store::Memory;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, pin::pin, sync::Arc};
+use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Fills the caches that the operators share, under an identity of its own.
 const CACHE: &str = "cache";
+/// Longer than anything takes that a test waits for, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a cluster did not start.
 #[derive(Debug)]
@@ -36,6 +47,10 @@ pub enum Error {
     Key(KeyError),
     /// The core did not start.
     Core(StartError),
+    /// An object cannot be watched.
+    Watch(kube::runtime::wait::Error),
+    /// An object never got to be as it was waited for.
+    Never(String),
 }
 
 impl std::fmt::Display for Error {
@@ -43,6 +58,8 @@ impl std::fmt::Display for Error {
         match self {
             Self::Key(_) => f.write_str("make a key for tokens"),
             Self::Core(_) => f.write_str("start the core"),
+            Self::Watch(_) => f.write_str("watch an object"),
+            Self::Never(state) => write!(f, "the object never got there; last it was {state}"),
         }
     }
 }
@@ -52,6 +69,8 @@ impl std::error::Error for Error {
         match self {
             Self::Key(source) => Some(source),
             Self::Core(source) => Some(source),
+            Self::Watch(source) => Some(source),
+            Self::Never(_) => None,
         }
     }
 }
@@ -61,7 +80,8 @@ type Run = Box<dyn FnOnce(Client, RunConfig) -> BoxFuture<'static, ()> + Send>;
 struct Operator {
     name: &'static str,
     rules: Value,
-    run: Run,
+    /// None: only the identity is there.
+    run: Option<Run>,
 }
 
 /// What a cluster is to be made of.
@@ -79,11 +99,15 @@ impl Builder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.operators.push(Operator {
-            name,
-            rules,
-            run: Box::new(move |client, config| Box::pin(run(client, config))),
-        });
+        let run: Run = Box::new(move |client, config| Box::pin(run(client, config)));
+        self.operators.push(Operator { name, rules, run: Some(run) });
+        self
+    }
+    /// With the identity and the RBAC rules of an operator that the test runs itself, to stop it and start it again:
+    /// [`Cluster::operator`] is its client.
+    #[must_use]
+    pub fn identity(mut self, name: &'static str, rules: Value) -> Self {
+        self.operators.push(Operator { name, rules, run: None });
         self
     }
     /// With this many simulated nodes.
@@ -108,12 +132,13 @@ impl Builder {
         let mut tasks = JoinSet::new();
         let caches = CachePool::shared(core.operator(CACHE));
         for operator in self.operators {
+            let Some(run) = operator.run else { continue };
             let config = RunConfig {
                 caches: Some(caches.clone()),
                 shutdown: shutdown.clone(),
                 ..RunConfig::default()
             };
-            tasks.spawn((operator.run)(core.operator(operator.name), config));
+            tasks.spawn(run(core.operator(operator.name), config));
         }
         if self.nodes > 0 {
             let mut simulation = Simulation { nodes: self.nodes, ..Simulation::default() };
@@ -175,6 +200,24 @@ impl Cluster {
         }
         Ok(())
     }
+    /// Waits until an object is as wanted; `None` is given where there is none. Its state then.
+    ///
+    /// # Errors
+    /// The watch fails, or a minute has passed.
+    pub async fn until<K>(
+        &self,
+        api: kube::Api<K>,
+        name: &str,
+        wanted: impl Fn(Option<&K>) -> bool,
+    ) -> Result<Option<K>, Error>
+    where
+        K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, wanted)).await {
+            Ok(reached) => reached.map_err(Error::Watch),
+            Err(_) => Err(Error::Never(format!("{:?}", api.get_opt(name).await))),
+        }
+    }
     /// Ends operators and nodes, then the server.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
@@ -195,6 +238,7 @@ fn settings(operators: &[Operator]) -> Result<Settings, Error> {
     roles.push((CACHE.to_owned(), read_all));
     Ok(Settings {
         services: ([10, 96, 0, 0].into(), 12),
+        encryption: proa_assembly::Encryption::default(),
         node_ports: 30_000..=32_767,
         bootstrap: bootstrap::Settings {
             service_ip: [10, 96, 0, 1].into(),

@@ -23,10 +23,11 @@ const BUDGETS: [(&str, &[&str], usize); 5] = [
 ];
 
 /// Workspace crates that a crate may depend on. Operators may use these two and the runtime, and no core crate else.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("proa-meta", &[]),
     ("proa-schema", &["proa-meta"]),
     ("proa-store", &[]),
+    ("proa-encryption", &["proa-meta", "proa-store"]),
     ("proa-quota", &["proa-meta"]),
     ("proa-registry", &["proa-meta", "proa-schema", "proa-store"]),
     ("proa-policy", &["proa-meta", "proa-schema", "proa-store", "proa-registry", "proa-quota"]),
@@ -41,6 +42,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "proa-meta",
             "proa-schema",
             "proa-store",
+            "proa-encryption",
             "proa-registry",
             "proa-policy",
             "proa-server",

@@ -1,7 +1,6 @@
-//! The ServiceCIDR `kubernetes`: the network that services get their addresses from.
+//! The ServiceCIDR `kubernetes`: the first network that services get their addresses from. It is ready from the start.
 //!
-//! It is ready from the start, and its finalizer keeps it: nothing takes addresses from another network.
-//! Upstream: `pkg/controlplane/controller/defaultservicecidr`, `pkg/controller/servicecidrs`.
+//! Upstream: `pkg/controlplane/controller/defaultservicecidr`.
 
 use super::{FIELD_MANAGER, Wanted, ensure, reconcile};
 use crate::objects;

@@ -2,6 +2,7 @@
 //!
 //! Pure. Owns: the references of a pod's spec. Upstream: `pkg/api/v1/pod/util.go` (visitors).
 
+use crate::admission::items;
 use serde_json::Value;
 
 /// Kinds that pods refer to by name.
@@ -45,9 +46,6 @@ pub fn visit(spec: &Value, pod: &str, each: &mut dyn FnMut(Reference, &str)) {
     }
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
 
 fn visit_environment(container: &Value, one: &mut dyn FnMut(Reference, &Value)) {
     for variable in items(&container["env"]) {

@@ -2,17 +2,7 @@
 //!
 //! Upstream: `cmd/kube-apiserver/app/aggregator.go`, `pkg/controlplane/apiserver/aggregator.go`.
 
-/// Higher ones come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Priority {
-    /// Of the group, as far as this version has a say in it.
-    pub group: i64,
-    /// Of the version in its group.
-    pub version: i64,
-}
-
-/// Of all groups that definitions make.
-pub const OF_DEFINITIONS: Priority = Priority { group: 1000, version: 100 };
+use proa_registry::registry::Priority;
 
 /// Group, its priority, and its versions with theirs.
 type Row = (&'static str, i64, &'static [(&'static str, i64)]);

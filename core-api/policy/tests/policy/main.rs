@@ -10,4 +10,5 @@ mod pods;
 mod policies;
 mod quotas;
 mod rbac;
+mod service_network;
 mod tokens;

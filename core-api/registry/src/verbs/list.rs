@@ -34,6 +34,8 @@ const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 const INCONSISTENT: i64 = -1;
 /// Seconds that a list may take: upstream's etcd keeps old revisions for at least as long.
 const LIST_SECONDS: i64 = 300;
+/// A webhook is asked about at least so many objects at once, while there are so many.
+const CONVERTED_AT_ONCE: usize = 100;
 
 impl Registry {
     /// One page.
@@ -79,16 +81,41 @@ impl Registry {
     ) -> ApiResult<List> {
         let mut items = Vec::new();
         loop {
-            // Never more than is missing, so that the page ends with the last object that was looked at.
-            let limit = options.limit.saturating_sub(items.len());
+            let limit = match options.limit {
+                0 => 0,
+                limit => (limit - items.len()).max(CONVERTED_AT_ONCE),
+            };
             let part = page(snapshot, revision, wide, &start, &ListOptions { limit, ..options.clone() });
-            let converted = self.in_version(&target.kind, part.items).await?;
-            items.extend(converted.into_iter().filter(|entry| selected.matches(entry)));
-            match &part.continue_token {
-                Some(next) if options.limit == 0 || items.len() < options.limit => {
-                    start = format!("{}{next}", selected.prefix());
+            let mut converted = self.in_version(&target.kind, part.items).await?.into_iter();
+            let mut continue_token = part.continue_token;
+            while let Some(entry) = converted.next() {
+                if selected.matches(&entry) {
+                    items.push(entry);
                 }
-                _ => return Ok(List { items, remaining: None, ..part }),
+                if items.len() == options.limit && options.limit > 0 {
+                    // The page ends with the last object that it shows.
+                    let more = converted.len() > 0 || continue_token.is_some();
+                    continue_token = more.then(|| continue_after(items.last(), selected.prefix()));
+                    return Ok(List {
+                        revision,
+                        items,
+                        continue_token,
+                        remaining: None,
+                        warnings: Vec::new(),
+                    });
+                }
+            }
+            match continue_token {
+                Some(next) => start = format!("{}{next}", selected.prefix()),
+                None => {
+                    return Ok(List {
+                        revision,
+                        items,
+                        continue_token,
+                        remaining: None,
+                        warnings: Vec::new(),
+                    });
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::{
     table::Learned,
 };
 use crate::objects::{SERVICE_NAME, SERVICES, SLICES};
+use parking_lot::Mutex;
 use proa_meta::{ApiResult, Gvr, Reason};
 use proa_registry::{
     Entry, Registry,
@@ -85,6 +86,8 @@ impl Places {
 /// A task that looks after the server of one APIService; ends when it is dropped.
 struct Keeper {
     spec: Spec,
+    /// What it has written, or is about to.
+    told: Arc<Mutex<Option<Verdict>>>,
     wake: watch::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -172,12 +175,20 @@ impl Aggregator {
         let service = entry.and_then(|entry| Service::of(entry));
         let spec = service.as_ref().and_then(|service| service.spec.clone());
         match (spec, keepers.get(name)) {
-            (Some(spec), Some(keeper)) if keeper.spec == spec => keeper.wake.send_replace(()),
+            (Some(spec), Some(keeper)) if keeper.spec == spec => {
+                // Its own condition is no news to it.
+                let own = keeper.told.lock().clone();
+                let is_own = service.and_then(|service| service.available).zip(own);
+                if !is_own.is_some_and(|(now, own)| now.status == own.status && now.reason == own.reason) {
+                    keeper.wake.send_replace(());
+                }
+            }
             (Some(spec), _) => {
                 let (wake, woken) = watch::channel(());
-                let task = self.clone().keep(name.to_owned(), spec.clone(), woken);
+                let told = Arc::default();
+                let task = self.clone().keep(name.to_owned(), spec.clone(), Arc::clone(&told), woken);
                 let task = self.relay.dialer.spawn(task);
-                keepers.insert(name.to_owned(), Keeper { spec, wake, task });
+                keepers.insert(name.to_owned(), Keeper { spec, told, wake, task });
             }
             (None, _) => {
                 keepers.remove(name);
@@ -196,7 +207,13 @@ impl Aggregator {
 
     /// Looks after one server: whether it can be reached, then what it serves, then the condition, so that whoever sees
     /// it finds the kinds.
-    async fn keep(self: Arc<Self>, name: String, spec: Spec, mut woken: watch::Receiver<()>) {
+    async fn keep(
+        self: Arc<Self>,
+        name: String,
+        spec: Spec,
+        told: Arc<Mutex<Option<Verdict>>>,
+        mut woken: watch::Receiver<()>,
+    ) {
         let mut failures = 0;
         let mut learned = None::<Instant>;
         loop {
@@ -214,6 +231,7 @@ impl Aggregator {
             let is_silent = verdict.is_passed() && learned.is_none();
             let mut pause = if is_silent { learn::pause(failures) } else { verdict.pause(failures) };
             failures = if is_silent || verdict.is_failure() { failures + 1 } else { 0 };
+            *told.lock() = Some(verdict.clone());
             if let Err(error) = self.tell(&name, &spec, &verdict).await {
                 tracing::debug!(name, %error, "condition not written");
                 // A conflict means a newer version, which wakes this task.

@@ -1,7 +1,6 @@
 //! What the server of an APIService serves: its part of discovery and of OpenAPI.
 //!
-//! Servers that know only the old form of discovery are asked for that. Their OpenAPI documents are shown when they
-//! serve version 3. Upstream: kube-aggregator `pkg/apiserver/handler_discovery.go`, apiserver
+//! Servers that know only the old form of discovery are asked for that. Upstream: kube-aggregator `pkg/apiserver/handler_discovery.go`, apiserver
 //! `pkg/endpoints/installer.go` `ConvertGroupVersionIntoToDiscovery`, `pkg/controllers/openapiv3/aggregator`.
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     table::{Backend, Learned},
 };
 use http::StatusCode;
+use proa_server::aggregation::Swagger;
 use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -40,7 +40,25 @@ impl Aggregator {
             tracing::debug!(name, why, "an API server has no OpenAPI documents of version 3");
             Map::new()
         });
-        Learned { is_current: true, resources: Arc::new(resources), documents: Arc::new(documents) }
+        let swagger = self.swagger(backend).await.unwrap_or_else(|why| {
+            tracing::debug!(name, why, "an API server has no OpenAPI document of version 2");
+            Swagger::default()
+        });
+        Learned {
+            is_current: true,
+            resources: Arc::new(resources),
+            documents: Arc::new(documents),
+            swagger: Arc::new(swagger),
+        }
+    }
+
+    async fn swagger(&self, backend: &Backend) -> Result<Swagger, String> {
+        let read = self.read(backend, "/openapi/v2", JSON).await?;
+        if read.status != StatusCode::OK {
+            return Err(read.status.to_string());
+        }
+        let document: Value = serde_json::from_slice(&read.body).map_err(|error| error.to_string())?;
+        Ok(Swagger::below(document, &format!("{}/", backend.spec.path())))
     }
 
     async fn resources(&self, backend: &Backend) -> Result<Vec<Value>, String> {

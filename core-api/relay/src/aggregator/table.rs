@@ -5,7 +5,7 @@
 use super::service::{Service, Spec};
 use crate::tls::{Trust, Trusted};
 use proa_registry::Entry;
-use proa_server::aggregation::{Outline, Priority, Remote};
+use proa_server::aggregation::{Outline, Priority, Remote, Swagger};
 use rustls::ClientConfig;
 use serde_json::{Map, Value};
 use std::{
@@ -33,6 +33,7 @@ pub(super) struct Learned {
     pub(super) is_current: bool,
     pub(super) resources: Arc<Vec<Value>>,
     pub(super) documents: Arc<Map<String, Value>>,
+    pub(super) swagger: Arc<Swagger>,
 }
 
 /// See the module's text.
@@ -124,6 +125,7 @@ impl Table {
             resources: backend.learned.resources.clone(),
             stale: !backend.learned.is_current,
             documents: backend.learned.documents.clone(),
+            swagger: backend.learned.swagger.clone(),
         });
         self.outline = Arc::new(Outline {
             generation: self.outline.generation + 1,

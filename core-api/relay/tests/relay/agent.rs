@@ -211,6 +211,20 @@ fn fruit(request: &Request<Incoming>, state: &Mutex<State>) -> Response<Body> {
             let resource = json!({"name": "apples", "namespaced": true, "kind": "Apple", "verbs": verbs});
             json!({"kind": "APIResourceList", "resources": [resource]})
         }
+        ("/openapi/v2", _) => {
+            const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+            let get = |name: &str| {
+                let schema = json!({"$ref": format!("#/definitions/{name}")});
+                json!({"get": {"responses": {"200": {"description": "OK", "schema": schema}}}})
+            };
+            let pear = json!({"type": "object", "properties": {
+                "metadata": {"$ref": format!("#/definitions/{META}")}}});
+            json!({
+                "swagger": "2.0", "info": {"title": "Fruit", "version": "v1"},
+                "paths": {"/apis/fruit.example.com/v1/pears": get("com.example.Pear"), "/version": get("Version")},
+                "definitions": {"com.example.Pear": pear, META: {"description": "of fruit"}, "Version": {}},
+            })
+        }
         ("/openapi/v3", _) if is_old => return whole(404, "no such path"),
         ("/openapi/v3", _) => {
             let url = "/openapi/v3/apis/fruit.example.com/v1?hash=1";

@@ -198,6 +198,17 @@ async fn discovery_shows_what_others_serve_beside_the_own() {
     let url = index["paths"]["apis/fruit.example.com/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
     assert_eq!(world.get(&url).await.json()["path"], "/openapi/v3/apis/fruit.example.com/v1");
     assert_ne!(index["paths"]["apis/apps/v1"], json!({}), "others have no say in the own documents");
+    let joined = world.get("/openapi/v2").await.json();
+    let path = &joined["paths"]["/apis/fruit.example.com/v1/pears"];
+    assert_eq!(path["get"]["responses"]["200"]["schema"]["$ref"], "#/definitions/com.example.Pear");
+    const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let meta = &joined["definitions"]["com.example.Pear"]["properties"]["metadata"]["$ref"];
+    assert_eq!(meta, &json!(format!("#/definitions/{META}_v2")), "another description is another definition");
+    assert_ne!(joined["definitions"][META]["description"], "of fruit");
+    assert!(joined["definitions"]["Version"].is_null() && joined["paths"]["/api/v1/pods"].is_object());
+    let protobuf = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
+    let message = world.send("admin", request("GET", "/openapi/v2", &protobuf, "")).await;
+    assert!(message.text.contains("/apis/fruit.example.com/v1/pears"));
     // A server that knows only the old form.
     orchard.server.grow_old();
     let path = format!("{SLICES}/fruit-1");

@@ -10,7 +10,7 @@ use proa_meta::{
     field::{FieldError, Problem},
 };
 use serde_json::Value;
-use std::fmt::Write;
+use std::{cell::LazyCell, fmt::Write};
 
 /// The most that one expression may cost on one object.
 const EXPRESSION_LIMIT: u64 = 10_000_000;
@@ -27,6 +27,7 @@ fn shown(text: &str) -> Value {
 /// What can be said of a node's rules without compiling them.
 pub(super) fn fields(node: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
     let list = path.child(KEYWORD);
+    let schema = LazyCell::new(|| convert::schema_of_node(node));
     for (i, rule) in node.nodes(KEYWORD).enumerate() {
         let at = list.index(i);
         let (text, message) = (rule.text("rule"), rule.text("message"));
@@ -52,11 +53,13 @@ pub(super) fn fields(node: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErr
         {
             errors.not_supported(&at.child("reason"), reason, &REASONS);
         }
-        field_path(node, rule.text("fieldPath"), &at.child("fieldPath"), errors);
+        let is_unknown =
+            |text: &str| schema.as_ref().is_ok_and(|schema| cel::field_path(text, schema).is_err());
+        field_path(rule.text("fieldPath"), &is_unknown, &at.child("fieldPath"), errors);
     }
 }
 
-fn field_path(node: Node<'_>, text: &str, at: &FieldPath<'_>, errors: &mut FieldErrors) {
+fn field_path(text: &str, is_unknown: &dyn Fn(&str) -> bool, at: &FieldPath<'_>, errors: &mut FieldErrors) {
     if text.is_empty() {
         return;
     }
@@ -66,8 +69,7 @@ fn field_path(node: Node<'_>, text: &str, at: &FieldPath<'_>, errors: &mut Field
     if text.contains(['\n', '\r']) {
         errors.invalid(at, &shown(text), "must not contain line breaks");
     }
-    let schema = convert::schema_of_node(node);
-    if schema.is_ok_and(|schema| cel::field_path(text, &schema).is_err()) {
+    if is_unknown(text) {
         errors.invalid(at, &shown(text), "must be a valid path");
     }
 }

@@ -37,10 +37,7 @@ pub(super) fn frames(
 
 /// Tells served versions apart in an event's cache.
 fn fingerprint(api_version: &str) -> usize {
-    let hash = api_version
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)
+    usize::try_from(proa_meta::fnv::hash(api_version.as_bytes()) & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 struct Frames {

@@ -156,15 +156,20 @@ fn one_parameter(parameter: &Value) -> Message {
         out.message(1, &inner);
         return out;
     }
-    // Query and path parameters differ in where the type stands.
-    let is_query = parameter["in"] == "query";
+    // Parameters differ by their place in where the type stands.
+    let (place, kind, unique) = match parameter["in"].as_str() {
+        Some("header") => (1, 5, 19),
+        Some("formData") => (2, 6, 20),
+        Some("query") => (3, 6, 20),
+        _ => (4, 5, 19),
+    };
     inner.flag(1, &parameter["required"]);
     inner.text(2, &parameter["in"]);
     inner.text(4, &parameter["name"]);
-    inner.text(if is_query { 6 } else { 5 }, &parameter["type"]);
-    inner.flag(if is_query { 20 } else { 19 }, &parameter["uniqueItems"]);
+    inner.text(kind, &parameter["type"]);
+    inner.flag(unique, &parameter["uniqueItems"]);
     let mut non_body = Message::default();
-    non_body.message(if is_query { 3 } else { 4 }, &inner);
+    non_body.message(place, &inner);
     out.message(2, &non_body);
     out
 }

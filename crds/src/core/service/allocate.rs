@@ -5,19 +5,39 @@
 //! for several protocols.
 //! Upstream: `pkg/registry/core/service/storage/{alloc,storage}.go`.
 
-use super::{is_headless, needs_health_check, text};
+use super::{is_headless, needs_health_check, text, validate::addresses_and_families};
 use crate::{
     cursor::Cursor,
     fill::{absent, is_empty, items, keep, present, remove, same, set, sub, zero},
     network,
 };
-use proa_meta::{FieldErrors, FieldPath};
-use proa_registry::kind::{Claim, ClaimProblem, Pool};
+use proa_meta::{FieldErrors, FieldPath, Gvr};
+use proa_registry::kind::{Claim, ClaimProblem, Pool, Record};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const ADDRESSES: &str = "clusterIP";
 const PORTS: &str = "nodePort";
+
+/// Each address has an IPAddress that names its service.
+pub(super) const RECORD: Record = Record { space: ADDRESSES, gvr: &IP_ADDRESSES, make: ip_address };
+
+static IP_ADDRESSES: Gvr = Gvr::new("networking.k8s.io", "v1", "ipaddresses");
+
+fn ip_address(ip: &str, service: &Value) -> Value {
+    let metadata = &service["metadata"];
+    let family = if ip.contains(':') { "IPv6" } else { "IPv4" };
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",
+        "metadata": {"name": ip, "labels": {
+            "ipaddress.kubernetes.io/ip-family": family,
+            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        }},
+        "spec": {"parentRef": {
+            "group": "", "resource": "services", "namespace": metadata["namespace"], "name": metadata["name"],
+        }},
+    })
+}
 
 /// What a service holds.
 pub(super) fn held(object: &Value) -> Vec<Claim> {
@@ -109,18 +129,17 @@ fn keep_node_ports(new: &mut Value, old: &Value) {
 pub(super) fn allocate(new: &mut Value, old: Option<&Value>, pool: &dyn Pool, errors: &mut FieldErrors) {
     let old = old.map(|old| &old["spec"]);
     let spec = sub(new, "spec");
-    let before = errors.len();
+    let known = errors.len();
     if text(spec, "type") != "ExternalName" {
         families(spec, old, errors);
-        // Malformed addresses are reported by validation.
-        if errors.len() == before && !is_headless(spec) {
+        if errors.len() == known && !is_headless(spec) {
             addresses(spec, old, pool, errors);
         }
     }
-    if matches!(text(spec, "type"), "NodePort" | "LoadBalancer") {
+    if errors.len() == known && matches!(text(spec, "type"), "NodePort" | "LoadBalancer") {
         ports(spec, old, pool, errors);
     }
-    if needs_health_check(spec) {
+    if errors.len() == known && needs_health_check(spec) {
         health_check(spec, old, pool, errors);
     }
 }
@@ -134,34 +153,73 @@ fn families(spec: &mut Value, old: Option<&Value>, errors: &mut FieldErrors) {
         None => "SingleStack",
     };
     absent(spec, "ipFamilyPolicy", policy);
+    let known = errors.len();
+    addresses_and_families(&at_spec(spec), errors);
+    if errors.len() > known {
+        return;
+    }
+    if let Some(old) = old {
+        released(spec, old, errors);
+    }
+    given(&at_spec(spec), errors);
+    if errors.len() > known {
+        return;
+    }
     if unselected_headless {
         return headless_families(spec);
     }
-    let at = Cursor::root(spec);
-    let at = Cursor::at(at.value(), FieldPath::root("spec"));
-    let (policy, ips) = (at.get("ipFamilyPolicy"), at.get("clusterIPs"));
-    if policy.text() == "SingleStack" {
-        for (field, what) in [("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")] {
-            if at.get(field).list().len() == 2 {
-                policy.invalid(
-                    errors,
-                    &format!(
-                        "must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
-                    ),
-                );
-            }
-        }
-    }
-    for ip in ips.items().filter(|ip| ip.text().contains(':')) {
-        ip.with(ips.value()).invalid(errors, "IPv6 is not configured on this cluster");
-    }
-    if policy.text() == "RequireDualStack" && !is_headless(spec) {
+    let at = at_spec(spec);
+    let policy = at.get("ipFamilyPolicy");
+    if policy.text() == "RequireDualStack" {
         policy.invalid(errors, "this cluster is not configured for dual-stack services");
     }
     for family in at.get("ipFamilies").items().filter(|family| family.text() == "IPv6") {
         family.invalid(errors, "not configured on this cluster");
     }
-    zero(spec, "ipFamilies", json!(["IPv4"]));
+    if errors.len() == known {
+        zero(spec, "ipFamilies", json!(["IPv4"]));
+    }
+}
+
+fn at_spec(spec: &Value) -> Cursor<'_, 'static> {
+    Cursor::at(spec, FieldPath::root("spec"))
+}
+
+/// An update to one family gives the second up; any other must name what it had.
+fn released(spec: &mut Value, old: &Value, errors: &mut FieldErrors) {
+    let single = text(spec, "ipFamilyPolicy") == "SingleStack";
+    for (field, what) in [("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")] {
+        let (now, before) =
+            (spec[field].as_array().map_or(0, Vec::len), old[field].as_array().map_or(0, Vec::len));
+        if single {
+            if same(&spec[field], &old[field])
+                && let Some(Value::Array(list)) = present(spec, field)
+            {
+                list.truncate(1);
+            }
+        } else if now != 0 && now < before {
+            let text = format!("must be 'SingleStack' to release the secondary {what}");
+            at_spec(spec).get("ipFamilyPolicy").invalid(errors, &text);
+        }
+    }
+}
+
+/// What the caller gave fits the policy, and the cluster where it is an address without a family.
+fn given(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let (policy, ips, families) = (at.get("ipFamilyPolicy"), at.get("clusterIPs"), at.get("ipFamilies"));
+    if policy.text() == "SingleStack" {
+        for (list, what) in [(&ips, "cluster IPs"), (&families, "IP families")] {
+            if list.list().len() == 2 {
+                let text = format!(
+                    "must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+                );
+                policy.invalid(errors, &text);
+            }
+        }
+    }
+    for ip in ips.items().skip(families.list().len()).filter(|ip| ip.text().contains(':')) {
+        ip.with(ips.value()).invalid(errors, "IPv6 is not configured on this cluster");
+    }
 }
 
 /// Headless services without a selector say what their endpoints may be, not what the cluster has.
@@ -202,11 +260,7 @@ fn addresses(spec: &mut Value, old: Option<&Value>, pool: &dyn Pool, errors: &mu
     {
         let why = match problem {
             ClaimProblem::Taken => "provided IP is already allocated".to_owned(),
-            ClaimProblem::OutOfRange(range) => {
-                format!(
-                    "the provided IP ({asked}) is not in the valid range. The range of valid IPs is {range}"
-                )
-            }
+            ClaimProblem::OutOfRange(_) => "the provided network does not match the current range".to_owned(),
         };
         shown.invalid(errors, &format!("failed to allocate IP {asked}: {why}"));
     }
@@ -235,8 +289,12 @@ fn ports(spec: &mut Value, old: Option<&Value>, pool: &dyn Pool, errors: &mut Fi
             (asked, _) => Some(asked),
         };
         let is_new = |wanted: &i64| !before.contains(wanted) && !taken.contains(wanted);
+        let known = errors.len();
         if let Some(wanted) = wanted.filter(is_new) {
             check_port(wanted, &path.index(i).child("nodePort"), pool, errors);
+        }
+        if errors.len() > known {
+            return;
         }
         let Some(chosen) = wanted.or_else(|| pick(pool, &taken)) else {
             errors.internal(&path, "failed to allocate a nodePort: range is full");

@@ -55,11 +55,7 @@ impl Upstream {
 
 /// What a cookie says instead of an address.
 pub(crate) fn name(address: SocketAddr) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in address.to_string().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    format!("{hash:016x}")
+    format!("{:016x}", proa_meta::fnv::hash(address.to_string().as_bytes()))
 }
 
 /// The value of a cookie.

@@ -10,7 +10,7 @@ use super::{
     matching::Match,
     params::{self, ParamRef},
 };
-use crate::admission::webhooks::matching::is_exempt;
+use crate::admission::{items, webhooks::matching::is_exempt};
 use arc_swap::ArcSwapOption;
 use proa_meta::{Gvr, gvk};
 use proa_registry::{AdmissionRequest, Kind, Registry};
@@ -207,9 +207,4 @@ impl Binding {
 /// A text, empty when there is none.
 pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
-}
-
-/// A list's items; none when there is no list.
-pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
 }

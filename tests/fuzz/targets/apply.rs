@@ -1,0 +1,4 @@
+//! `proa_fuzz::apply` for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| proa_fuzz::apply(bytes));
