@@ -4,6 +4,10 @@
 //! only if it changes what happens to them. What has a time is noted by plans, which know it: here it is only said that
 //! something is new.
 
+mod zones;
+
+pub use zones::Disruption;
+
 use proa_kit::{
     Change, Key, ObjectRef, Timestamp, Typed, View, conditions,
     queue::Queue,
@@ -13,6 +17,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
+use zones::{Zones, zone_of};
 
 /// Taint of nodes that are off.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -39,6 +44,7 @@ pub struct Health {
     pub missing: Option<Timestamp>,
     /// Whether its arrival was announced.
     pub is_registered: bool,
+    zone: Arc<str>,
     renewed: Option<Timestamp>,
     pods: HashSet<Key>,
 }
@@ -69,12 +75,9 @@ impl Health {
 pub struct Nodes {
     nodes: HashMap<Arc<str>, Health>,
     pods: HashMap<Key, Arc<PodView>>,
-    unready: HashSet<Arc<str>>,
-    existing: usize,
+    zones: Zones,
     /// Nodes whose departure was not announced yet.
     gone: HashMap<Arc<str>, ObjectRef>,
-    /// When a node was tainted for eviction last.
-    pub(crate) tainted: Option<Timestamp>,
     /// Since when pods that tolerate a while are being evicted.
     pub(crate) evictions: HashMap<Key, Timestamp>,
 }
@@ -95,9 +98,13 @@ impl Nodes {
     pub fn pod_by(&self, key: &Key) -> Option<&Arc<PodView>> {
         self.pods.get(key)
     }
-    /// Number of nodes that are not ready, and of all.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.unready.len(), self.existing)
+    /// How much of a node's zone fails.
+    pub fn disruption(&self, name: &str) -> Disruption {
+        self.nodes.get(name).map(|health| self.zones.disruption(&health.zone)).unwrap_or_default()
+    }
+    /// When a node of a node's zone was tainted for eviction last.
+    pub(crate) fn tainted(&mut self, name: &str) -> Option<&mut Option<Timestamp>> {
+        self.zones.tainted(&self.nodes.get(name)?.zone)
     }
     /// Takes in a change of a node.
     pub fn node(&mut self, change: &Change<NodeView>, wake: &Queue<Item>) {
@@ -120,9 +127,12 @@ impl Nodes {
         health.is_registered &= has;
         let pods: Vec<Key> = if concerned { health.pods.iter().cloned().collect() } else { Vec::new() };
         let (is_ready, is_empty) = (health.is_ready(), health.pods.is_empty());
-        self.existing = self.existing + usize::from(has) - usize::from(had);
+        let zone = change.new.as_ref().map_or_else(|| health.zone.clone(), |node| zone_of(node));
+        let left = std::mem::replace(&mut health.zone, zone.clone());
         pods.into_iter().for_each(|pod| wake.mark(Item::Pod(pod)));
-        self.count(&name, has && !is_ready, wake);
+        let mut failing = if left == zone { Vec::new() } else { self.zones.put(&name, &left, None) };
+        failing.extend(self.zones.put(&name, &zone, has.then_some(is_ready)));
+        failing.into_iter().for_each(|name| wake.mark(Item::Node(name)));
         if !has {
             self.gone.insert(name.clone(), latest.reference());
             if is_empty {
@@ -130,13 +140,6 @@ impl Nodes {
             }
         }
         wake.mark(Item::Node(name));
-    }
-    /// A different number of failing nodes changes how fast they are tainted.
-    fn count(&mut self, name: &Arc<str>, is_unready: bool, wake: &Queue<Item>) {
-        let changed = if is_unready { self.unready.insert(name.clone()) } else { self.unready.remove(name) };
-        if changed {
-            self.unready.iter().for_each(|name| wake.mark(Item::Node(name.clone())));
-        }
     }
     /// Takes in a change of a lease.
     pub fn lease(&mut self, change: &Change<LeaseView>, wake: &Queue<Item>) {

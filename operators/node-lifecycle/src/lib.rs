@@ -3,9 +3,9 @@
 //! Owns: the conditions of nodes that no longer report (`Unknown`), the taints that follow from conditions, the eviction
 //! of pods that do not tolerate a `NoExecute` taint, and the deletion of pods whose node is gone. A node answers by
 //! renewing its lease or posting its status; when it did is taken from this process's clock, so that clocks may differ.
-//! Guarantees: a timer exists only while a deadline does; nodes are tainted for eviction one by one, more slowly when
-//! many fail at once, and not at all when all do, for then it is likely the control plane that is cut off.
-//! Deliberately absent: zones (all nodes count as one); the limit on the number of ended pods
+//! Guarantees: a timer exists only while a deadline does; nodes of a zone are tainted for eviction one by one, more slowly
+//! when much of the zone fails at once, and not at all when all nodes of all zones do, for then it is likely the control
+//! plane that is cut off. Deliberately absent: the limit on the number of ended pods
 //! (terminated-pod-gc-threshold); copying `kubernetes.io/{os,arch}` into their beta labels. A node that is missing from
 //! the watch for the whole quarantine is believed gone, without asking the server again. Silence is measured by this
 //! machine's clock, so a clock that is set forward by more than the grace period counts as silence.

@@ -156,6 +156,37 @@ fn no_node_evicts_when_all_fail() {
 }
 
 #[test]
+fn a_zone_that_fails_evicts_while_another_lives() {
+    let in_zone = |name: &str, ready: &str, zone: &str| -> NodeView {
+        decode(
+            &json!({"metadata": {"name": name, "uid": name, "labels": {"topology.kubernetes.io/zone": zone}},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]}}),
+        )
+    };
+    let mut world = World::new();
+    for name in ["a1", "a2"] {
+        world.node(None, Some(in_zone(name, "Unknown", "a")));
+    }
+    world.node(None, Some(in_zone("b1", "True", "b")));
+    world.woken();
+    let evicts = |plan: &Plan| taints(plan).is_some_and(|taints| taints.to_string().contains("NoExecute"));
+    assert!(evicts(&world.plan(&Item::Node("a1".into()), at(0))));
+    // One by one.
+    let second = world.plan(&Item::Node("a2".into()), at(1));
+    assert!(!evicts(&second) && second.requeue_after.is_some_and(|wait| wait.as_secs() == 9));
+    // The last node that lived fails: everybody waits, and so does who evicted already.
+    world.node(Some(in_zone("b1", "True", "b")), Some(in_zone("b1", "Unknown", "b")));
+    let mut woken = world.woken();
+    woken.sort_by_key(|item| format!("{item:?}"));
+    woken.dedup();
+    assert_eq!(woken, ["a1", "a2", "b1"].map(|name| Item::Node(name.into())));
+    assert!(!evicts(&world.plan(&Item::Node("a2".into()), at(20))));
+    // A zone of its own pace: what was tainted in `a` does not hold up `b`.
+    world.node(None, Some(in_zone("b2", "True", "b")));
+    assert!(evicts(&world.plan(&Item::Node("b1".into()), at(21))));
+}
+
+#[test]
 fn pods_of_a_node_that_is_off_end_at_once() {
     let mut off = node("Unknown");
     off.spec.taints = decode(&json!([{"key": "node.kubernetes.io/out-of-service", "effect": "NoSchedule"}]));

@@ -3,7 +3,7 @@
 //! Upstream: pkg/controller/nodelifecycle/node_lifecycle_controller.go (tryUpdateNodeHealth, doNoScheduleTaintingPass,
 //! processTaintBaseEviction, ComputeZoneState, ReducedQPSFunc).
 
-use crate::index::{Health, Nodes};
+use crate::index::{Disruption, Health, Nodes};
 use jiff::SignedDuration;
 use proa_kit::{
     Action, Plan, Timestamp, Typed,
@@ -47,8 +47,8 @@ pub fn plan(name: &str, nodes: &mut Nodes, now: Timestamp) -> Plan {
         let note = format!("Node {name} event: Removing Node {name} from Controller");
         plan.push(Action::normal(&Arc::new(gone), "RemovingNode", note));
     }
-    let mut counts = nodes.counts();
-    let tainted = nodes.tainted;
+    let mut zone = nodes.disruption(name);
+    let tainted = nodes.tainted(name).and_then(|tainted| *tainted);
     let Some(health) = nodes.get_mut(name) else { return plan };
     let Some(node) = health.view.clone() else { return plan };
     health.missing = None;
@@ -65,9 +65,9 @@ pub fn plan(name: &str, nodes: &mut Nodes, now: Timestamp) -> Plan {
     } else if let Some(actions) = silence(&node, &mut list, now) {
         plan.actions.extend(actions);
         // The watch will count it later.
-        counts.0 += usize::from(was_ready);
+        zone.unready += usize::from(was_ready);
     }
-    let (taints, wait) = taints(&node, &list, tainted, counts, now);
+    let (taints, wait) = taints(&node, &list, tainted, zone, now);
     if let Some(wait) = wait {
         plan.look_again(wait);
     }
@@ -76,8 +76,10 @@ pub fn plan(name: &str, nodes: &mut Nodes, now: Timestamp) -> Plan {
             |key: &str| node.spec.taints.iter().any(|own| &*own.key == key && &*own.effect == "NoExecute");
         let is_new =
             |taint: &Value| taint["effect"] == "NoExecute" && !taint["key"].as_str().is_some_and(evicts);
-        if taints.iter().any(is_new) {
-            nodes.tainted = Some(now);
+        if taints.iter().any(is_new)
+            && let Some(tainted) = nodes.tainted(name)
+        {
+            *tainted = Some(now);
         }
         let target = node.reference().at(node.metadata.resource_version);
         // First, since the version is of before the conditions are written.
@@ -149,12 +151,12 @@ fn taints(
     node: &NodeView,
     list: &[Condition],
     tainted: Option<Timestamp>,
-    counts: (usize, usize),
+    zone: Disruption,
     now: Timestamp,
 ) -> (Option<Vec<Value>>, Option<Duration>) {
     let own = &node.spec.taints;
     let closing = closing(node, list);
-    let (evicting, wait) = evicting(own, list, tainted, counts, now);
+    let (evicting, wait) = evicting(own, list, tainted, zone, now);
     let wanted: Vec<Taint> = closing
         .iter()
         .map(|key| (*key, "NoSchedule"))
@@ -209,7 +211,7 @@ fn evicting(
     own: &[Taint],
     list: &[Condition],
     tainted: Option<Timestamp>,
-    counts: (usize, usize),
+    zone: Disruption,
     now: Timestamp,
 ) -> (Option<&'static str>, Option<Duration>) {
     let wanted = match ready(list).map(|ready| &*ready.status) {
@@ -217,29 +219,27 @@ fn evicting(
         Some("Unknown") => UNREACHABLE,
         _ => return (None, None),
     };
-    if all_fail(counts) {
+    if zone.is_everywhere() {
+        // Taints that evict go, too.
         return (None, None);
     }
     let has = |key: &str| own.iter().any(|taint| &*taint.key == key && &*taint.effect == "NoExecute");
     if has(NOT_READY) || has(UNREACHABLE) {
         return (Some(wanted), None);
     }
-    let Some(pace) = pace(counts) else { return (None, None) };
+    let Some(pace) = pace(zone) else { return (None, None) };
     let due = tainted.map_or(now, |last| last + SignedDuration::try_from(pace).unwrap_or_default());
     if due <= now { (Some(wanted), None) } else { (None, Some(elapsed(now, due))) }
 }
 
-/// It is likelier that the control plane is cut off: taints that evict go, too.
-fn all_fail((unready, all): (usize, usize)) -> bool {
-    unready >= all
-}
-
-/// Time between two nodes that are tainted; `None` while none shall be.
-fn pace((unready, all): (usize, usize)) -> Option<Duration> {
-    if all_fail((unready, all)) {
+/// Time between two nodes of a zone that are tainted; `None` while none shall be. A zone that fails as a whole is believed
+/// to be off, as long as another one lives.
+fn pace(zone: Disruption) -> Option<Duration> {
+    let Disruption { unready, all, .. } = zone;
+    if zone.is_everywhere() {
         return None;
     }
-    if unready > 2 && unready * 100 >= all * MUCH {
+    if !zone.is_full() && unready > 2 && unready * 100 >= all * MUCH {
         return (all > LARGE).then_some(SLOW_PACE);
     }
     Some(PACE)
@@ -250,17 +250,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_fail_the_slower_nodes_are_tainted() {
-        for (counts, want) in [
-            ((1, 1), None),
-            ((1, 2), Some(PACE)),
-            ((2, 3), Some(PACE)),
-            ((3, 5), None),
-            ((30, 60), Some(PACE)),
-            ((40, 60), Some(SLOW_PACE)),
-            ((60, 60), None),
+    fn the_more_of_a_zone_fail_the_slower_its_nodes_are_tainted() {
+        for ((unready, all, elsewhere), want) in [
+            ((1, 1, true), None),
+            ((1, 1, false), Some(PACE)),
+            ((1, 2, true), Some(PACE)),
+            ((2, 3, true), Some(PACE)),
+            ((3, 5, true), None),
+            ((3, 5, false), None),
+            ((5, 5, false), Some(PACE)),
+            ((30, 60, true), Some(PACE)),
+            ((40, 60, true), Some(SLOW_PACE)),
+            ((60, 60, true), None),
         ] {
-            assert_eq!(pace(counts), want, "{counts:?}");
+            let zone = Disruption { unready, all, elsewhere };
+            assert_eq!(pace(zone), want, "{zone:?}");
         }
     }
 }
