@@ -13,9 +13,9 @@ pub mod observe;
 pub mod plan;
 pub mod status;
 
-use observe::{Observed, ScheduleChanges};
+use observe::{Observed, STEM, ScheduleChanges};
 use proa_kit::{
-    Error, Index, Key, Operator, Plan, Reader, Results, Timestamp, Typed, Watch, Write,
+    Error, Key, Operator, Plan, Reader, Results, Timestamp, Typed, Watch, Write,
     views::{CronJobView, JobView},
 };
 use serde_json::Value;
@@ -35,7 +35,7 @@ impl Operator for CronJobOperator {
     fn watches(&self) -> Vec<Watch> {
         vec![
             Watch::primary::<CronJobView>().into(),
-            Watch::owned::<JobView, CronJobView>().index(Index::NAMESPACE).into(),
+            Watch::owned::<JobView, CronJobView>().index(STEM).into(),
         ]
     }
     fn writes(&self) -> Vec<Write> {

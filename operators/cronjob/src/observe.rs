@@ -27,25 +27,33 @@ impl Default for Observed {
     }
 }
 
+/// Jobs by what stands before the last dash of their names: of a cron job's jobs, its name.
+pub(crate) const STEM: Index<JobView> = Index {
+    name: "stem",
+    values: |job, found| {
+        if let Some((name, _)) = job.metadata.name.rsplit_once('-') {
+            found(&stem(&job.metadata.namespace, name));
+        }
+    },
+};
+
+fn stem(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
 /// Reads it.
 pub fn observe(reader: &Reader, cron: &Arc<CronJobView>, changes: &ScheduleChanges) -> Observed {
     let cache = reader.cache::<JobView>();
     let meta = &cron.metadata;
-    let prefix = format!("{}-", meta.name);
-    let is_in_the_way = |job: &Arc<JobView>| {
-        let name = &job.metadata.name;
-        let is_named =
-            name.starts_with(&prefix) || cron.status.active.iter().any(|active| active.name == *name);
-        is_named && !job.metadata.is_controlled_by(&meta.uid)
-    };
+    let named = cache.by(&STEM, &stem(&meta.namespace, &meta.name));
+    let active = cron.status.active.iter().filter_map(|own| cache.get(&Key::new(&meta.namespace, &own.name)));
+    let mut strangers: Vec<_> =
+        named.into_iter().chain(active).filter(|job| !job.metadata.is_controlled_by(&meta.uid)).collect();
+    strangers.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    strangers.dedup_by(|a, b| a.metadata.name == b.metadata.name);
     let mut jobs = cache.by(&Index::CONTROLLER, &meta.uid);
     jobs.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    Observed {
-        jobs,
-        strangers: cache.by(&Index::NAMESPACE, &meta.namespace).into_iter().filter(is_in_the_way).collect(),
-        changed: changes.changed(cron, Timestamp::now()),
-        local: TimeZone::system(),
-    }
+    Observed { jobs, strangers, changed: changes.changed(cron, Timestamp::now()), local: TimeZone::system() }
 }
 
 /// The schedules that were last seen, and when they changed. Only a brake: what is forgotten may start one job.

@@ -10,7 +10,7 @@ pub mod observe;
 pub mod plan;
 pub mod status;
 
-use observe::Observed;
+use observe::{Kinds, Observed};
 use plan::stale;
 use proa_kit::{
     Change, Client, Error, Index, Key, Operator, Plan, Read, Reader, RunConfig, Timestamp, Typed, Watch,
@@ -23,8 +23,10 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// The operator of budgets.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DisruptionOperator;
+#[derive(Debug, Default)]
+pub struct DisruptionOperator {
+    kinds: Kinds,
+}
 
 impl Operator for DisruptionOperator {
     const NAME: &'static str = "disruption-controller";
@@ -57,7 +59,7 @@ impl Operator for DisruptionOperator {
         reader: &Reader,
         budget: &Arc<PodDisruptionBudgetView>,
     ) -> Result<Observed, Error> {
-        observe::observe(reader, budget).await
+        observe::observe(reader, budget, &self.kinds).await
     }
     fn plan(&self, budget: &PodDisruptionBudgetView, observed: &Observed, now: Timestamp) -> Plan {
         plan::plan(budget, observed, now)
@@ -133,7 +135,7 @@ impl Operator for StaleOperator {
 
 /// RBAC rules that follow from its declared watches and writes.
 pub fn rules() -> Value {
-    let (budgets, pods) = (DisruptionOperator, StaleOperator);
+    let (budgets, pods) = (DisruptionOperator::default(), StaleOperator);
     let watches: Vec<Watch> = budgets.watches().into_iter().chain(pods.watches()).collect();
     let writes: Vec<Write> = budgets.writes().into_iter().chain(pods.writes()).collect();
     rbac_rules(watches.iter().map(Watch::watched), &budgets.reads(), &writes)
@@ -141,7 +143,7 @@ pub fn rules() -> Value {
 
 /// Runs it until shutdown.
 pub async fn run(client: Client, config: RunConfig) {
-    let budgets = proa_kit::run(DisruptionOperator, client.clone(), config.clone());
+    let budgets = proa_kit::run(DisruptionOperator::default(), client.clone(), config.clone());
     let pods = proa_kit::run(StaleOperator, client, config);
     futures::join!(budgets, pods);
 }

@@ -3,6 +3,7 @@
 //! How many there should be is what the scales of their controllers add up to: of replica sets and deployments from the
 //! caches, of everything else that has a scale from the API.
 
+use parking_lot::Mutex;
 use proa_kit::{
     Error, Index, Key, Kind, Reader, discovery,
     rollout::IntOrPercent,
@@ -36,15 +37,24 @@ pub struct Scale {
 }
 
 /// Reads it.
-pub async fn observe(reader: &Reader, budget: &PodDisruptionBudgetView) -> Result<Observed, Error> {
+pub async fn observe(
+    reader: &Reader,
+    budget: &PodDisruptionBudgetView,
+    kinds: &Kinds,
+) -> Result<Observed, Error> {
     let mut pods = reader.cache::<PodView>().by(&Index::NAMESPACE, &budget.metadata.namespace);
     pods.retain(|pod| budget.guards(pod));
     pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    let scale = if counts_by_scale(budget) { scale(reader, &pods).await? } else { Ok(Scale::default()) };
+    let scale =
+        if counts_by_scale(budget) { scale(reader, &pods, kinds).await? } else { Ok(Scale::default()) };
     Ok(Observed { pods, scale })
 }
 
-async fn scale(reader: &Reader, pods: &[Arc<PodView>]) -> Result<Result<Scale, String>, Error> {
+async fn scale(
+    reader: &Reader,
+    pods: &[Arc<PodView>],
+    kinds: &Kinds,
+) -> Result<Result<Scale, String>, Error> {
     let (mut scale, mut known) = (Scale::default(), HashMap::new());
     for pod in pods {
         let Some(owner) = pod.metadata.controller() else {
@@ -54,7 +64,7 @@ async fn scale(reader: &Reader, pods: &[Arc<PodView>]) -> Result<Result<Scale, S
         if known.contains_key(&owner.uid) {
             continue;
         }
-        match of_controller(reader, &pod.metadata.namespace, owner).await? {
+        match of_controller(reader, &pod.metadata.namespace, owner, kinds).await? {
             Ok(Some((uid, replicas))) => known.insert(uid, replicas),
             Ok(None) => return Ok(Err(format!("found no controllers for pod {:?}", pod.metadata.name))),
             Err(why) => return Ok(Err(why)),
@@ -71,15 +81,20 @@ async fn of_controller(
     reader: &Reader,
     namespace: &str,
     owner: &Owner,
+    kinds: &Kinds,
 ) -> Result<Result<Found, String>, Error> {
     if let Some(found) = of_replica_set(reader, namespace, owner) {
         return Ok(Ok(Some(found)));
     }
-    let Some(kind) = kind_of(reader, owner).await? else {
+    let Some(kind) = kind_of(reader, owner, kinds).await? else {
         let (version, kind) = (&owner.api_version, &owner.kind);
         return Ok(Err(format!("no matches for kind {kind:?} in version {version:?}")));
     };
-    of_scale(reader, &kind, namespace, owner).await
+    let found = of_scale(reader, &kind, namespace, owner).await?;
+    if found.is_err() {
+        kinds.0.lock().remove(&named(owner));
+    }
+    Ok(found)
 }
 
 fn of_replica_set(reader: &Reader, namespace: &str, owner: &Owner) -> Option<(Box<str>, i32)> {
@@ -98,18 +113,35 @@ fn of_replica_set(reader: &Reader, namespace: &str, owner: &Owner) -> Option<(Bo
     is_above.then(|| (deployment.metadata.uid.clone(), deployment.spec.replicas()))
 }
 
-async fn kind_of(reader: &Reader, owner: &Owner) -> Result<Option<Kind>, Error> {
-    const KNOWN: [Kind; 3] = [
-        Kind::namespaced("", "v1", "ReplicationController", "replicationcontrollers"),
-        Kind::namespaced("apps", "v1", "ReplicaSet", "replicasets"),
-        Kind::namespaced("apps", "v1", "StatefulSet", "statefulsets"),
-    ];
-    if let Some(kind) = KNOWN.into_iter().find(|kind| owner.is(&kind.group, &kind.kind)) {
-        return Ok(Some(kind));
+/// Built-in kinds that have a scale.
+const KNOWN: [Kind; 3] = [
+    Kind::namespaced("", "v1", "ReplicationController", "replicationcontrollers"),
+    Kind::namespaced("apps", "v1", "ReplicaSet", "replicasets"),
+    Kind::namespaced("apps", "v1", "StatefulSet", "statefulsets"),
+];
+
+/// Kinds of controllers that discovery told of, by their names; asked again once they have no scale.
+#[derive(Debug, Default)]
+pub struct Kinds(Mutex<HashMap<(Box<str>, Box<str>), Kind>>);
+
+fn named(owner: &Owner) -> (Box<str>, Box<str>) {
+    (owner.api_version.clone(), owner.kind.clone())
+}
+
+async fn kind_of(reader: &Reader, owner: &Owner, kinds: &Kinds) -> Result<Option<Kind>, Error> {
+    if let Some(kind) = KNOWN.iter().find(|kind| owner.is(&kind.group, &kind.kind)) {
+        return Ok(Some(kind.clone()));
+    }
+    if let Some(kind) = kinds.0.lock().get(&named(owner)) {
+        return Ok(Some(kind.clone()));
     }
     let served = discovery::discover(reader).await?.kinds.into_iter().map(|served| served.kind);
     let mut fitting = served.filter(|kind| kind.namespaced && owner.is(&kind.group, &kind.kind));
-    Ok(fitting.next())
+    let found = fitting.next();
+    if let Some(kind) = &found {
+        kinds.0.lock().insert(named(owner), kind.clone());
+    }
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -138,7 +170,8 @@ async fn of_scale(
         }
         Ok(_) => Ok(Ok(None)),
         Err(error) if error.is_not_found() => {
-            if has_scale(reader, kind).await? {
+            let is_known = KNOWN.iter().any(|known| known == kind);
+            if is_known || has_scale(reader, kind).await? {
                 Ok(Ok(None))
             } else {
                 Ok(Err(format!("{kind} does not implement the scale subresource")))

@@ -3,7 +3,8 @@
 //! Flow: feeds take changes into the index and mark keys; `render` turns index and marked keys into a change, purely; the
 //! sink applies it. What is marked while the sink works goes into the next change, so bursts become one.
 //! Guarantees: the first change after a start covers everything, after the sink has read back what an earlier run left;
-//! a change that failed is rendered anew, in full, after a backoff.
+//! a change that failed is rendered anew, in full, after a backoff. What comes meanwhile waits for that, unless the rows of
+//! the table stand alone.
 //! Shape of: service proxy, dns, ingress, network policy, routes.
 
 use crate::{
@@ -27,6 +28,9 @@ use tracing::Instrument;
 pub trait Projection: Send + Sync + 'static {
     /// Name, label of metrics.
     const NAME: &'static str;
+    /// Whether a change may be applied though an earlier one failed: then a failure of one row does not hold up the others,
+    /// and everything is tried again after the backoff.
+    const ROWS_STAND_ALONE: bool = false;
     /// What the feeds build up.
     type Index: Send + 'static;
     /// What is marked as changed.
@@ -148,25 +152,30 @@ async fn project_loop<P: Projection, S: Sink<P::Change>>(
     let counters = config.metrics.of(P::NAME);
     let mut failures = 0;
     let mut read_back = false;
+    // When everything is rendered again after a failure.
+    let mut again: Option<tokio::time::Instant> = None;
     loop {
         let started = Instant::now();
-        let result = match step(projection, &mut *sink, &shared, &mut read_back).await {
-            Ok(()) => {
-                failures = 0;
-                counters.count(Outcome::Success, started.elapsed());
-                None
-            }
+        match step(projection, &mut *sink, &shared, &mut read_back).await {
+            Ok(()) => counters.count(Outcome::Success, started.elapsed()),
             Err(error) => {
                 failures += 1;
                 counters.count(Outcome::Error, started.elapsed());
                 tracing::warn!(%error, failures, "table was not brought up to date; will try again");
-                shared.state.lock().dirty = Dirty::All;
-                Some(delay(failures + 3))
+                again.get_or_insert(tokio::time::Instant::now() + delay(failures + 3));
             }
+        }
+        let Some(due) = again else {
+            failures = 0;
+            clean(&shared).await;
+            continue;
         };
-        match result {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => clean(&shared).await,
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {
+                again = None;
+                shared.state.lock().dirty = Dirty::All;
+            }
+            () = clean(&shared), if P::ROWS_STAND_ALONE && read_back => {}
         }
     }
 }

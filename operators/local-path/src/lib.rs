@@ -44,6 +44,7 @@ struct Projector(LocalPathConfig);
 
 impl Projection for Projector {
     const NAME: &'static str = PROVISIONER;
+    const ROWS_STAND_ALONE: bool = true;
     type Index = Index;
     type Key = Row;
     type Change = render::Change;

@@ -112,7 +112,9 @@ impl Change {
             self.actions.extend(finalizers::remove(target, meta, PROVISIONER_PROTECTION));
             return;
         }
-        if phase == "Released" || meta.is_deleting() && phase != "Bound" {
+        // One that was never a claim's has no user; of any other the binder says when its claim is gone.
+        let is_unused = phase == "Available" && spec.claim_ref.is_none();
+        if phase == "Released" || meta.is_deleting() && is_unused {
             let directory = settings.root.join(&*meta.name);
             let is_own = spec.local.as_ref().is_some_and(|own| *own.path == *directory.display().to_string());
             if !is_own || meta.is_deleting() && !meta.has_finalizer(PROVISIONER_PROTECTION) {

@@ -257,8 +257,8 @@ impl Operator for EphemeralOperator {
             }
         };
         vec![
-            WatchOf::<PodView>::of(PodView::KIND).wakes(with_volumes).into(),
-            Watch::mapped::<PersistentVolumeClaimView>(pod_of_claim).into(),
+            WatchOf::<PodView>::of(PodView::KIND).index(USERS).wakes(with_volumes).into(),
+            Watch::mapped::<PersistentVolumeClaimView>(pods_of_claim).into(),
         ]
     }
     fn writes(&self) -> Vec<Write> {
@@ -275,12 +275,11 @@ impl Operator for EphemeralOperator {
     }
 }
 
-/// A claim that is gone wakes its pod.
-fn pod_of_claim(change: &Change<PersistentVolumeClaimView>, _: &Reader, wake: &mut dyn FnMut(Key)) {
-    if let (Some(gone), None) = (&change.old, &change.new)
-        && let Some(pod) = gone.metadata.controller_key("", "Pod")
-    {
-        wake(pod);
+/// A claim that is gone wakes the pods that use its name: their own, and those whose place somebody else's claim took.
+fn pods_of_claim(change: &Change<PersistentVolumeClaimView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
+    if let (Some(gone), None) = (&change.old, &change.new) {
+        let users = users_of(&gone.metadata.namespace, &gone.metadata.name);
+        reader.cache::<PodView>().by(&USERS, &users).iter().for_each(|pod| wake(pod.key()));
     }
 }
 

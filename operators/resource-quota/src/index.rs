@@ -14,7 +14,7 @@ use proa_kit::{Change, Key, Timestamp, View, queue::Queue};
 use proa_meta::GroupResource;
 use proa_quota::{Item, names};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -81,7 +81,8 @@ impl Book {
 /// The index.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    pub(crate) accounts: HashMap<Key, Account>,
+    /// In order, so that those of a namespace stand together.
+    pub(crate) accounts: BTreeMap<Key, Account>,
     pub(crate) books: HashMap<Need, Book>,
 }
 
@@ -160,8 +161,9 @@ impl Ledger {
     }
 
     fn mark(&self, need: &Need, wake: &Queue<Key>) {
-        for (key, account) in &self.accounts {
-            if *key.namespace() == *need.namespace && needs(&account.quota).any(|own| own == *need) {
+        let from = self.accounts.range(Key::new(&need.namespace, "")..);
+        for (key, account) in from.take_while(|(key, _)| *key.namespace() == *need.namespace) {
+            if needs(&account.quota).any(|own| own == *need) {
                 wake.mark(key.clone());
             }
         }

@@ -102,3 +102,67 @@ async fn a_table_follows_its_objects_though_changes_are_lost() {
     running.abort();
     cluster.stop().await;
 }
+
+/// The same, with rows that stand alone.
+struct Alone;
+
+impl Projection for Alone {
+    const NAME: &'static str = "alone";
+    const ROWS_STAND_ALONE: bool = true;
+    type Index = <Names as Projection>::Index;
+    type Key = Key;
+    type Change = Rows;
+    fn index(&self) -> Self::Index {
+        Names.index()
+    }
+    fn feeds(&self) -> Vec<Watch<Feed<Self::Index, Key>>> {
+        Names.feeds()
+    }
+    fn render(&self, index: &Self::Index, dirty: &Dirty<Key>) -> Rows {
+        Names.render(index, dirty)
+    }
+}
+
+/// A change with the row `bad` fails; which rows came in a change of their own.
+struct Stubborn(watch::Sender<Vec<String>>);
+
+impl Sink<Rows> for Stubborn {
+    async fn apply(&mut self, change: Rows) -> Result<(), Error> {
+        let is_bad = match &change {
+            Rows::Whole(whole) => whole.contains_key("bad"),
+            Rows::Some(rows) => rows.iter().any(|(name, _)| name == "bad"),
+        };
+        if is_bad {
+            return Err(Error::Invalid("this one never works".to_owned()));
+        }
+        if let Rows::Some(rows) = change {
+            self.0.send_modify(|seen| seen.extend(rows.into_iter().map(|(name, _)| name)));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_always_fails_does_not_hold_up_others() {
+    let cluster = Cluster::start().await;
+    let create = |name: String| json!({"metadata": {"name": name}});
+    cluster.create::<ConfigMap>(create("bad".to_owned())).await;
+    let (told, mut seen) = watch::channel(Vec::new());
+    let running = tokio::spawn(project(Alone, Stubborn(told), cluster.client.clone(), RunConfig::default()));
+    // One may come just when everything is tried again, which fails; the next does not.
+    let arrives = async {
+        for number in 0.. {
+            cluster.create::<ConfigMap>(create(format!("good{number}"))).await;
+            tokio::select! {
+                arrived = seen.wait_for(|rows| rows.iter().any(|name| name.starts_with("good"))) => {
+                    return arrived.is_ok();
+                }
+                () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {}
+            }
+        }
+        false
+    };
+    assert!(timeout(PATIENCE, arrives).await.unwrap());
+    running.abort();
+    cluster.stop().await;
+}
