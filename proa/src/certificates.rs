@@ -4,8 +4,8 @@
 //! the client certificates of the administrator, of the front proxy and of the API server towards node agents, and the
 //! key that signs service account tokens.
 //! Invariants: nothing that is valid is made anew; a certificate is renewed 30 days before it ends, when its names
-//! change or when its authority changes; files appear whole and are readable by their owner only. Deliberately absent:
-//! certificate signing requests, rotation of authorities. Names follow kubeadm's `/etc/kubernetes/pki`.
+//! change or when its authority changes; files appear whole and are readable by their owner only. The authority also signs
+//! what users ask for (`operators/certificates`). Deliberately absent: rotation of authorities. Names follow kubeadm's `/etc/kubernetes/pki`.
 
 mod authority;
 mod client_config;
@@ -193,6 +193,16 @@ impl Pki {
     /// Who signs client certificates of front proxies, as PEM.
     pub(crate) fn front_proxy_ca_pem(&self) -> &str {
         self.front_proxy.pem()
+    }
+
+    /// Certificate and key of the authority, as PEM, for who signs requests.
+    ///
+    /// # Errors
+    /// The file of the key cannot be read.
+    pub(crate) fn signing_authority(&self) -> Result<(String, String)> {
+        let path = key(&self.dir, "ca");
+        let text = files::read(&path)?.with_context(|| format!("{} does not exist", path.display()))?;
+        Ok((self.authority.pem().to_owned(), text))
     }
 
     /// Signs service account tokens.

@@ -7,6 +7,7 @@ use crate::{
     settings::{self, Network},
 };
 use anyhow::{Context, Result, bail};
+use kube::{Api, api::PostParams, runtime::wait::await_condition};
 use proa_node_agent::ServerConfig;
 use std::{
     net::SocketAddr,
@@ -19,10 +20,18 @@ pub(crate) const AGENT: &str = "agent";
 
 /// Runs until interrupted; containers go on.
 pub(crate) async fn run(args: &cli::Node) -> Result<()> {
-    let node = Node::new(settings(args)?)?;
+    let agent = client(&args.credentials, AGENT).await?;
+    let own_pods = match &args.node_pod_cidr {
+        Some(own) => own.clone(),
+        None => tokio::select! {
+            assigned = assigned_pods(agent.clone(), &args.node_name) => assigned?,
+            () = crate::server::interrupted() => return Ok(()),
+        },
+    };
+    let node = Node::new(settings(args, &own_pods)?)?;
     let serves_ingress = operators::serves_ingress(&args.disable);
     let clients = Clients {
-        agent: client(&args.credentials, AGENT).await?,
+        agent,
         proxy: client(&args.credentials, node::PROXY).await?,
         dns: client(&args.credentials, node::DNS).await?,
         local_path: client(&args.credentials, node::LOCAL_PATH).await?,
@@ -50,10 +59,27 @@ fn kubeconfig(credentials: &Path, name: &str) -> PathBuf {
     credentials.join(format!("{name}.kubeconfig"))
 }
 
-fn settings(args: &cli::Node) -> Result<NodeSettings> {
+/// The pods' addresses that the cluster assigns to the node; the Node is made for that when it does not exist.
+async fn assigned_pods(client: kube::Client, name: &str) -> Result<String> {
+    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client);
+    let mut node = k8s_openapi::api::core::v1::Node::default();
+    node.metadata.name = Some(name.to_owned());
+    match nodes.create(&PostParams::default(), &node).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(error) => return Err(error).context("register the node"),
+    }
+    tracing::info!(node = name, "waiting for the cluster to assign addresses of pods (operator node-ipam)");
+    let cidr = |node: Option<&k8s_openapi::api::core::v1::Node>| {
+        node.and_then(|node| node.spec.as_ref()?.pod_cidr.clone()).filter(|cidr| !cidr.is_empty())
+    };
+    let assigned = await_condition(nodes, name, move |node: Option<&_>| cidr(node).is_some());
+    cidr(assigned.await.context("watch the node")?.as_ref()).context("the node is gone")
+}
+
+fn settings(args: &cli::Node, own_pods: &str) -> Result<NodeSettings> {
     let network = |text: &str, flag: &str| Network::parse(text).with_context(|| format!("{flag} {text:?}"));
-    let (own_pods, pods) =
-        (network(&args.node_pod_cidr, "--node-pod-cidr")?, network(&args.pod_cidr, "--pod-cidr")?);
+    let (own_pods, pods) = (network(own_pods, "--node-pod-cidr")?, network(&args.pod_cidr, "--pod-cidr")?);
     if !pods.contains(own_pods) {
         bail!("--node-pod-cidr {own_pods} is no part of --pod-cidr {pods}");
     }

@@ -47,6 +47,26 @@ fn an_operator_works_alone_or_not_at_all() {
 }
 
 #[test]
+fn of_two_replicas_the_other_takes_over_from_one_that_is_killed() {
+    let server = Server::start(&["--disable", "replicaset", "--simulate", "1", "--leader-elect"]);
+    let kubectl = server.kubectl();
+    let kubeconfig = server.kubeconfig();
+    let elects = ["operator", "replicaset", "--leader-elect", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    let holder = "get lease replicaset -n kube-system -o jsonpath={.spec.holderIdentity}";
+    let killed = Process::start(&elects);
+    kubectl.run("wait --for=create lease/replicaset -n kube-system --timeout=60s").ok();
+    let first = kubectl.run(holder).ok().stdout;
+    let _other = Process::start(&elects);
+    // The server's own operators elect as well.
+    kubectl.run("wait --for=create lease/deployment -n kube-system --timeout=60s").ok();
+    drop(killed);
+    kubectl.run("wait --for=jsonpath='{.spec.leaseTransitions}'=1 lease/replicaset -n kube-system --timeout=60s").ok();
+    assert_ne!(kubectl.run(holder).ok().stdout, first);
+    kubectl.pipe(SET, "apply -f -").ok();
+    kubectl.run(READY).ok();
+}
+
+#[test]
 fn a_server_without_operators_only_keeps_objects() {
     let server = Server::start(&["--disable", "all"]);
     let kubectl = server.kubectl();

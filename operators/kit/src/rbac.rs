@@ -97,7 +97,7 @@ pub fn rbac_rules<'a>(
         add(&write.group, &write.resource, write.verbs);
     }
     add("events.k8s.io", "events", &["create", "patch"]);
-    add("coordination.k8s.io", "leases", &["create", "get", "update"]);
+    add("coordination.k8s.io", "leases", &["create", "get", "list", "update", "watch"]);
     let rules = verbs.into_iter().map(
         |((group, resource), verbs)| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs}),
     );

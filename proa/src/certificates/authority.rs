@@ -4,7 +4,7 @@
 
 use super::organizations;
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use proa_operator_certificates::build::reissue;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -162,7 +162,7 @@ impl Authority {
         let (name, groups) = (&profile.common_name, &profile.organizations);
         let certificate = match groups.len() {
             0 | 1 => certificate.pem(),
-            _ => pem(&organizations::with_subject(certificate.der(), name, groups, self.issuer.key())?),
+            _ => reissue::pem(&organizations::with_subject(certificate.der(), name, groups, self.issuer.key())?),
         };
         Ok(Issued { certificate, key: key.serialize_pem() })
     }
@@ -178,20 +178,6 @@ impl Authority {
             && names_of(&certificate) == profile.names
             && is_for(&certificate, profile)
     }
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, further) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = further;
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
 }
 
 fn has_key(certificate: &X509Certificate<'_>, key: &KeyPair) -> bool {

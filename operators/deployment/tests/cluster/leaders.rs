@@ -18,13 +18,19 @@ struct Replica {
 }
 
 fn join(cluster: &Cluster, identity: &str) -> Replica {
+    join_as(
+        cluster,
+        ElectionConfig {
+            lease_duration: Duration::from_secs(1),
+            renew_deadline: Duration::from_millis(800),
+            retry_period: Duration::from_millis(100),
+            ..ElectionConfig::new("default", "operators", identity)
+        },
+    )
+}
+
+fn join_as(cluster: &Cluster, config: ElectionConfig) -> Replica {
     let shutdown = CancellationToken::new();
-    let config = ElectionConfig {
-        lease_duration: Duration::from_secs(1),
-        renew_deadline: Duration::from_millis(800),
-        retry_period: Duration::from_millis(100),
-        ..ElectionConfig::new("default", "operators", identity)
-    };
     let (election, leadership) =
         elect(cluster.client.clone(), config, Arc::new(SystemClock), shutdown.clone());
     Replica { leadership, shutdown, task: tokio::spawn(election) }
@@ -55,5 +61,23 @@ async fn another_replica_takes_over_when_the_leader_falls_silent_or_leaves() {
     let mut third = join(&cluster, "third");
     timeout(PATIENCE, third.leadership.gained()).await.unwrap();
     third.shutdown.cancel();
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_waiting_replica_takes_a_released_lease_though_nobody_looks_for_an_hour() {
+    let cluster = Cluster::start().await;
+    let patient = |identity: &str| ElectionConfig {
+        lease_duration: Duration::from_secs(3600),
+        renew_deadline: Duration::from_secs(3500),
+        retry_period: Duration::from_secs(3400),
+        ..ElectionConfig::new("default", "operators", identity)
+    };
+    let mut first = join_as(&cluster, patient("first"));
+    timeout(PATIENCE, first.leadership.gained()).await.unwrap();
+    let mut second = join_as(&cluster, patient("second"));
+    first.shutdown.cancel();
+    timeout(PATIENCE, second.leadership.gained()).await.unwrap();
+    second.shutdown.cancel();
     cluster.stop().await;
 }
