@@ -22,6 +22,7 @@ use proa_store::{
 use provider::Provider;
 use std::{
     collections::{HashMap, HashSet},
+    io,
     path::Path,
     sync::Arc,
 };
@@ -95,7 +96,7 @@ impl<E: Engine> Encrypted<E> {
 
     /// Decrypts everything. Of a value that no key is left for, and that a later change replaced, history is forgotten up
     /// to there: it is what a rotation leaves behind. Any other is an error that names it.
-    fn decrypt(&self, loaded: &mut Loaded) -> Result<(), OpenError> {
+    fn decrypt(&mut self, loaded: &mut Loaded) -> Result<(), OpenError> {
         let mut stale = self.stale.lock();
         // The next change of each key, for the walk goes backwards.
         let mut next: HashMap<Key, Revision> = HashMap::new();
@@ -122,8 +123,12 @@ impl<E: Engine> Encrypted<E> {
         for object in &mut loaded.base {
             open(&object.key, &mut object.bytes, next.get(&object.key))?;
         }
+        drop(stale);
         if gone > loaded.compacted {
             forget(loaded, gone);
+            let what = "forget history that no key is left for".to_owned();
+            let forgotten = self.engine.compact(gone).map_err(io::Error::other);
+            forgotten.map_err(|source| OpenError::Io { what, source })?;
         }
         Ok(())
     }
@@ -168,7 +173,9 @@ impl<E: Engine> Engine for Encrypted<E> {
         self.engine.append(&sealed)?;
         let mut stale = self.stale.lock();
         if !stale.is_empty() {
-            changes.iter().for_each(|change| drop(stale.remove(&change.key)));
+            for change in changes {
+                stale.remove(&change.key);
+            }
         }
         Ok(())
     }
