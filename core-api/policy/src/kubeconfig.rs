@@ -135,7 +135,7 @@ mod tests {
     const CONFIG: &str = "
 current-context: hook
 contexts: [{name: hook, context: {cluster: c, user: u}}]
-clusters: [{name: c, cluster: {server: 'https://h.example/authorize?a=b', certificate-authority: ca.pem, tls-server-name: n}}]
+clusters: [{name: c, cluster: {server: 'https://h.example/authorize?a=b', certificate-authority: ca.pem, tls-server-name: inner}}]
 users: [{name: u, user: {tokenFile: token}}]
 ";
 
@@ -153,7 +153,7 @@ users: [{name: u, user: {tokenFile: token}}]
         assert_eq!(found.place, WebhookPlace::Url("https://h.example/authorize?a=b".to_owned()));
         assert_eq!(&found.ca_bundle[..], b"PEM");
         let access = found.access.unwrap();
-        assert_eq!((access.authorization.as_str(), access.server_name.as_str()), ("Bearer secret", "n"));
+        assert_eq!((access.authorization.as_str(), access.server_name.as_str()), ("Bearer secret", "inner"));
     }
 
     #[test]

@@ -201,6 +201,22 @@ mod tests {
         parse(method, path, &Query::parse(query)).unwrap()
     }
 
+    #[test]
+    fn selectors_belong_to_what_selects() {
+        let query = "?fieldSelector=spec.nodeName%3Dn&labelSelector=a";
+        for (want, method, path) in [
+            (true, Method::GET, "/api/v1/pods"),
+            (true, Method::DELETE, "/api/v1/namespaces/d/pods"),
+            (false, Method::GET, "/api/v1/namespaces/d/pods/p"),
+            (false, Method::POST, "/api/v1/namespaces/d/pods"),
+            (false, Method::GET, "/api/v1/watch/pods"),
+        ] {
+            let info = of(&method, &format!("{path}{query}"));
+            let wanted = if want { ("spec.nodeName=n", "a") } else { ("", "") };
+            assert_eq!((info.field_selector.as_str(), info.label_selector.as_str()), wanted, "{method} {path}");
+        }
+    }
+
     /// method, target, then verb, group, version, namespace, resource, subresource, name
     type Row = (Method, &'static str, [&'static str; 7]);
 
