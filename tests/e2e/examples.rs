@@ -1,6 +1,7 @@
 //! The examples that need real containers: ways to bring a new version out, and containers that work together.
 
 use crate::{
+    ingress::{curl, ports},
     kubectl::{Kubectl, example},
     node::{Node, until},
 };
@@ -32,10 +33,11 @@ fn set(all: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn new_versions_come_out_step_by_step() {
-    let node = Node::start();
+    let mut node = Node::start();
     rolling(&node);
     blue_green(&node);
     canary(&node);
+    a_b(&mut node);
 }
 
 fn rolling(node: &Node) {
@@ -85,6 +87,40 @@ fn canary(node: &Node) {
     until("the canary is silent", || (answers(&kubectl, "canary", 16) == set(&["version 1"])).then_some(()));
 }
 
+fn a_b(node: &mut Node) {
+    bring_both_out(node);
+    let [http, _] = ports(node);
+    let visit = |more: &[&str]| {
+        let url = format!("http://127.0.0.1:{http}/");
+        let mut arguments = vec!["-H", "Host: site.example"];
+        arguments.extend(more);
+        arguments.push(&url);
+        let (status, body) = curl(&arguments)?;
+        (status == 200).then(|| body.trim().to_owned())
+    };
+    let sees = |more: &[&str], version: &str| (visit(more)? == version).then_some(());
+    until("who asks for version B sees it", || sees(&["-H", "X-Version: b"], "version B"));
+    until("everybody else sees version A", || sees(&[], "version A"));
+    // Each visitor sees the same version every time.
+    for _ in 0..8 {
+        assert_eq!(visit(&[]).as_deref(), Some("version A"));
+        assert_eq!(visit(&["-H", "X-Version: b"]).as_deref(), Some("version B"));
+        assert_eq!(visit(&["-H", "X-Version: c"]).as_deref(), Some("version A"));
+        assert_eq!(visit(&["-b", "version=always"]).as_deref(), Some("version B"));
+        assert_eq!(visit(&["-b", "version=never"]).as_deref(), Some("version A"));
+    }
+}
+
+fn bring_both_out(node: &Node) {
+    let run = of_its_own(node, "a-b");
+    run(&format!("apply -f {}", example("strategies/a-b/a-b.yaml"))).ok();
+    for version in ["a", "b"] {
+        run(&format!("rollout status deployment/site-{version} --timeout=110s")).ok();
+    }
+    let address = "jsonpath='{.status.loadBalancer.ingress[0].ip}'";
+    run(&format!("wait --for={address} ingress/site --timeout=60s")).ok();
+}
+
 #[test]
 fn containers_help_each_other() {
     let node = Node::start();
@@ -93,6 +129,7 @@ fn containers_help_each_other() {
     adapter(&node);
     work_queue(&node);
     scatter_gather(&node);
+    leader_election(&node);
 }
 
 fn sidecar(node: &Node) {
@@ -138,4 +175,25 @@ fn scatter_gather(node: &Node) {
     run(&format!("apply -f {}", example("patterns/scatter-gather/scatter.yaml"))).ok();
     run("wait --for=condition=Complete job/scatter job/gather --timeout=110s").ok();
     run("logs job/gather").ok().prints("45150");
+}
+
+fn leader_election(node: &Node) {
+    let run = of_its_own(node, "leader");
+    run(&format!("apply -f {}", example("patterns/leader-election/leader.yaml"))).ok();
+    run("rollout status deployment/leader --timeout=110s").ok();
+    let holder = || {
+        let holder = run("get lease leader -o jsonpath='{.spec.holderIdentity}'");
+        Some(holder.stdout.trim().to_owned()).filter(|name| holder.is_ok() && !name.is_empty())
+    };
+    let acts = |pod: &str| run(&format!("logs {pod} -c program")).stdout.contains(&format!("{pod} acts"));
+    let first = until("one leads", holder);
+    until("the leader acts", || acts(&first).then_some(()));
+    let pods = run("get pods -l app=leader -o jsonpath='{.items[*].metadata.name}'").ok().stdout;
+    let others: Vec<&str> = pods.split_whitespace().filter(|pod| *pod != first).collect();
+    assert_eq!(others.len(), 2, "{pods}");
+    assert!(!others.iter().any(|pod| acts(pod)), "of three only one acts");
+    // Without a word: nobody gives the lease away.
+    run(&format!("delete pod {first} --grace-period=0 --force")).ok();
+    let second = until("another leads", || holder().filter(|name| *name != first));
+    until("the other one acts", || acts(&second).then_some(()));
 }

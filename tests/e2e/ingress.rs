@@ -12,7 +12,7 @@ use std::{
 const PORTS: &str = "ingress: listening";
 
 /// Where the node serves: HTTP, HTTPS. The ports follow from the name of the cluster.
-fn ports(node: &mut Node) -> [u16; 2] {
+pub(crate) fn ports(node: &mut Node) -> [u16; 2] {
     let of = |log: &str, tls: &str| {
         let line = log.lines().rfind(|line| line.contains(PORTS) && line.contains(&format!("tls={tls}")))?;
         let address = line.split("address=").nth(1)?.split_whitespace().next()?;
@@ -27,7 +27,7 @@ fn ports(node: &mut Node) -> [u16; 2] {
 }
 
 /// Status and body of an answer.
-fn curl(arguments: &[&str]) -> Option<(u16, String)> {
+pub(crate) fn curl(arguments: &[&str]) -> Option<(u16, String)> {
     let output = Command::new("curl")
         .args(["-s", "-m", "10", "-w", "\n%{http_code}"])
         .args(arguments)
