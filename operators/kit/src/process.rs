@@ -4,18 +4,20 @@ use crate::{
     leader::{ElectionConfig, elect},
     run::RunConfig,
 };
+use futures::FutureExt;
+use jiff::Timestamp;
 use kube::Client;
-use std::future::Future;
+use std::future::{Future, ready};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Name of this process that no other has: the host's, which in a pod is the pod's, and the process number.
+/// A name that no other process has: that of the host, which in a pod is the pod's, and when and as what it was started.
 pub fn identity() -> String {
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
-    format!("{host}_{}", std::process::id())
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}_{}_{:x}", host.trim(), std::process::id(), Timestamp::now().as_microsecond())
 }
 
-/// Runs an operator until SIGTERM or SIGINT. With a lease, of several processes only the one that holds it acts; it is
-/// released at the end, so that the next takes over at once.
+/// Runs an operator until SIGTERM or SIGINT. With a lease, of several processes only the one that holds it acts and writes; it
+/// is released at the end, so that the next takes over at once.
 ///
 /// # Errors
 /// The signals cannot be waited for.
@@ -25,14 +27,21 @@ pub async fn run_until_ended<F: Future<Output = ()>>(
     run: impl FnOnce(Client, RunConfig) -> F,
 ) -> std::io::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut config = RunConfig { identity: identity().into(), ..RunConfig::default() };
+    let mut config = RunConfig::default();
     let shutdown = config.shutdown.clone();
-    let election = lease.map(|lease| {
-        let (election, leadership) = elect(client.clone(), lease, config.clock.clone(), shutdown.clone());
-        config.leadership = Some(leadership);
-        tokio::spawn(election)
-    });
-    let operator = run(client, config);
+    let (client, election) = match lease {
+        Some(lease) => {
+            config.identity = lease.identity.clone();
+            let (election, leadership) = elect(client.clone(), lease, config.clock.clone(), shutdown.clone());
+            let fenced = leadership.fence(client);
+            config.leadership = Some(leadership);
+            (fenced, election.boxed())
+        }
+        None => {
+            config.identity = identity().into();
+            (client, ready(()).boxed())
+        }
+    };
     let ended = async {
         tokio::select! {
             _ = term.recv() => {}
@@ -40,11 +49,6 @@ pub async fn run_until_ended<F: Future<Output = ()>>(
         }
         shutdown.cancel();
     };
-    // The operator ends by the shutdown; then the lease may be given away.
-    tokio::join!(operator, ended);
-    if let Some(election) = election {
-        // It ends with the shutdown; that it panicked is in the log.
-        drop(election.await);
-    }
+    tokio::join!(run(client, config), election, ended);
     Ok(())
 }
