@@ -12,12 +12,16 @@ use bytes::{Buf, Bytes};
 use futures::{SinkExt, Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use proa_meta::{ApiError, ApiResult};
+use std::time::Duration;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, handshake::derive_accept_key, protocol::Role},
 };
 
 pub use tokio_tungstenite::tungstenite::Message;
+
+/// How long a client may take to answer the end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Whether the upgrade that is asked for is this one.
 pub fn is_asked(headers: &HeaderMap) -> bool {
@@ -73,10 +77,14 @@ where
     };
     // Nothing is expected of the client but its end; reading also answers its pings.
     let ended = async { while source.next().await.is_some_and(|message| message.is_ok()) {} };
+    tokio::pin!(ended);
     tokio::select! {
-        done = written => done,
-        () = ended => Ok(()),
+        done = written => done?,
+        () = &mut ended => return Ok(()),
     }
+    // The client says goodbye, too.
+    let _ = tokio::time::timeout(GOODBYE, ended).await;
+    Ok(())
 }
 
 /// A watch in place of its answer over HTTP: one message an event, text for JSON and binary for protobuf.
