@@ -7,10 +7,13 @@
 )]
 
 mod anything;
+mod audit;
 mod binary;
 mod documents;
+mod limits;
 mod reads;
 mod refusals;
+mod sockets;
 mod support;
 mod toys;
 mod typed;
