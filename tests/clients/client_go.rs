@@ -2,7 +2,7 @@
 
 use crate::{
     kubectl::Step,
-    program::{Toolchain, expected_failure, program},
+    program::{Toolchain, program},
     server::Server,
 };
 
@@ -54,20 +54,7 @@ scenarios! { "clientgo":
     protobuf_says_what_json_says => "TestProtobufSaysWhatJSONSays",
     webhooks_are_called => "TestWebhooksAreCalled",
     ephemeral_containers => "TestPodsTakeEphemeralContainers",
+    pods_are_resized_in_place => "TestPodsAreResizedInPlace",
     stateful_sets_run => "TestStatefulSetsRun",
     disruption_budgets_hold => "TestDisruptionBudgetsHold",
-}
-
-/// What Proa lacks, and what the client is told.
-#[track_caller]
-fn lacks(what: &str, test: &str, says: &str) {
-    if let Some(step) = run("clientgo", test) {
-        expected_failure(step, what, says);
-    }
-}
-
-#[test]
-fn simulated_pods_are_resized_in_place() {
-    let says = "Pod running on node without support for resize";
-    lacks("pods/resize on simulated nodes", "TestPodsAreResizedInPlace", says);
 }

@@ -3,8 +3,6 @@
 //! One file per family of clients, one test per scenario; a scenario is a program in the client's own language, or a
 //! series of its commands, with a server of its own over TLS. The programs know nothing of Proa. `tests/tools/clients.sh`
 //! makes them; a client whose toolchain is missing is left out, except where `CI=true`.
-//! What Proa does not do yet is an expected failure: it names what the client is told, and the test fails once the
-//! client is content.
 
 #![allow(
     clippy::unwrap_used,

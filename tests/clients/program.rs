@@ -1,6 +1,6 @@
 //! Where the clients' programs are, and how one is run.
 
-use crate::kubectl::{Kubectl, Step};
+use crate::kubectl::Kubectl;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -77,15 +77,4 @@ pub(crate) fn program(kubectl: Kubectl, path: &Path) -> Kubectl {
 pub(crate) fn source(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients").join(path);
     path.canonicalize().unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// A scenario that cannot pass yet, since Proa lacks something that the server then says.
-///
-/// # Panics
-/// The scenario passes, so that the mark has to go; or it fails in another way.
-#[track_caller]
-pub(crate) fn expected_failure(step: Step, lacks: &str, says: &str) {
-    let told = step.stdout.contains(says) || step.stderr.contains(says);
-    assert!(!step.is_ok(), "passes, although this is said to be missing: {lacks}. Make it an ordinary test");
-    assert!(told, "fails in another way than with {says:?}:\n{}\n{}", step.stdout, step.stderr);
 }

@@ -1,9 +1,10 @@
 //! The pods of the simulated nodes.
 
 use proa_kit::{
-    Change, Key, Meta, Pairs,
+    Change, Key, Meta, Pairs, Timestamp,
+    conditions::Condition,
     queue::Queue,
-    views::{meta, pod::PodStatus},
+    views::{meta, null_as_default, pod_spec::Resources},
 };
 use serde::Deserialize;
 use std::{
@@ -21,9 +22,9 @@ pub struct SimulatedPod {
     /// Spec.
     #[serde(default)]
     pub spec: Spec,
-    /// Status.
+    /// What was reported last.
     #[serde(default)]
-    pub status: PodStatus,
+    pub status: Status,
 }
 
 proa_kit::view!(SimulatedPod, proa_kit::Kind::namespaced("", "v1", "Pod", "pods"));
@@ -40,16 +41,81 @@ pub struct Spec {
     pub containers: Box<[Container]>,
     /// Init containers.
     pub init_containers: Box<[Container]>,
+    /// Resources of the pod as a whole.
+    pub resources: Option<Box<Resources>>,
 }
 
 /// A container.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Container {
     /// Name.
     pub name: Box<str>,
     /// Image.
     pub image: Box<str>,
+    /// Requests and limits.
+    pub resources: Resources,
+    /// What a change of them means.
+    #[serde(deserialize_with = "null_as_default")]
+    pub resize_policy: Box<[ResizePolicy]>,
+}
+
+/// Whether a container restarts when its amount of a resource changes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizePolicy {
+    /// `cpu` or `memory`.
+    pub resource_name: Box<str>,
+    /// `NotRequired` or `RestartContainer`.
+    pub restart_policy: Box<str>,
+}
+
+/// What a simulated node reads of what it reported.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// `Pending`, `Running`, `Succeeded` or `Failed`.
+    pub phase: Box<str>,
+    /// When the node took the pod over.
+    pub start_time: Option<Timestamp>,
+    /// The generation that was reported on.
+    pub observed_generation: i64,
+    /// Conditions.
+    #[serde(deserialize_with = "null_as_default")]
+    pub conditions: Box<[Condition]>,
+    /// Containers.
+    #[serde(deserialize_with = "null_as_default")]
+    pub container_statuses: Box<[Reported]>,
+}
+
+/// What was reported of a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Reported {
+    /// Name.
+    pub name: Box<str>,
+    /// How often it was restarted.
+    pub restart_count: i32,
+    /// Its state.
+    pub state: ReportedState,
+    /// What it was given.
+    pub resources: Option<Resources>,
+}
+
+/// The state that was reported of a container, as far as it is not known from the time.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ReportedState {
+    /// It runs.
+    pub running: Option<Running>,
+}
+
+/// Since when a container runs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Running {
+    /// Since then.
+    pub started_at: Option<Timestamp>,
 }
 
 impl SimulatedPod {

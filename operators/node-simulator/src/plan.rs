@@ -51,8 +51,11 @@ fn behaviour(pod: &SimulatedPod) -> Behaviour {
     Behaviour { exits, never_ready: pod.annotation(READY) == Some("false") }
 }
 
-/// Whether the pod's status already says so.
+/// Whether the pod's status already says so, of the pod as it is asked for now.
 fn is_reported(pod: &SimulatedPod, state: State) -> bool {
+    if pod.status.observed_generation != pod.metadata.generation {
+        return false;
+    }
     let ready = pod.status.conditions.iter().any(|c| &*c.kind == "Ready" && &*c.status == "True");
     match state {
         State::Starting => pod.status.start_time.is_some(),
@@ -103,6 +106,29 @@ mod tests {
         let status = json!({"status": {"phase": "Running", "startTime": "2026-01-01T00:00:00Z",
             "conditions": [{"type": "Ready", "status": "True"}]}});
         assert_eq!(decide(&pod(status)), json!({}));
+    }
+
+    #[test]
+    fn changed_resources_are_given_at_once_and_a_container_restarts_where_it_wants_to() {
+        let resized = |policy: &str| {
+            pod(json!({
+                "metadata": {"generation": 2},
+                "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}},
+                    "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]}]},
+                "status": {"phase": "Running", "startTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+                    "conditions": [
+                        {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"}],
+                    "containerStatuses": [{"name": "c", "resources": {"requests": {"cpu": "1"}},
+                        "state": {"running": {"startedAt": "2026-01-01T00:00:01Z"}}}]},
+            }))
+        };
+        let told = decide(&resized("NotRequired")).to_string();
+        assert!(told.contains(r#""allocatedResources":{"cpu":"2"}"#), "{told}");
+        assert!(told.contains(r#""running":{"startedAt":"2026-01-01T00:00:01Z"}"#), "{told}");
+        assert!(told.contains(r#""observedGeneration":2"#) && told.contains(r#""restartCount":0"#), "{told}");
+        let told = decide(&resized("RestartContainer")).to_string();
+        assert!(told.contains(r#""restartCount":1"#), "{told}");
+        assert!(told.contains(r#""running":{"startedAt":"2026-01-01T00:00:10Z"}"#), "{told}");
     }
 
     #[test]

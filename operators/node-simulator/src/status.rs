@@ -1,8 +1,11 @@
 //! A simulated pod's status, in the form that a kubelet writes. Pure.
+//!
+//! A simulated node has room for every change of resources and applies it at once; a container whose policy asks for it
+//! is restarted then.
 
 use crate::containers::State;
-use crate::index::{Container, SimulatedPod};
-use proa_kit::Timestamp;
+use crate::index::{Container, Reported, SimulatedPod};
+use proa_kit::{Pairs, Timestamp, conditions, views::pod_spec::Resources};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
@@ -20,11 +23,13 @@ pub(crate) fn status(
         State::Exited { code: 0, .. } => ("Succeeded", true, false, "PodCompleted"),
         State::Exited { .. } => ("Failed", true, false, "PodFailed"),
     };
-    let now = text(now);
     let condition = |kind: &str, holds: bool| {
+        let status = if holds { "True" } else { "False" };
+        let before = conditions::find(&pod.status.conditions, kind).filter(|own| &*own.status == status);
+        let since = before.and_then(|own| own.last_transition_time).unwrap_or(now);
         let mut condition = json!({
-            "type": kind, "status": if holds { "True" } else { "False" }, "lastProbeTime": null,
-            "lastTransitionTime": now, "observedGeneration": pod.metadata.generation,
+            "type": kind, "status": status, "lastProbeTime": null,
+            "lastTransitionTime": text(since), "observedGeneration": pod.metadata.generation,
         });
         if !holds {
             condition["reason"] = json!(reason);
@@ -44,8 +49,12 @@ pub(crate) fn status(
             condition("Ready", ready),
             condition("ContainersReady", ready),
         ],
-        "containerStatuses": statuses(&pod.spec.containers, state, ready),
+        "containerStatuses": statuses(&pod.spec.containers, &pod.status.container_statuses, state, (ready, now)),
     });
+    if let Some(own) = &pod.spec.resources {
+        status["resources"] = resources(own);
+        status["allocatedResources"] = json!(own.requests);
+    }
     if started {
         status["podIP"] = json!(address);
         status["podIPs"] = json!([{"ip": address}]);
@@ -57,7 +66,8 @@ pub(crate) fn status(
                 State::Exited { since, until: since, code: 0 }
             }
         };
-        status["initContainerStatuses"] = json!(statuses(&pod.spec.init_containers, init, started));
+        status["initContainerStatuses"] =
+            json!(statuses(&pod.spec.init_containers, &[], init, (started, now)));
     }
     status
 }
@@ -66,24 +76,77 @@ fn text(at: Timestamp) -> String {
     proa_meta::time::Time::new(at).to_string()
 }
 
-fn statuses(containers: &[Container], state: State, ready: bool) -> Vec<Value> {
-    containers.iter().map(|container| container_status(container, state, ready)).collect()
+fn statuses(
+    containers: &[Container],
+    reported: &[Reported],
+    state: State,
+    now: (bool, Timestamp),
+) -> Vec<Value> {
+    let status = |container: &Container| {
+        let known = reported.iter().find(|known| known.name == container.name);
+        container_status(container, known, state, now)
+    };
+    containers.iter().map(status).collect()
 }
 
-fn container_status(container: &Container, state: State, ready: bool) -> Value {
+fn container_status(
+    container: &Container,
+    known: Option<&Reported>,
+    state: State,
+    (ready, now): (bool, Timestamp),
+) -> Value {
     let id = format!("simulated://{}", container.name);
     let image_id = if matches!(state, State::Starting) { "" } else { &*container.image };
+    let (mut restarts, mut last) = (known.map_or(0, |known| known.restart_count), json!({}));
+    let before = known.and_then(|known| known.state.running.as_ref()).and_then(|running| running.started_at);
     let shown = match state {
         State::Starting => json!({"waiting": {"reason": "ContainerCreating"}}),
-        State::Running { since, .. } => json!({"running": {"startedAt": text(since)}}),
+        State::Running { since, .. } if known.is_some_and(|known| restarts_for(container, known)) => {
+            restarts += 1;
+            last = json!({"terminated": {
+                "exitCode": 0, "reason": "Completed", "startedAt": text(before.unwrap_or(since)),
+                "finishedAt": text(now), "containerID": id,
+            }});
+            json!({"running": {"startedAt": text(now)}})
+        }
+        State::Running { since, .. } => json!({"running": {"startedAt": text(before.unwrap_or(since))}}),
         State::Exited { since, until, code } => json!({"terminated": {
             "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" },
-            "startedAt": text(since), "finishedAt": text(until), "containerID": id,
+            "startedAt": text(before.unwrap_or(since)), "finishedAt": text(until), "containerID": id,
         }}),
     };
-    json!({
+    let mut status = json!({
         "name": container.name, "image": container.image, "imageID": image_id, "containerID": id,
-        "ready": ready, "started": matches!(state, State::Running { .. }), "restartCount": 0,
-        "state": shown, "lastState": {},
-    })
+        "ready": ready, "started": matches!(state, State::Running { .. }), "restartCount": restarts,
+        "state": shown, "lastState": last,
+    });
+    if !matches!(state, State::Starting) {
+        status["resources"] = resources(&container.resources);
+        if !container.resources.requests.is_empty() {
+            status["allocatedResources"] = json!(container.resources.requests);
+        }
+    }
+    status
+}
+
+/// What a container or pod was given, as it asked.
+fn resources(own: &Resources) -> Value {
+    let lists = [("requests", &own.requests), ("limits", &own.limits)];
+    let known = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    known.map(|(name, list)| (name.to_owned(), json!(list))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Whether a running container has to restart for the resources that it asks for now.
+fn restarts_for(container: &Container, known: &Reported) -> bool {
+    let Some(given) = known.resources.as_ref().filter(|_| known.state.running.is_some()) else {
+        return false;
+    };
+    let differs = |name: &str| {
+        let amounts = |lists: &Resources| -> [Option<String>; 2] {
+            [&lists.requests, &lists.limits].map(|list: &Pairs| list.get(name).map(ToOwned::to_owned))
+        };
+        amounts(given) != amounts(&container.resources)
+    };
+    let policies = container.resize_policy.iter();
+    policies.into_iter().any(|own| &*own.restart_policy == "RestartContainer" && differs(&own.resource_name))
 }
