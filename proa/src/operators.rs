@@ -176,10 +176,11 @@ impl Operator {
         &self,
         client: Client,
         mut config: RunConfig,
+        settings: &Settings,
         elects: bool,
     ) -> BoxFuture<'static, ()> {
         if !elects {
-            return (self.run)(client, config);
+            return (self.run)(client, config, settings);
         }
         let election = ElectionConfig::new(NAMESPACE, self.name, &config.identity);
         let (election, leadership) =
