@@ -20,18 +20,17 @@ pub(crate) const AGENT: &str = "agent";
 
 /// Runs until interrupted; containers go on.
 pub(crate) async fn run(args: &cli::Node) -> Result<()> {
-    let agent = client(&args.credentials, AGENT).await?;
     let own_pods = match &args.node_pod_cidr {
         Some(own) => own.clone(),
         None => tokio::select! {
-            assigned = assigned_pods(agent.clone(), &args.node_name) => assigned?,
+            assigned = assigned_pods(args) => assigned?,
             () = crate::server::interrupted() => return Ok(()),
         },
     };
     let node = Node::new(settings(args, &own_pods)?)?;
     let serves_ingress = operators::serves_ingress(&args.disable);
     let clients = Clients {
-        agent,
+        agent: client(&args.credentials, AGENT).await?,
         proxy: client(&args.credentials, node::PROXY).await?,
         dns: client(&args.credentials, node::DNS).await?,
         local_path: client(&args.credentials, node::LOCAL_PATH).await?,
@@ -60,8 +59,9 @@ fn kubeconfig(credentials: &Path, name: &str) -> PathBuf {
 }
 
 /// The pods' addresses that the cluster assigns to the node; the Node is made for that when it does not exist.
-async fn assigned_pods(client: kube::Client, name: &str) -> Result<String> {
-    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client);
+async fn assigned_pods(args: &cli::Node) -> Result<String> {
+    let name = args.node_name.as_str();
+    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client(&args.credentials, AGENT).await?);
     let mut node = k8s_openapi::api::core::v1::Node::default();
     node.metadata.name = Some(name.to_owned());
     match nodes.create(&PostParams::default(), &node).await {
