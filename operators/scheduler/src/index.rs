@@ -9,6 +9,7 @@
 
 pub mod budgets;
 pub mod candidate;
+pub mod images;
 pub mod namespaces;
 pub mod nodes;
 pub mod pod_rules;
@@ -17,6 +18,7 @@ pub mod resources;
 pub mod rules;
 pub mod storage;
 mod waiting;
+pub mod workloads;
 
 use crate::{
     Lane,
@@ -29,7 +31,7 @@ use proa_kit::{
     Change, Key, Timestamp, View,
     views::{
         NamespaceView, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodDisruptionBudgetView,
-        PodView, StorageClassView,
+        PodView, ReplicaSetView, ReplicationControllerView, ServiceView, StatefulSetView, StorageClassView,
     },
 };
 use rules::Rules;
@@ -38,7 +40,8 @@ use std::{
     sync::Arc,
 };
 
-use storage::Storage;
+use storage::{Restocked, Storage};
+use workloads::Workloads;
 
 /// Scheduler whose pods are ours.
 const OWN: &str = "default-scheduler";
@@ -68,12 +71,13 @@ pub struct Cluster {
     pub(crate) rules: Rules,
     pub(crate) budgets: Budgets,
     pub(crate) storage: Storage,
+    workloads: Workloads,
     /// Nodes or namespaces came, went or have other labels: what rules count by labels is out of date.
     is_relabelled: bool,
     /// Pods came or went: rules about other pods may let more through.
     moved: bool,
     /// Claims, volumes or classes changed: pods that those keep away may be let through.
-    restocked: bool,
+    restocked: Restocked,
     /// Pods whose volumes were not bound, and why.
     failures: Vec<(Arc<Candidate>, String)>,
     placed: HashMap<Key, Placed>,
@@ -95,9 +99,10 @@ impl Cluster {
             rules: Rules::default(),
             budgets: Budgets::default(),
             storage: Storage::default(),
+            workloads: Workloads::default(),
             is_relabelled: false,
             moved: false,
-            restocked: false,
+            restocked: Restocked::default(),
             failures: Vec::new(),
             placed: HashMap::new(),
             waiting: waiting::Queue::default(),
@@ -147,17 +152,39 @@ impl Cluster {
         for (pod, why) in self.storage.claim(change) {
             self.not_bound(pod, Some(why));
         }
-        self.restocked |= self.waiting.has_kept_by_volumes();
+        if self.waiting.has_kept_by_volumes() {
+            self.restocked.claim(change);
+        }
     }
     /// Takes in a change of a volume.
     pub fn volume(&mut self, change: &Change<PersistentVolumeView>) {
         self.storage.volume(change);
-        self.restocked |= self.waiting.has_kept_by_volumes();
+        if self.waiting.has_kept_by_volumes() {
+            self.restocked.volume(change);
+        }
     }
     /// Takes in a change of a storage class.
     pub fn class(&mut self, change: &Change<StorageClassView>) {
         self.storage.class(change);
-        self.restocked |= self.waiting.has_kept_by_volumes();
+        if self.waiting.has_kept_by_volumes() {
+            self.restocked.class(change);
+        }
+    }
+    /// Takes in a change of a service.
+    pub fn service(&mut self, change: &Change<ServiceView>) {
+        self.workloads.service(change);
+    }
+    /// Takes in a change of a replica set.
+    pub fn replica_set(&mut self, change: &Change<ReplicaSetView>) {
+        self.workloads.replica_set(change);
+    }
+    /// Takes in a change of a stateful set.
+    pub fn stateful_set(&mut self, change: &Change<StatefulSetView>) {
+        self.workloads.stateful_set(change);
+    }
+    /// Takes in a change of a replication controller.
+    pub fn replication_controller(&mut self, change: &Change<ReplicationControllerView>) {
+        self.workloads.replication_controller(change);
     }
     /// Takes in a change of a pod.
     pub fn pod(&mut self, change: &Change<PodView>) {
@@ -231,7 +258,9 @@ impl Cluster {
         self.rules.count(&pod, slot, &self.nodes, false);
         self.storage.count(&pod, false);
         self.storage.forget(key);
-        self.restocked |= !pod.claims.is_empty() && self.waiting.has_kept_by_volumes();
+        if self.waiting.has_kept_by_volumes() {
+            self.restocked.left(&pod, &self.storage);
+        }
         self.nodes.displace(slot, &(priority, key.clone()));
         self.moved |= self.waiting.has_kept_by_rules();
         self.eased.insert(slot);
@@ -286,10 +315,17 @@ impl Cluster {
         }
         self.retry_eased();
         let (key, pod) = self.waiting.pop(now)?;
-        if !pod.rules.is_empty() {
-            self.rules.prepare(&pod, &self.nodes, &self.nodes.residents());
+        let mut tried = Arc::unwrap_or_clone(pod);
+        (tried.attempts, tried.tried) = (tried.attempts + 1, Some(now));
+        if tried.view.spec.topology_spread_constraints.is_empty() {
+            tried.rules.drop_default();
+            if let Some(selector) = self.workloads.selector(&tried.view) {
+                tried.rules.add_default(&tried.view, &selector);
+            }
         }
-        let tried = Candidate { attempts: pod.attempts + 1, tried: Some(now), ..Candidate::clone(&pod) };
+        if !tried.rules.is_empty() {
+            self.rules.prepare(&tried, &self.nodes, &self.nodes.residents());
+        }
         Some((key, Arc::new(tried)))
     }
     /// One pass over the pods that fit nowhere, for all that changed meanwhile. A pod that waits for others to go from a
@@ -301,21 +337,20 @@ impl Cluster {
         let (eased, moved) = (std::mem::take(&mut self.eased), std::mem::take(&mut self.moved));
         let restocked = std::mem::take(&mut self.restocked);
         let nodes: Vec<_> = eased.iter().filter_map(|slot| self.nodes.get(*slot)).collect();
-        let nominations = &self.nominations;
+        let (nominations, storage) = (&self.nominations, &self.storage);
         self.waiting.retry(self.now, |key, pod| {
             let nominated = nominations.get(key);
             let preempts = nominated.is_none() && pod.may_preempt();
             pod.is_kept_by_rules && (moved || !nodes.is_empty())
-                || pod.is_kept_by_volumes && restocked
+                || pod.is_kept_by_volumes && storage.concerns(pod, &restocked)
                 || nominated.is_some_and(|slot| eased.contains(slot))
                 || nodes.iter().any(|node| trial::may_fit(pod, node, preempts))
         });
     }
     /// A lane binds a pod to a node.
-    pub(crate) fn assume(&mut self, lane: Lane, key: Key, pod: &Arc<Candidate>, slot: Slot) {
+    pub(crate) fn assume(&mut self, lane: Lane, key: Key, pod: Arc<Candidate>, slot: Slot) {
         let Some(name) = self.nodes.get(slot).map(|node| node.name.clone()) else { return };
-        self.withdraw(&key);
-        self.place(key.clone(), pod, &name, true);
+        self.place_assumed(&key, pod, &name);
         self.decide(lane, Decided::Binding(key));
     }
     /// A pod counts on a node until its volumes are bound, and is bound then.
@@ -323,15 +358,19 @@ impl Cluster {
         &mut self,
         lane: Lane,
         key: Key,
-        pod: &Arc<Candidate>,
+        pod: Arc<Candidate>,
         slot: Slot,
         choices: &[volume_binding::Choice],
     ) {
         let Some(name) = self.nodes.get(slot).map(|node| node.name.clone()) else { return };
-        self.withdraw(&key);
-        self.place(key.clone(), pod, &name, true);
+        self.place_assumed(&key, pod, &name);
         self.storage.wait(&key, &name, choices, self.now);
         self.decide(lane, Decided::Volumes(key));
+    }
+    fn place_assumed(&mut self, key: &Key, mut pod: Arc<Candidate>, node: &str) {
+        self.withdraw(key);
+        Arc::make_mut(&mut pod).rules.drop_default();
+        self.place(key.clone(), &pod, node, true);
     }
     /// The next pod whose volumes are bound, and its node.
     pub(crate) fn next_bindable(&mut self, lane: Lane) -> Option<(Arc<Candidate>, Box<str>)> {
@@ -418,7 +457,7 @@ impl Cluster {
         is_bound || self.waiting.has_ready() || self.has_eased() && !self.waiting.is_empty()
     }
     fn has_eased(&self) -> bool {
-        self.moved || self.restocked || !self.eased.is_empty()
+        self.moved || !self.restocked.is_empty() || !self.eased.is_empty()
     }
     /// When a pod that must wait after a failure is ready again.
     pub(crate) fn next_retry(&self) -> Option<Timestamp> {
@@ -429,7 +468,7 @@ impl Cluster {
         if self.waiting.is_empty() {
             self.eased.clear();
             self.moved = false;
-            self.restocked = false;
+            self.restocked = Restocked::default();
         }
         if !self.has_work() {
             return None;

@@ -2,10 +2,11 @@
 //!
 //! Owns: the node of every pod whose `schedulerName` is `default-scheduler`; the condition `PodScheduled` and the nominated
 //! node of those that fit nowhere; the end of pods that make room for more important ones, and their condition
-//! `DisruptionTarget`; the node (annotation) or the volume that claims get which wait for a pod. Watches nodes, pods, namespaces, claims, volumes and disruption budgets into one snapshot (`index`) that is changed by events and
-//! by its own decisions (a pod counts on its node from the moment it is chosen; a refused binding takes that back). A
-//! decision (`plan`) looks at nodes until enough fit, from where the last one stopped, and takes the best; when none fits,
-//! it asks where fewer pods would help.
+//! `DisruptionTarget`; the node (annotation) or the volume that claims get which wait for a pod. Watches nodes, pods,
+//! namespaces, claims, volumes, disruption budgets, and the services and controllers that select pods into one snapshot
+//! (`index`) that is changed by events and by its own decisions (a pod counts on its node from the moment it is chosen; a
+//! refused binding takes that back). A decision (`plan`) looks at nodes until enough fit, from where the last one stopped,
+//! and takes the best; when none fits, it asks where fewer pods would help.
 //! Guarantees: nothing scans all pods for one pod that fits; a pod that fits nowhere is tried again when a node changed so
 //! that it may fit, not by time; a pod never makes way for one that is not more important.
 //! Deliberately absent, so far: limits and free space of volumes' drivers, extenders, other profiles.
@@ -23,7 +24,7 @@ use proa_kit::{
     rbac::rbac_rules,
     views::{
         NamespaceView, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodDisruptionBudgetView,
-        PodView, StorageClassView,
+        PodView, ReplicaSetView, ReplicationControllerView, ServiceView, StatefulSetView, StorageClassView,
     },
 };
 use serde_json::Value;
@@ -97,6 +98,32 @@ impl Decider for Scheduler {
                 PodDisruptionBudgetView::KIND,
                 |cluster: &mut Cluster, change: &Change<PodDisruptionBudgetView>, _| {
                     cluster.budget(change);
+                },
+            )
+            .into(),
+            // What selects a pod decides what it is spread with; that makes none fit that did not.
+            decide::feed(ServiceView::KIND, |cluster: &mut Cluster, change: &Change<ServiceView>, _| {
+                cluster.service(change);
+            })
+            .into(),
+            decide::feed(
+                ReplicaSetView::KIND,
+                |cluster: &mut Cluster, change: &Change<ReplicaSetView>, _| {
+                    cluster.replica_set(change);
+                },
+            )
+            .into(),
+            decide::feed(
+                StatefulSetView::KIND,
+                |cluster: &mut Cluster, change: &Change<StatefulSetView>, _| {
+                    cluster.stateful_set(change);
+                },
+            )
+            .into(),
+            decide::feed(
+                ReplicationControllerView::KIND,
+                |cluster: &mut Cluster, change: &Change<ReplicationControllerView>, _| {
+                    cluster.replication_controller(change);
                 },
             )
             .into(),

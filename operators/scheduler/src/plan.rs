@@ -93,10 +93,10 @@ pub fn plan(lane: Lane, cluster: &mut Cluster, now: Timestamp) -> Plan {
         Ok(slot) if claims.unbound.is_empty() => {
             let node = cluster.nodes.get(slot).map_or("", |node| &node.name);
             plan.actions.extend(bind(&pod.view, node));
-            cluster.assume(lane, key, &pod, slot);
+            cluster.assume(lane, key, pod, slot);
         }
         Ok(slot) => {
-            plan.actions.extend(bind_volumes(lane, cluster, key, &pod, &claims, slot));
+            plan.actions.extend(bind_volumes(lane, cluster, key, pod, &claims, slot));
             plan.look_again(PATIENCE);
         }
         Err(misfit) => {
@@ -116,7 +116,7 @@ fn bind_volumes(
     lane: Lane,
     cluster: &mut Cluster,
     key: Key,
-    pod: &Arc<Candidate>,
+    pod: Arc<Candidate>,
     claims: &PodClaims,
     slot: Slot,
 ) -> Vec<Action> {

@@ -7,7 +7,7 @@ use proa_kit::{
     testing::golden::{self, Case},
     views::{
         NamespaceView, NodeView, PersistentVolumeClaimView, PersistentVolumeView, PodDisruptionBudgetView,
-        PodView, StorageClassView,
+        PodView, ReplicaSetView, ServiceView, StorageClassView,
     },
 };
 use proa_operator_scheduler::{Scheduler, index::Cluster, plan::plan};
@@ -370,4 +370,81 @@ fn rules_select_namespaces_by_labels() {
     cluster.namespace(&Change { old: Some(red), new: Some(namespace(&json!({"team": "blue"}))) });
     let later = "2026-01-01T00:01:00Z".parse().expect("well-formed");
     assert_eq!(bound_to(&plan(0, &mut cluster, later)).as_deref(), Some("a"));
+}
+
+/// Names of the nodes where the pods of a selection go, one after the other, out of three nodes in two zones. The node
+/// of the second zone is the fullest.
+fn spread_by_default(labels: &Value, owner: &Value, pods: usize) -> Vec<String> {
+    let zoned = |name: &str, zone: &str| -> NodeView {
+        decode(&json!({
+            "metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone, "kubernetes.io/hostname": name}},
+            "status": {"allocatable": {"cpu": "40", "memory": "80Gi", "pods": "100"}}}))
+    };
+    let nodes = vec![zoned("a", "z1"), zoned("b", "z1"), zoned("c", "z2")];
+    let mut cluster = cluster(nodes, vec![pod("full", "8", "c")]);
+    let service: ServiceView = decode(&json!({"metadata": {"name": "web", "namespace": "d"},
+        "spec": {"selector": {"app": "web"}}}));
+    cluster.service(&Change { old: None, new: Some(Arc::new(service)) });
+    let set: ReplicaSetView = decode(&json!({"metadata": {"name": "set", "namespace": "d"},
+        "spec": {"selector": {"matchLabels": {"set": "one"}}}}));
+    cluster.replica_set(&Change { old: None, new: Some(Arc::new(set)) });
+    let places = (0..pods).map(|n| {
+        let name = format!("p{n}");
+        add(&mut cluster, decode(&json!({
+            "metadata": {"name": name, "namespace": "d", "uid": name, "labels": labels, "ownerReferences": owner},
+            "spec": {"schedulerName": "default-scheduler", "containers": [{"name": "c"}]}})));
+        let place = bound_to(&plan(0, &mut cluster, now())).expect("a node");
+        cluster.settled(0, true);
+        place
+    });
+    places.collect()
+}
+
+#[test]
+fn pods_that_say_nothing_are_spread_over_zones_with_those_of_their_service_or_controller() {
+    let set = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "set", "uid": "s", "controller": true}]);
+    for (labels, owner) in [(json!({"app": "web"}), json!([])), (json!({"set": "one"}), set)] {
+        let places = spread_by_default(&labels, &owner, 4);
+        assert!(places[..2].contains(&"c".to_owned()), "the second zone is not left out: {places:?}");
+    }
+    let alone = spread_by_default(&json!({"app": "other"}), &json!([]), 4);
+    assert!(!alone.contains(&"c".to_owned()), "what nothing selects goes where room is: {alone:?}");
+}
+
+#[test]
+fn a_node_that_has_the_image_is_preferred_unless_few_have_it() {
+    let with_images = |name: &str, size: i64| -> NodeView {
+        decode(&json!({"metadata": {"name": name}, "status": {
+            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"},
+            "images": [{"names": ["web@sha256:0", "web:latest"], "sizeBytes": size}]}}))
+    };
+    let place = |others: usize, size: i64| {
+        let mut nodes = vec![node("empty", "4"), with_images("full", size)];
+        nodes.extend((0..others).map(|n| node(&format!("other-{n}"), "1")));
+        let mut cluster = cluster(nodes, vec![]);
+        let mut pod = pod("a", "100m", "");
+        pod.spec.containers[0].image = "web".into();
+        add(&mut cluster, pod);
+        bound_to(&plan(0, &mut cluster, now()))
+    };
+    assert_eq!(place(0, 500 << 20).as_deref(), Some("full"));
+    assert_eq!(place(0, 10 << 20).as_deref(), Some("empty"), "too small to count");
+    assert_eq!(place(30, 500 << 20).as_deref(), Some("empty"), "too few have it");
+}
+
+#[test]
+fn only_pods_that_a_change_of_storage_concerns_are_tried_again() {
+    let mut cluster = cluster(vec![node("n1", "1")], vec![]);
+    cluster.class(&Change { old: None, new: Some(Arc::new(local())) });
+    add(&mut cluster, with_claim("a", "1"));
+    plan(0, &mut cluster, now());
+    cluster.settled(0, true);
+    let mut other = claim(&json!({}), "");
+    other.metadata.name = "other".into();
+    cluster.claim(&Change { old: None, new: Some(Arc::new(other)) });
+    assert!(plan(0, &mut cluster, now()).actions.is_empty(), "another claim");
+    cluster.settled(0, true);
+    assert_eq!(plan(0, &mut cluster, now()).actions.len(), 0);
+    cluster.claim(&Change { old: None, new: Some(Arc::new(claim(&json!({}), ""))) });
+    assert!(!plan(0, &mut cluster, now()).actions.is_empty(), "its own");
 }

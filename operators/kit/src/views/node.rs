@@ -73,6 +73,20 @@ pub struct NodeStatus {
     pub addresses: Box<[Address]>,
     /// Where its agent listens.
     pub daemon_endpoints: DaemonEndpoints,
+    /// Images that it has.
+    #[serde(deserialize_with = "null_as_default")]
+    pub images: Box<[Image]>,
+}
+
+/// An image that a node has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Image {
+    /// Its names, by tag and by digest.
+    #[serde(deserialize_with = "null_as_default")]
+    pub names: Box<[Box<str>]>,
+    /// Its size.
+    pub size_bytes: i64,
 }
 
 /// Where a node's agent listens.

@@ -129,6 +129,16 @@ pub struct Volume {
     pub persistent_volume_claim: Option<ClaimVolume>,
     /// The claim that is made for it, and goes with the pod.
     pub ephemeral: Option<Box<EphemeralVolume>>,
+    /// The image that it shows.
+    pub image: Option<ImageVolume>,
+}
+
+/// An image mounted as a volume.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageVolume {
+    /// Its name.
+    pub reference: Box<str>,
 }
 
 /// A claim that is made for one pod.

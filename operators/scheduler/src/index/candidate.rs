@@ -10,10 +10,7 @@ use proa_kit::{
     Key, Timestamp, conditions,
     views::{PodView, pod_spec::PodSpec},
 };
-use std::{
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// Condition of pods that are to go for a reason that is not their own.
 pub(crate) const DISRUPTION_TARGET: &str = "DisruptionTarget";
@@ -31,8 +28,6 @@ pub struct Candidate {
     pub ports: Vec<HostPort>,
     /// Claims of its volumes, and whether they are made for it.
     pub claims: Box<[(Key, bool)]>,
-    /// Its controller's uid, hashed.
-    pub controller: Option<u64>,
     /// Rules about other pods.
     pub rules: PodRules,
     /// Whether such rules, its own or others', kept it away when it was tried last.
@@ -50,11 +45,9 @@ pub struct Candidate {
 impl Candidate {
     /// Not tried yet.
     pub fn new(view: Arc<PodView>) -> Self {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
         Self {
             requests: Requests::of(&view.spec),
             ports: host_ports(&view.spec),
-            controller: view.metadata.controller().map(|owner| hasher.hash_one(&owner.uid)),
             rules: PodRules::of(&view),
             claims: claims_of(&view),
             is_kept_by_rules: false,

@@ -4,7 +4,7 @@
 //! their node; sums are those of the pods that were added and not yet removed. A nominated pod counts in none of them.
 //! Upstream: pkg/scheduler/framework/types.go (NodeInfo), backend/cache/{cache,snapshot}.go, backend/queue/nominator.go.
 
-use super::{Candidate, ports::HostPort, resources::Amounts};
+use super::{Candidate, images::Images, ports::HostPort, resources::Amounts};
 use proa_kit::{
     Key,
     views::{NodeView, PodView},
@@ -65,8 +65,6 @@ pub struct Node {
     pub load: Load,
     /// CPU and memory of its pods for scoring.
     pub scored: (i64, i64),
-    /// Pods by their controller.
-    pub siblings: HashMap<u64, u32>,
     /// Its pods.
     pub residents: BTreeMap<Rank, Arc<Candidate>>,
     /// Pods that wait and for which room is made here.
@@ -95,23 +93,12 @@ impl Node {
         self.load.add(pod);
         self.scored.0 += pod.requests.scored.0;
         self.scored.1 += pod.requests.scored.1;
-        if let Some(controller) = pod.controller {
-            *self.siblings.entry(controller).or_default() += 1;
-        }
     }
     /// A pod goes.
     fn remove(&mut self, pod: &Candidate) {
         self.load.remove(pod);
         self.scored.0 -= pod.requests.scored.0;
         self.scored.1 -= pod.requests.scored.1;
-        if let Some(controller) = pod.controller
-            && let Some(count) = self.siblings.get_mut(&controller)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.siblings.remove(&controller);
-            }
-        }
     }
     fn set(&mut self, view: &Arc<NodeView>) {
         self.allocatable = Amounts::read(&view.status.allocatable);
@@ -130,6 +117,7 @@ pub struct Nodes {
     existing: usize,
     /// Number of pods by priority.
     priorities: BTreeMap<i32, usize>,
+    images: Images,
     /// Where the next search starts.
     pub(crate) start: usize,
 }
@@ -142,6 +130,10 @@ impl Nodes {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.existing == 0
+    }
+    /// Images that nodes have.
+    pub fn images(&self) -> &Images {
+        &self.images
     }
     /// All slots, also those without an existing node.
     pub fn slots(&self) -> &[Node] {
@@ -182,6 +174,8 @@ impl Nodes {
         let slot = self.slot(&view.metadata.name);
         let node = &mut self.slots[slot as usize];
         self.existing += usize::from(node.view.is_none());
+        let before = node.view.as_ref().map_or(&[][..], |before| &before.status.images);
+        self.images.change(slot, before, &view.status.images);
         node.set(view);
         slot
     }
@@ -190,7 +184,9 @@ impl Nodes {
         let Some(slot) = self.find(name) else { return };
         let node = &mut self.slots[slot as usize];
         self.existing -= usize::from(node.view.is_some());
-        node.view = None;
+        if let Some(before) = node.view.take() {
+            self.images.change(slot, &before.status.images, &[]);
+        }
         self.release(slot);
     }
     fn release(&mut self, slot: Slot) {

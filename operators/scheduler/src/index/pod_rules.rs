@@ -13,6 +13,8 @@ use proa_kit::{
 };
 use std::sync::Arc;
 
+/// How pods are spread that do not say: by label, and how much that is watered down. Upstream: systemDefaultConstraints.
+const DEFAULT_SPREADS: [(&str, i64); 2] = [("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5)];
 /// What a pod's required affinity weighs for those that come later: they are wanted near. Upstream: HardPodAffinityWeight.
 const REQUIRED_WEIGHT: i64 = 1;
 const NONE: Affinity = Affinity { node_affinity: None, pod_affinity: None, pod_anti_affinity: None };
@@ -43,6 +45,12 @@ impl Term {
     ) -> Self {
         let key = serde_json::to_string(&(&namespaces, &namespace_selector, &selector)).unwrap_or_default();
         Self { key: key.into(), topology: topology.into(), namespaces, namespace_selector, selector }
+    }
+    /// A pair of labels that each pod has that it is about, with its namespaces; none when labels of namespaces count.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&[Box<str>], (&str, &str))> {
+        let selector = self.selector.as_ref().filter(|_| self.namespace_selector.is_none());
+        let pairs = selector.into_iter().flat_map(|selector| selector.match_labels.iter());
+        pairs.map(move |pair| (&*self.namespaces, pair))
     }
     /// Its selection and its label.
     pub(super) fn place(&self) -> Place {
@@ -96,6 +104,8 @@ pub struct PodRules {
     pub spreads: Vec<Spread>,
     /// Spreads that should.
     pub wished_spreads: Vec<Spread>,
+    /// Whether those are the ones of pods that do not say.
+    pub is_default: bool,
 }
 
 impl PodRules {
@@ -124,6 +134,26 @@ impl PodRules {
             preferred: [preferred(near, 1), preferred(away, -1)].concat(),
             spreads: spreads("DoNotSchedule"),
             wished_spreads: spreads("ScheduleAnyway"),
+            is_default: false,
+        }
+    }
+    /// A pod that says nothing of spreads is spread with those that the same services and controller select.
+    pub(super) fn add_default(&mut self, pod: &PodView, selector: &LabelSelector) {
+        self.is_default = true;
+        let namespaces: Box<[Box<str>]> = [pod.metadata.namespace.clone()].into();
+        let one = |(topology, max_skew)| Spread {
+            term: Term::new(namespaces.clone(), None, Some(selector.clone()), topology),
+            max_skew,
+            min_domains: 1,
+            honours_affinity: true,
+            honours_taints: false,
+        };
+        self.wished_spreads = DEFAULT_SPREADS.map(one).into();
+    }
+    /// A placed pod needs them no more.
+    pub(super) fn drop_default(&mut self) {
+        if std::mem::take(&mut self.is_default) {
+            self.wished_spreads = Vec::new();
         }
     }
     /// Whether there are none.

@@ -13,10 +13,13 @@ use super::{
     pod_rules::{Place, Term},
 };
 use proa_kit::views::PodView;
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
+};
 
 /// Groups remembered; beyond, all are forgotten and made again as needed.
-const REMEMBERED: usize = 2048;
+const REMEMBERED: usize = 8192;
 
 /// Pods by node.
 type Counts = HashMap<Slot, u32>;
@@ -51,12 +54,68 @@ fn step<K: Eq + Hash + Clone>(counts: &mut HashMap<K, u32>, key: K, comes: bool)
     }
 }
 
+/// The groups. A pod finds those that it may belong to by its labels.
+#[derive(Debug, Default)]
+struct Groups {
+    all: Vec<Counted>,
+    by_place: HashMap<Place, usize>,
+    /// By namespace and one pair of labels that every pod of the group has, hashed.
+    by_pair: HashMap<u64, Vec<usize>>,
+    /// Those without such a pair.
+    others: Vec<usize>,
+}
+
+impl Groups {
+    fn get(&self, term: &Term) -> Option<&Counted> {
+        self.by_place.get(&term.place()).map(|at| &self.all[*at])
+    }
+    fn insert(&mut self, group: Counted) {
+        let at = self.all.len();
+        self.by_place.insert(group.term.place(), at);
+        // The pair by which the fewest are found.
+        let found = |namespaces: &[Box<str>], pair| -> usize {
+            namespaces.iter().filter_map(|own| self.by_pair.get(&hash(own, pair))).map(Vec::len).sum()
+        };
+        match group.term.pairs().min_by_key(|(namespaces, pair)| found(namespaces, *pair)) {
+            Some((namespaces, pair)) => {
+                for namespace in namespaces {
+                    let found = self.by_pair.entry(hash(namespace, pair)).or_default();
+                    // A namespace may be named twice.
+                    if found.last() != Some(&at) {
+                        found.push(at);
+                    }
+                }
+            }
+            None => self.others.push(at),
+        }
+        self.all.push(group);
+    }
+    /// A pod comes to a node or leaves it.
+    fn count(&mut self, pod: &Candidate, namespaces: &Namespaces, nodes: &Nodes, slot: Slot, comes: bool) {
+        let Self { all, by_pair, others, .. } = self;
+        let namespace = &pod.view.metadata.namespace;
+        let pairs = pod.view.metadata.labels.iter().map(|pair| hash(namespace, pair));
+        let found = pairs.filter_map(|pair| by_pair.get(&pair)).chain([&*others]).flatten();
+        for at in found {
+            let group = &mut all[*at];
+            if group.term.matches(&pod.view, namespaces) {
+                group.step(nodes, slot, comes);
+            }
+        }
+    }
+}
+
+/// Equal for equal pairs; others are told apart when the pod is compared with the term.
+fn hash(namespace: &str, pair: (&str, &str)) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one((namespace, pair))
+}
+
 /// What placed pods mean for others.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// Labels of namespaces, which some rules are about.
     pub namespaces: Namespaces,
-    groups: HashMap<Place, Counted>,
+    groups: Groups,
     bans: HashMap<Place, Counted>,
     /// By what they weigh.
     wishes: HashMap<(i64, Place), Counted>,
@@ -65,10 +124,7 @@ pub struct Rules {
 impl Rules {
     /// A pod comes to a node or leaves it; the node must still be known.
     pub(super) fn count(&mut self, pod: &Candidate, slot: Slot, nodes: &Nodes, comes: bool) {
-        let namespaces = &self.namespaces;
-        for group in self.groups.values_mut().filter(|group| group.term.matches(&pod.view, namespaces)) {
-            group.step(nodes, slot, comes);
-        }
+        self.groups.count(pod, &self.namespaces, nodes, slot, comes);
         for term in &pod.rules.anti_affinity {
             count(&mut self.bans, &term.place(), term, nodes, slot, comes);
         }
@@ -83,28 +139,29 @@ impl Rules {
         nodes: &Nodes,
         placed: &(impl Iterator<Item = (&'a Candidate, Slot)> + Clone),
     ) {
+        let missing = pod.rules.all().filter(|term| self.groups.get(term).is_none()).count();
+        if self.groups.all.len() + missing > REMEMBERED {
+            self.groups = Groups::default();
+        }
         for term in pod.rules.all() {
-            if self.groups.contains_key(&term.place()) {
+            if self.groups.get(term).is_some() {
                 continue;
-            }
-            if self.groups.len() >= REMEMBERED {
-                self.groups.clear();
             }
             let mut group = Counted::new(term);
             for (_, slot) in placed.clone().filter(|(pod, _)| term.matches(&pod.view, &self.namespaces)) {
                 group.step(nodes, slot, true);
             }
-            self.groups.insert(term.place(), group);
+            self.groups.insert(group);
         }
     }
     /// Whether labels of namespaces decide what any of them is about.
     pub(super) fn know_namespaces(&self) -> bool {
-        let all = self.groups.values().chain(self.bans.values()).chain(self.wishes.values());
+        let all = self.groups.all.iter().chain(self.bans.values()).chain(self.wishes.values());
         all.into_iter().any(|counted| counted.term.knows_namespaces())
     }
     /// Labels of nodes or namespaces changed: everything is counted anew, groups when they are needed.
     pub(super) fn recount<'a>(&mut self, nodes: &Nodes, placed: impl Iterator<Item = (&'a Candidate, Slot)>) {
-        self.groups.clear();
+        self.groups = Groups::default();
         if self.bans.is_empty() && self.wishes.is_empty() {
             return;
         }
@@ -116,11 +173,11 @@ impl Rules {
     }
     /// Where the pods are that a term is about, by its label.
     pub fn values(&self, term: &Term) -> Option<&Values> {
-        self.groups.get(&term.place()).map(|group| &group.by_value)
+        self.groups.get(term).map(|group| &group.by_value)
     }
     /// Pods by node that a term is about.
     pub fn by_slot(&self, term: &Term) -> Option<&HashMap<Slot, u32>> {
-        self.groups.get(&term.place()).map(|group| &group.by_slot)
+        self.groups.get(term).map(|group| &group.by_slot)
     }
     /// Rules by which placed pods keep this one away, and where those pods are.
     pub fn bans<'a>(&'a self, pod: &PodView) -> impl Iterator<Item = (&'a Term, &'a Values)> {

@@ -47,6 +47,43 @@ pub struct Unbound {
     pub volumes: Vec<Arc<PersistentVolumeView>>,
 }
 
+/// What changed about claims, volumes and classes since pods were last tried for it.
+#[derive(Debug, Default)]
+pub(super) struct Restocked {
+    claims: HashSet<Key>,
+    volumes: HashSet<Box<str>>,
+    classes: HashSet<Box<str>>,
+}
+
+impl Restocked {
+    /// Whether nothing did.
+    pub(super) fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.volumes.is_empty() && self.classes.is_empty()
+    }
+    /// A claim did.
+    pub(super) fn claim(&mut self, change: &Change<PersistentVolumeClaimView>) {
+        self.claims.extend(change.latest().map(|claim| claim.key()));
+    }
+    /// A volume did: it matters to the claim that has it, and to those of its class.
+    pub(super) fn volume(&mut self, change: &Change<PersistentVolumeView>) {
+        for volume in change.old.iter().chain(&change.new) {
+            self.volumes.insert(volume.metadata.name.clone());
+            self.classes.insert(volume.class().into());
+        }
+    }
+    /// A class did.
+    pub(super) fn class(&mut self, change: &Change<StorageClassView>) {
+        self.classes.extend(change.latest().map(|class| class.metadata.name.clone()));
+    }
+    /// A pod left its node: its claims are free again, and so are volumes that were meant for them.
+    pub(super) fn left(&mut self, pod: &Candidate, storage: &Storage) {
+        for (key, _) in &pod.claims {
+            self.classes.extend(storage.claims.get(key).map(|claim| Box::<str>::from(claim.class())));
+            self.claims.insert(key.clone());
+        }
+    }
+}
+
 /// What was decided for a claim, and who waits for it.
 #[derive(Debug)]
 struct Chosen {
@@ -72,6 +109,8 @@ pub struct Storage {
     /// Placed pods by the claims that they use.
     users: HashMap<Key, u32>,
     awaited: HashMap<Key, Awaited>,
+    /// Those that wait, by when they give up.
+    deadlines: BTreeSet<(Timestamp, Key)>,
     chosen: HashMap<Key, Chosen>,
     ready: VecDeque<Key>,
 }
@@ -146,6 +185,16 @@ impl Storage {
                 self.users.remove(claim);
             }
         }
+    }
+    /// Whether what changed is about the pod.
+    pub(super) fn concerns(&self, pod: &Candidate, restocked: &Restocked) -> bool {
+        pod.claims.iter().any(|(key, _)| {
+            restocked.claims.contains(key)
+                || self.claims.get(key).is_some_and(|claim| {
+                    restocked.volumes.contains(&claim.spec.volume_name)
+                        || !claim.is_bound() && restocked.classes.contains(claim.class())
+                })
+        })
     }
     /// What a pod's claims ask of nodes.
     ///
@@ -228,17 +277,21 @@ impl Storage {
     }
     /// A pod waits until its claims are bound.
     pub(super) fn wait(&mut self, pod: &Key, node: &str, choices: &[Choice], now: Timestamp) {
+        self.forget(pod);
         let claims: Vec<Key> = choices.iter().map(|choice| choice.claim.key()).collect();
         for (key, choice) in claims.iter().zip(choices) {
             let volume = choice.volume.as_ref().map(|volume| volume.metadata.name.clone());
             let new = || Chosen { node: node.into(), volume, pods: BTreeSet::new() };
             self.chosen.entry(key.clone()).or_insert_with(new).pods.insert(pod.clone());
         }
-        self.awaited.insert(pod.clone(), Awaited { claims, until: now + PATIENCE });
+        let until = now + PATIENCE;
+        self.deadlines.insert((until, pod.clone()));
+        self.awaited.insert(pod.clone(), Awaited { claims, until });
     }
     /// It waits no more. Whether it did.
     pub(super) fn forget(&mut self, pod: &Key) -> bool {
         let Some(awaited) = self.awaited.remove(pod) else { return false };
+        self.deadlines.remove(&(awaited.until, pod.clone()));
         for claim in &awaited.claims {
             if let Some(chosen) = self.chosen.get_mut(claim) {
                 chosen.pods.remove(pod);
@@ -268,12 +321,12 @@ impl Storage {
     }
     /// Pods that have waited too long.
     pub(super) fn expired(&self, now: Timestamp) -> Vec<Key> {
-        let late = self.awaited.iter().filter(|(_, own)| own.until <= now);
-        late.map(|(pod, _)| pod.clone()).collect()
+        let late = self.deadlines.iter().take_while(|(until, _)| *until <= now);
+        late.map(|(_, pod)| pod.clone()).collect()
     }
     /// When the next pod has waited too long.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        self.awaited.values().map(|own| own.until).min()
+        self.deadlines.first().map(|(until, _)| *until)
     }
 }
 

@@ -4,10 +4,10 @@
 //! the largest one. Upstream: pkg/scheduler/framework/runtime/framework.go (RunScorePlugins), plugins/helper.
 
 pub mod balanced_allocation;
+pub mod image_locality;
 pub mod least_allocated;
 pub mod node_affinity;
 pub mod pod_affinity;
-pub mod siblings;
 pub mod taint_toleration;
 pub mod topology_spread;
 
@@ -26,8 +26,7 @@ const ABOUT_PODS: i64 = 2;
 /// A rule that compares nodes: its weight, whether less is better, and the raw figure of a node.
 type Comparing = (i64, bool, fn(&Candidate, &Node) -> i64);
 
-const COMPARING: [Comparing; 3] =
-    [(3, true, taint_toleration::raw), (2, false, node_affinity::raw), (2, true, siblings::raw)];
+const COMPARING: [Comparing; 2] = [(3, true, taint_toleration::raw), (2, false, node_affinity::raw)];
 
 /// The node with the highest sum; of equal ones the first, which the rotating search spreads.
 pub fn best(nodes: &Nodes, rules: &Rules, pod: &Candidate, found: &[Slot]) -> Slot {
@@ -46,6 +45,9 @@ pub fn best(nodes: &Nodes, rules: &Rules, pod: &Candidate, found: &[Slot]) -> Sl
         [pod_affinity::scores(pod, rules, &known), topology_spread::scores(pod, rules, nodes, &known)];
     for scores in about_pods.into_iter().flatten() {
         sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += ABOUT_PODS * score);
+    }
+    if let Some(scores) = image_locality::scores(pod, nodes, &known) {
+        sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
     }
     let mut best = (*first, i64::MIN);
     for ((slot, _), sum) in known.iter().zip(sums) {

@@ -20,7 +20,9 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_run_and_are_spread() {
     let cluster = Cluster::start(3).await;
-    let owner = cluster.create("default", "v1/ConfigMap", json!({"metadata": {"name": "owner"}})).await;
+    let service =
+        json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+    cluster.create("default", "v1/Service", service).await;
     for node in ["sim-0", "sim-1", "sim-2"] {
         let ready =
             |node: &Value| condition(node, "Ready")["status"] == "True" && node["spec"]["taints"].is_null();
@@ -29,8 +31,7 @@ async fn pods_run_and_are_spread() {
     let names = ["a", "b", "c", "d", "e", "f"];
     for name in names {
         let mut pod = pod(name, &json!({}));
-        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner",
-            "uid": owner.metadata.uid, "controller": true}]);
+        pod["metadata"]["labels"] = json!({"app": "web"});
         cluster.create("default", "v1/Pod", pod).await;
     }
     for name in names {

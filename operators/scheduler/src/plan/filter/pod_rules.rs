@@ -60,7 +60,7 @@ struct Counted<'a> {
 impl<'a> Domains<'a> {
     /// The domains of a pod.
     pub fn of(pod: &'a Candidate, rules: &'a Rules, nodes: &'a Nodes) -> Self {
-        let PodRules { affinity, anti_affinity, spreads, preferred: _, wished_spreads: _ } = &pod.rules;
+        let PodRules { affinity, anti_affinity, spreads, .. } = &pod.rules;
         let namespaces = &rules.namespaces;
         Self {
             pod,
@@ -171,10 +171,14 @@ impl Counted<'_> {
 
 /// Whether the pods of a node count for a spread: it must come into question for the pod.
 pub fn counts_in(pod: &Candidate, all: &[Spread], spread: &Spread, view: &NodeView) -> bool {
-    let spec = &pod.view.spec;
     let has_label = |other: &Spread| view.metadata.labels.get(&other.term.topology).is_some();
-    all.iter().all(has_label)
-        && (!spread.honours_affinity || node_affinity::fits(spec, view))
+    all.iter().all(has_label) && is_honoured(pod, spread, view)
+}
+
+/// Whether a node is not left out for its labels or taints.
+pub fn is_honoured(pod: &Candidate, spread: &Spread, view: &NodeView) -> bool {
+    let spec = &pod.view.spec;
+    (!spread.honours_affinity || node_affinity::fits(spec, view))
         && (!spread.honours_taints || taint_toleration::fits(spec, view))
 }
 
