@@ -4,7 +4,7 @@ use proa_kit::{
     Kind, Meta,
     cache::Filter,
     view,
-    views::{ConfigMapView, null_as_default},
+    views::{ConfigMapView, ServiceView, null_as_default},
 };
 use serde::Deserialize;
 use std::sync::Arc;
@@ -81,30 +81,6 @@ pub struct ServiceReference {
     pub name: Box<str>,
     /// Port.
     pub port: u16,
-}
-
-/// A Service.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct ServiceView {
-    /// Metadata.
-    #[serde(default)]
-    pub metadata: Meta,
-    /// Spec.
-    #[serde(default)]
-    pub spec: ServiceSpec,
-}
-
-view!(ServiceView, Kind::namespaced("", "v1", "Service", "services"));
-
-/// Where a Service leads.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ServiceSpec {
-    /// Type.
-    #[serde(rename = "type")]
-    pub kind: Box<str>,
-    /// Another name.
-    pub external_name: Box<str>,
 }
 
 /// A cluster role.

@@ -12,15 +12,13 @@ pub mod index;
 pub mod plan;
 
 use futures::future::{BoxFuture, FutureExt};
-use index::{
-    API_SERVICE, AUTHENTICATION, ApiServiceView, Publication, ROLE, RoleView, SERVICE, ServiceView, named,
-};
+use index::{API_SERVICE, AUTHENTICATION, ApiServiceView, Publication, ROLE, RoleView, SERVICE, named};
 use proa_kit::{
     Client, Index, Kind, Plan, Read, Reader, RunConfig, Timestamp, Typed, View, Watch, Write, Writer,
     cache::Filter,
     decide::{self, Decider, Feed},
     rbac::rbac_rules,
-    views::{ConfigMapView, NodeView, PodView},
+    views::{ConfigMapView, NodeView, PodView, ServiceView},
     watch::WatchOf,
 };
 use serde_json::Value;

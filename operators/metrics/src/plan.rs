@@ -1,7 +1,7 @@
 //! The decision: what is to be published.
 
-use crate::index::{API_SERVICE, ApiServiceView, Place, Publication, ROLE, RoleView, SERVICE, ServiceView};
-use proa_kit::{Action, Plan, Typed};
+use crate::index::{API_SERVICE, ApiServiceView, Place, Publication, ROLE, RoleView, SERVICE};
+use proa_kit::{Action, Plan, Typed, views::ServiceView};
 use serde_json::{Value, json};
 
 /// The machine that the API server runs on.

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test says where")]
 
-use proa_kit::testing::golden::{self, Case};
+use proa_kit::{
+    testing::golden::{self, Case},
+    views::ServiceView,
+};
 use proa_operator_metrics::{
-    index::{ApiServiceView, Place, Publication, RoleView, ServiceView},
+    index::{ApiServiceView, Place, Publication, RoleView},
     plan::plan,
 };
 use std::sync::Arc;

@@ -9,9 +9,12 @@ use history::{Collision, History, Revision};
 use proa_kit::{
     Action, Announce, Meta, ObjectRef, Plan, Timestamp, Typed,
     owner::{self, Claim, claim},
-    views::{PodView, StatefulSetView, stateful_set::StatefulSetStatus},
+    views::{PersistentVolumeClaimView, PodView, StatefulSetView, stateful_set::StatefulSetStatus},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Creations in one pass when pods need not wait for each other.
 pub(crate) const BURST: usize = 500;
@@ -19,7 +22,8 @@ pub(crate) const BURST: usize = 500;
 /// A plan in the making.
 struct Draft<'a> {
     set: &'a StatefulSetView,
-    observed: &'a Observed,
+    /// Claims by their names.
+    present: HashMap<&'a str, &'a Arc<PersistentVolumeClaimView>>,
     owner: Arc<ObjectRef>,
     history: History<'a>,
     now: Timestamp,
@@ -54,8 +58,9 @@ pub fn plan(set: &StatefulSetView, observed: &Observed, now: Timestamp) -> Plan 
     let forgotten = history.forget(set, &pods);
     let status = status::status(set, &history, &pods, now);
     let (replicas, condemned) = places(set, &pods);
-    let mut draft =
-        Draft { set, observed, owner, history, now, replicas, condemned, status, actions: Vec::new() };
+    let present = observed.claims.iter().map(|claim| (&*claim.metadata.name, claim)).collect();
+    let actions = Vec::new();
+    let mut draft = Draft { set, present, owner, history, now, replicas, condemned, status, actions };
     if !set.metadata.is_deleting() {
         draft.decide();
     }

@@ -67,10 +67,16 @@ fn is_starting(pod: &PodView, sample: &Sample, now: Timestamp) -> bool {
     let (Some(ready), Some(started)) = (pod.ready_condition(), pod.status.start_time) else { return true };
     let is_unready = &*ready.status == "False";
     let changed = ready.last_transition_time.unwrap_or_default();
-    if started + INITIALIZATION > now {
-        return is_unready || sample.at < changed + Duration::from_secs(sample.window.unsigned_abs());
+    if after(started, INITIALIZATION) > now {
+        let window = Duration::from_secs(sample.window.unsigned_abs());
+        return is_unready || sample.at < after(changed, window);
     }
-    is_unready && started + READINESS_DELAY > changed
+    is_unready && after(started, READINESS_DELAY) > changed
+}
+
+/// What is said of pods may lie at the end of all times.
+fn after(at: Timestamp, delay: Duration) -> Timestamp {
+    at.checked_add(delay).unwrap_or(Timestamp::MAX)
 }
 
 /// What pods ask for, by name, in thousandths.

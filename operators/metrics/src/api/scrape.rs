@@ -2,6 +2,7 @@
 //!
 //! A node is asked through the API server's proxy: that knows the way and by what the node's agent is known. Two samples
 //! are kept of each node that was asked lately, and nothing of others. The first question waits for a second sample.
+//! A node that does not answer in time is not asked again for a while, so that only the first question waits for it.
 //! Not every fifteen seconds as metrics-server: most of the time nobody asks, and an autoscaler asks that often anyhow.
 
 use super::samples::{Figures, Sample, figures, parse};
@@ -23,17 +24,29 @@ const FIRST: Duration = Duration::from_millis(3100);
 const MEMORY: Duration = Duration::from_secs(90);
 /// The same.
 pub(super) const MEMORY_MILLISECONDS: i64 = 90_000;
-/// How long a node may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node may take: the first question of all waits about as long anyhow.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a node is left alone that took longer.
+const SILENT: Duration = Duration::from_secs(15);
 /// Nodes that are asked at once.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 128;
 
 /// What is known of a node.
 #[derive(Default)]
 struct Known {
     asked: Option<Instant>,
+    /// It did not answer in time.
+    is_silent: bool,
     latest: Option<Sample>,
     figures: Option<Arc<Figures>>,
+}
+
+/// Why a node was not measured.
+enum Failure {
+    /// It did not answer in time.
+    Silent,
+    /// It, or the API server, says why.
+    Told(String),
 }
 
 /// Whoever asks for a node that is being measured waits for the same measurement, so this lock is held meanwhile.
@@ -62,7 +75,8 @@ impl Scraper {
     async fn of(&self, node: &str) -> Option<Arc<Figures>> {
         let shared = self.known(node);
         let mut known = shared.lock().await;
-        if known.asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+        let pause = if known.is_silent { SILENT } else { FRESH };
+        if known.asked.is_some_and(|asked| asked.elapsed() < pause) {
             return known.figures.clone();
         }
         let is_old = known.asked.is_none_or(|asked| asked.elapsed() > MEMORY);
@@ -70,13 +84,15 @@ impl Scraper {
         known.figures = None;
         let measured = self.measure(node, earlier).await;
         known.asked = Some(Instant::now());
+        known.is_silent = matches!(measured, Err(Failure::Silent));
         match measured {
             Ok((earlier, later)) => {
                 known.figures = Some(Arc::new(figures(&earlier, &later)));
                 // The same measurement again tells nothing; the older one is worth more.
                 known.latest = Some(if later.at() == earlier.at() { earlier } else { later });
             }
-            Err(why) => tracing::debug!(node, why, "a node does not say what it uses"),
+            Err(Failure::Silent) => tracing::debug!(node, "a node does not say in time what it uses"),
+            Err(Failure::Told(why)) => tracing::debug!(node, why, "a node does not say what it uses"),
         }
         known.figures.clone()
     }
@@ -93,7 +109,7 @@ impl Scraper {
         nodes.entry(node.into()).or_default().clone()
     }
 
-    async fn measure(&self, node: &str, earlier: Option<Sample>) -> Result<(Sample, Sample), String> {
+    async fn measure(&self, node: &str, earlier: Option<Sample>) -> Result<(Sample, Sample), Failure> {
         let later = self.sample(node).await?;
         if let Some(earlier) = earlier {
             return Ok((earlier, later));
@@ -102,10 +118,10 @@ impl Scraper {
         Ok((later, self.sample(node).await?))
     }
 
-    async fn sample(&self, node: &str) -> Result<Sample, String> {
+    async fn sample(&self, node: &str) -> Result<Sample, Failure> {
         let path = format!("/api/v1/nodes/{node}/proxy/metrics/resource");
         let read = self.reader.text(&path, "text/plain");
-        let read = timeout(PATIENCE, read).await.map_err(|_| "it takes too long".to_owned())?;
-        read.map(|text| parse(&text)).map_err(|error| error.message())
+        let read = timeout(PATIENCE, read).await.map_err(|_| Failure::Silent)?;
+        read.map(|text| parse(&text)).map_err(|error| Failure::Told(error.message()))
     }
 }

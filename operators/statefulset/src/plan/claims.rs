@@ -28,7 +28,7 @@ impl<'a> Draft<'a> {
         let set = self.set;
         for template in &set.spec.volume_claim_templates {
             let name = build::claim_name(set, template.value(), ordinal);
-            match self.observed.claims.iter().find(|claim| *claim.metadata.name == *name) {
+            match self.present.get(&*name) {
                 None => claims.missing.push((name, template.value())),
                 Some(claim) => {
                     if claim.metadata.is_deleting() {
