@@ -74,6 +74,7 @@ fn decoded(def: &KindDef, object: &Value) -> Value {
 }
 
 fn create(def: &KindDef, object: &Value, errors: &mut FieldErrors) -> Value {
+    let unlabelled = object["metadata"].get("labels").is_none();
     let mut object = decoded(def, object);
     let metadata = object["metadata"].as_object_mut().unwrap();
     metadata.entry("uid").or_insert(json!("u1"));
@@ -82,6 +83,9 @@ fn create(def: &KindDef, object: &Value, errors: &mut FieldErrors) -> Value {
         object.as_object_mut().unwrap().remove("status");
     }
     (def.strategy.prepare_create)(&mut object);
+    if unlabelled {
+        (def.strategy.prepare_unlabelled)(&mut object);
+    }
     if def.strategy.generation != Generation::None {
         object["metadata"]["generation"] = json!(1);
     }
@@ -279,6 +283,7 @@ fn hooks_survive_vacant_objects() {
             let mut new = object.clone();
             (def.strategy.default)(&mut new);
             (def.strategy.prepare_create)(&mut new);
+            (def.strategy.prepare_unlabelled)(&mut new);
             (def.strategy.prepare_update)(&mut new, &object);
             (def.strategy.prepare_status)(&mut new, &object);
             (def.strategy.validate)(&object, &mut errors);
@@ -364,6 +369,7 @@ fn hooks_survive_any_object() {
             let mut errors = FieldErrors::default();
             (def.strategy.default)(&mut new);
             (def.strategy.prepare_create)(&mut new);
+            (def.strategy.prepare_unlabelled)(&mut new);
             (def.strategy.prepare_update)(&mut new, &old);
             (def.strategy.prepare_status)(&mut new, &old);
             if let Some(claims) = def.claims {

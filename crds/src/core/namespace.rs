@@ -5,7 +5,7 @@
 use crate::{
     core::{cluster, named},
     cursor::Cursor,
-    fill::{keep, set, sub},
+    fill::{keep, remove, set, sub},
     table,
 };
 use jiff::Timestamp;
@@ -39,7 +39,11 @@ pub(crate) fn kind() -> KindDef {
             validate,
             validate_status,
             name: names::name_is_dns_label,
-            mark_deleted: |object| set(sub(object, "status"), "phase", "Terminating"),
+            mark_deleted: |object| {
+                // A namespace has no grace of its own: it ends when it is empty.
+                remove(sub(object, "metadata"), "deletionGracePeriodSeconds");
+                set(sub(object, "status"), "phase", "Terminating");
+            },
             blocks_deletion: |object| !crate::fill::is_empty(&object["spec"]["finalizers"]),
             returns_deleted: true,
             ..Strategy::default()

@@ -37,6 +37,7 @@ impl Registry {
         let stages = Stages::new(self, target, options, Operation::Create);
         let mut object = body.value;
         stages.identify(&mut object)?;
+        let unlabelled = metadata::is_unlabelled(&object);
         let warnings = stages.decode(&mut object, body.issues)?;
         stages.check_namespace(&mut object)?;
         let revision = metadata::text(&object, "resourceVersion").parse::<u64>();
@@ -47,7 +48,7 @@ impl Registry {
         metadata::wipe(&mut object);
         stages.manage_new(&mut object);
         let mut found = warnings.clone();
-        stages.store_new(object, warnings).await.map_err(|error| {
+        stages.store_new(object, unlabelled, warnings).await.map_err(|error| {
             found.extend(stages.notes.warnings());
             error.with_warnings(found)
         })
@@ -127,8 +128,13 @@ impl Registry {
 
 impl Stages<'_> {
     /// Stores a decoded and managed object under its own or a generated name. Mutating admission runs once, before the
-    /// name is generated; validating admission sees each object that is tried.
-    pub(super) async fn store_new(&self, mut object: Value, mut warnings: Vec<String>) -> ApiResult<Written> {
+    /// name is generated; validating admission sees each object that is tried. `unlabelled`: it came without labels.
+    pub(super) async fn store_new(
+        &self,
+        mut object: Value,
+        unlabelled: bool,
+        mut warnings: Vec<String>,
+    ) -> ApiResult<Written> {
         self.namespace_guard()?;
         let mutated = self.mutate(&mut object, None).await;
         mutated.map_err(|error| error.with_warnings(self.notes.warnings()))?;
@@ -140,7 +146,7 @@ impl Stages<'_> {
             let asked = object["metadata"].get("resourceVersion").cloned();
             metadata::fill_create(&mut object, self.registry.now());
             let key = self.key(metadata::text(&object, "name"));
-            let mut create = Create { stages: self, object };
+            let mut create = Create { stages: self, object, unlabelled };
             let done = self.registry.commit(&self.target.kind, &key, self.options.dry_run, &mut create).await;
             let done = done.map_err(|error| error.with_warnings(self.notes.warnings()));
             let taken = matches!(&done, Err(e) if e.reason() == Reason::AlreadyExists);
@@ -172,6 +178,7 @@ impl Stages<'_> {
 struct Create<'a> {
     stages: &'a Stages<'a>,
     object: Value,
+    unlabelled: bool,
 }
 
 impl Decide for Create<'_> {
@@ -205,11 +212,16 @@ impl Decide for Create<'_> {
                 members.remove("status");
             }
             (def.strategy.prepare_create)(&mut object);
+            if self.unlabelled {
+                (def.strategy.prepare_unlabelled)(&mut object);
+            }
             if !matches!(def.strategy.generation, Generation::None | Generation::Given) {
                 metadata::of(&mut object).insert("generation".to_owned(), json!(1));
             }
             let mut errors = FieldErrors::default();
             stages.claim(&mut object, None, &mut errors);
+            // As upstream, nothing else is looked at in an object that cannot have what it claims.
+            stages.refuse(&object, &errors)?;
             stages.canonical(&mut object);
             stages.validate(&object, None, &mut errors);
             (stages.def().strategy.validate_create)(&object, &mut errors);

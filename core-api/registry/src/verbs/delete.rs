@@ -37,12 +37,14 @@ impl Registry {
         let stages = Stages::new(self, target, &write, Operation::Delete);
         let stages = Stages { asked: Options::Delete(options), ..stages };
         let key = stages.key(&target.name);
-        let mut delete = Delete { stages: &stages, options, now: self.now() };
+        let mut delete = Delete { stages: &stages, options, now: self.now(), last: Value::Null };
         let def = &target.kind.def;
         let done = self.commit(&target.kind, &key, options.dry_run, &mut delete).await;
         let warnings = stages.notes.warnings();
         match done.map_err(|error| error.with_warnings(warnings.clone()))? {
-            Done::Removed(entry, revision) => Ok(Written { warnings, ..removed(def, &entry, revision.0) }),
+            Done::Removed(entry, revision) => {
+                Ok(Written { warnings, ..removed(def, &entry, revision.0, &delete.last) })
+            }
             Done::Put(entry) | Done::Unchanged(Some(entry)) => {
                 let mut written = stages.written(entry, false, warnings);
                 written.accepted = options.propagation == Some(Propagation::Foreground);
@@ -53,9 +55,16 @@ impl Registry {
     }
 }
 
-fn removed(def: &KindDef, entry: &Entry, revision: u64) -> Written {
+/// What is told of a removed object; `last` is its metadata after the end of its grace.
+fn removed(def: &KindDef, entry: &Entry, revision: u64, last: &Value) -> Written {
     let object = if def.strategy.returns_deleted {
-        entry.value_at(def, proa_store::Revision(revision))
+        let mut object = entry.value_at(def, proa_store::Revision(revision));
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+            if let Some(value) = last.get(field) {
+                metadata::of(&mut object).insert(field.to_owned(), value.clone());
+            }
+        }
+        object
     } else {
         let object = entry.stored_value(entry.revision);
         let mut details = json!({
@@ -73,6 +82,8 @@ struct Delete<'a> {
     stages: &'a Stages<'a>,
     options: &'a DeleteOptions,
     now: Timestamp,
+    /// The metadata of the object that was decided on, as the deletion leaves it.
+    last: Value,
 }
 
 impl Decide for Delete<'_> {
@@ -88,7 +99,10 @@ impl Decide for Delete<'_> {
             check_preconditions(stages.target, self.options, &old)?;
             stages.mutate(&mut Value::Null, Some(&old)).await?;
             stages.admit(&stages.target.name, &Value::Null, Some(&old)).await?;
-            Ok(plan(def, &old, self.options, self.now))
+            let mut new = old.clone();
+            let verdict = plan(def, &old, &mut new, self.options, self.now);
+            self.last = new["metadata"].take();
+            Ok(verdict)
         })
     }
 }
@@ -122,12 +136,11 @@ enum Grace {
     Until(Timestamp, i64),
 }
 
-/// What a delete does to an object. Pure.
-fn plan(def: &KindDef, old: &Value, options: &DeleteOptions, now: Timestamp) -> Verdict {
-    let mut new = old.clone();
+/// What a delete does to an object, of which `new` is a copy that is marked. Pure.
+fn plan(def: &KindDef, old: &Value, new: &mut Value, options: &DeleteOptions, now: Timestamp) -> Verdict {
     match grace(def, old, options.grace_period_seconds, now) {
         Grace::Pending => return Verdict::Unchanged,
-        Grace::Until(at, seconds) => mark(&mut new, at, seconds),
+        Grace::Until(at, seconds) => mark(new, at, seconds),
         Grace::None => {}
     }
     let finalizers = finalizers(def, old, options.propagation);
@@ -137,15 +150,15 @@ fn plan(def: &KindDef, old: &Value, options: &DeleteOptions, now: Timestamp) -> 
         return Verdict::Remove;
     }
     if finalizers.is_empty() {
-        metadata::of(&mut new).remove("finalizers");
+        metadata::of(new).remove("finalizers");
     } else {
-        metadata::of(&mut new).insert("finalizers".to_owned(), json!(finalizers));
+        metadata::of(new).insert("finalizers".to_owned(), json!(finalizers));
     }
-    if !metadata::is_deleting(&new) {
-        mark(&mut new, now, 0);
+    if !metadata::is_deleting(new) {
+        mark(new, now, 0);
     }
-    (def.strategy.mark_deleted)(&mut new);
-    Verdict::Put { object: new, guards: Vec::new() }
+    (def.strategy.mark_deleted)(new);
+    Verdict::Put { object: std::mem::take(new), guards: Vec::new() }
 }
 
 fn grace(def: &KindDef, old: &Value, asked: Option<i64>, now: Timestamp) -> Grace {
@@ -212,7 +225,8 @@ mod tests {
 
     fn run(def: &KindDef, metadata: &Value, options: &DeleteOptions) -> Option<Value> {
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        match plan(def, &json!({"metadata": metadata}), options, now) {
+        let old = json!({"metadata": metadata});
+        match plan(def, &old, &mut old.clone(), options, now) {
             Verdict::Remove => Some(Value::Null),
             Verdict::Unchanged => None,
             Verdict::Put { object, .. } => Some(object["metadata"].clone()),

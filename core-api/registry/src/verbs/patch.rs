@@ -179,8 +179,9 @@ impl Applied {
             }
             let created = stages.as_create();
             let mut object = stages.apply(None, applied.clone())?;
+            let unlabelled = metadata::is_unlabelled(&object);
             stages.decode_types(&mut object)?;
-            match created.store_new(object, warnings.clone()).await {
+            match created.store_new(object, unlabelled, warnings.clone()).await {
                 Err(error) if error.reason() == Reason::AlreadyExists => {}
                 answer => return answer,
             }

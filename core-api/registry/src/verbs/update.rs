@@ -6,6 +6,7 @@ use crate::{
     charge::Beside,
     commit::{Decide, Done, Verdict},
     entry::Entry,
+    kind::Generation,
     metadata,
     registry::Registry,
     request::{Body, Object, Target, WriteOptions, Written},
@@ -46,7 +47,7 @@ impl Registry {
         {
             metadata::wipe(&mut object);
             stages.manage_new(&mut object);
-            return stages.as_create().store_new(object, warnings).await;
+            return stages.as_create().store_new(object, false, warnings).await;
         }
         let mut update = Update { stages: &stages, change: Put(object) };
         update.run(warnings).await
@@ -160,7 +161,13 @@ impl<C: Change> Update<'_, C> {
                 }
                 Ok(stages.written(entry, false, warnings))
             }
-            Done::Unchanged(Some(entry)) => Ok(stages.written(entry, false, warnings)),
+            Done::Unchanged(Some(entry)) => {
+                // Kinds with a generation warn where it grows.
+                if stages.target.subresource.is_empty() && def.strategy.generation == Generation::None {
+                    warnings.extend((def.strategy.warnings)(&entry.value(def)));
+                }
+                Ok(stages.written(entry, false, warnings))
+            }
             Done::Unchanged(None) => Err(not_found(stages.target)),
             Done::Removed(entry, revision) => {
                 let object = Object::Made(Arc::new(entry.value_at(def, revision)));
@@ -186,6 +193,7 @@ impl<C: Change> Update<'_, C> {
         } else if part.is_none() {
             (def.strategy.prepare_update)(&mut new, &old);
             stages.claim(&mut new, Some(&old), &mut errors);
+            stages.refuse(&new, &errors)?;
         }
         stages.canonical(&mut new);
         proa_schema::apply::keep_unchanged_times(&old, &mut new);

@@ -329,9 +329,13 @@ impl<'a> Stages<'a> {
             return;
         }
         let before = old["metadata"]["generation"].as_i64().unwrap_or(0);
-        let annotations = rule == Generation::SpecOrAnnotations
-            && new["metadata"]["annotations"] != old["metadata"]["annotations"];
-        let grows = annotations || desired_differs(new, old, self.def().status);
+        let differs = |field: &str| new["metadata"][field] != old["metadata"][field];
+        let described = match rule {
+            Generation::SpecOrAnnotations => differs("annotations"),
+            Generation::SpecOrLabels => differs("labels"),
+            _ => false,
+        };
+        let grows = described || desired_differs(new, old, self.def().status);
         let generation = if grows { before + 1 } else { before };
         if generation > 0 {
             metadata::of(new).insert("generation".to_owned(), json!(generation));
@@ -349,10 +353,6 @@ impl<'a> Stages<'a> {
     }
 }
 
-/// 422 that names the object.
-fn invalid(def: &KindDef, object: &Value, errors: &FieldErrors) -> ApiError {
-    let name = match metadata::text(object, "name") {
-        "" => metadata::text(object, "generateName"),
 /// 422: an object of a custom kind is of that kind.
 fn other_custom_kind(def: &KindDef, object: &Value, kind: &str) -> ApiError {
     let mut errors = FieldErrors::default();
@@ -377,6 +377,10 @@ fn scale_numbers(def: &KindDef, object: &Value, errors: &mut FieldErrors) {
     }
 }
 
+/// 422 that names the object.
+fn invalid(def: &KindDef, object: &Value, errors: &FieldErrors) -> ApiError {
+    let name = match metadata::text(object, "name") {
+        "" => metadata::text(object, "generateName"),
         name => name,
     };
     // Of what is declared on a built-in type upstream tells each thing once.
