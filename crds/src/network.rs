@@ -30,22 +30,14 @@ pub(crate) fn readable_ip(text: &str) -> Vec<String> {
     }
 }
 
-/// An IP address.
+/// An IP address that all programs must read alike.
 pub(crate) fn ip(at: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
-    let ok = parse(at.text()).is_some();
-    if !ok {
-        at.invalid(errors, IP_TEXT);
-    }
-    ok
+    at.named(errors, readable_ip)
 }
 
-/// A CIDR.
-pub(crate) fn cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
-    let ok = is_cidr(at.text());
-    if !ok {
-        at.invalid(errors, CIDR_TEXT);
-    }
-    ok
+/// A network that all programs must read alike.
+pub(crate) fn cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    network(at, false, errors);
 }
 
 /// What is wrong with an address that must be written as usual.
@@ -61,6 +53,10 @@ pub(crate) fn strict_ip(text: &str) -> Vec<String> {
 
 /// A network that must be written as usual.
 pub(crate) fn strict_cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    network(at, true, errors);
+}
+
+fn network(at: &Cursor<'_, '_>, as_usual: bool, errors: &mut FieldErrors) {
     let (address, bits) = at.text().split_once('/').unwrap_or((at.text(), ""));
     let has_zeros = bits.len() > 1 && bits.starts_with('0');
     match (parse(address), bits.parse::<u32>()) {
@@ -73,7 +69,7 @@ pub(crate) fn strict_cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         (Some(ip), Ok(bits)) if has_bits_beyond(&ip, bits) => {
             at.invalid(errors, "must not have bits set beyond the prefix length");
         }
-        (Some(ip), Ok(_)) if ip.to_string() != address => {
+        (Some(ip), Ok(_)) if as_usual && ip.to_string() != address => {
             at.invalid(errors, &format!("must be in canonical form (\"{ip}/{bits}\")"));
         }
         (Some(_), Ok(_)) => {}
@@ -95,6 +91,24 @@ fn has_bits_beyond(ip: &IpAddr, bits: u32) -> bool {
         IpAddr::V4(v4) => v4.to_bits().checked_shl(bits).unwrap_or(0) != 0,
         IpAddr::V6(v6) => v6.to_bits().checked_shl(bits).unwrap_or(0) != 0,
     }
+}
+
+/// What is unusual in how a valid address is written.
+pub(crate) fn ip_warning(at: &Cursor<'_, '_>) -> Option<String> {
+    let ip = parse(at.text()).filter(|ip| ip.is_ipv6() && ip.to_string() != at.text())?;
+    Some(format!(
+        "{}: IPv6 address {:?} should be in RFC 5952 canonical format (\"{ip}\")",
+        at.path(),
+        at.text()
+    ))
+}
+
+/// What is unusual in how a valid network is written.
+pub(crate) fn cidr_warning(at: &Cursor<'_, '_>) -> Option<String> {
+    let (address, bits) = at.text().split_once('/')?;
+    let ip = parse(address).filter(|ip| ip.is_ipv6() && ip.to_string() != address)?;
+    let (path, text) = (at.path(), at.text());
+    Some(format!("{path}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format (\"{ip}/{bits}\")"))
 }
 
 /// The address of an interface with the length of its network, in canonical form.

@@ -14,6 +14,8 @@ use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+const MANAGERS: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
+
 /// The kind.
 pub(crate) fn kind() -> KindDef {
     let gvk = Gvk::new("discovery.k8s.io", "v1", "EndpointSlice");
@@ -34,17 +36,21 @@ pub(crate) fn kind() -> KindDef {
                     drop_topology(new);
                 }
             },
-            validate,
-            validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
-                new.get("addressType").immutable(&old.get("addressType"), errors);
+            validate_create: |object, errors| {
+                validate(object, errors);
+                declared(&Cursor::root(object), &Value::Null, errors);
             },
-            warnings: |object| {
+            validate_update: |new, old, errors| {
+                validate(new, errors);
+                declared(&Cursor::root(new), old, errors);
+            },
+            warnings,
+            create_warnings: |object| {
                 let fqdn = object["addressType"] == "FQDN";
                 let text = "spec.addressType: FQDN endpoints are deprecated";
                 fqdn.then(|| text.to_owned()).into_iter().collect()
             },
-            generation: Generation::Spec,
+            generation: Generation::SpecOrLabels,
             ..Strategy::default()
         })
 }
@@ -61,15 +67,51 @@ fn drop_topology(object: &mut Value) {
     items(object, "endpoints").for_each(|endpoint| remove(endpoint, "deprecatedTopology"));
 }
 
+/// Addresses that are written unusually, unless the control plane wrote them.
+fn warnings(object: &Value) -> Vec<String> {
+    let manager = object["metadata"]["labels"].get("endpointslice.kubernetes.io/managed-by");
+    if manager.and_then(Value::as_str).is_some_and(|manager| MANAGERS.contains(&manager)) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for endpoint in Cursor::root(object).get("endpoints").items() {
+        found.extend(endpoint.get("addresses").items().filter_map(|ip| network::ip_warning(&ip)));
+    }
+    found
+}
+
 fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
-    root.get("addressType").one_of(errors, &["FQDN", "IPv4", "IPv6"]);
     ports(&root.get("ports"), errors);
     let list = root.get("endpoints");
     if list.list().len() > 1000 {
         return errors.too_many(list.path(), list.list().len(), 1000);
     }
     list.items().for_each(|one| endpoint(&one, root.text_of("addressType"), errors));
+}
+
+/// The rules that upstream declares with the fields; those come last.
+fn declared(root: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
+    let kind = root.get("addressType");
+    match old {
+        Value::Null => {
+            kind.one_of(errors, &["FQDN", "IPv4", "IPv6"]);
+        }
+        old if old["addressType"] != *kind.value() => {
+            kind.must_be_set(errors);
+            errors.invalid(kind.path(), &Value::Null, crate::cursor::IMMUTABLE);
+        }
+        _ => {}
+    }
+    for (i, endpoint) in root.get("endpoints").items().enumerate() {
+        let addresses = endpoint.get("addresses");
+        match addresses.list().len() {
+            _ if old["endpoints"][i]["addresses"] == *addresses.value() && !old.is_null() => {}
+            0 => addresses.required(errors, ""),
+            count if count > 100 => errors.too_many(addresses.path(), count, 100),
+            _ => {}
+        }
+    }
 }
 
 fn ports(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -92,11 +134,6 @@ fn ports(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 
 fn endpoint(at: &Cursor<'_, '_>, kind: &str, errors: &mut FieldErrors) {
     let addresses = at.get("addresses");
-    match addresses.list().len() {
-        0 => addresses.required(errors, ""),
-        count if count > 100 => errors.too_many(addresses.path(), count, 100),
-        _ => {}
-    }
     for address in addresses.items() {
         match kind {
             "IPv4" | "IPv6" => ip(&address, &addresses, kind, errors),
@@ -119,12 +156,14 @@ fn endpoint(at: &Cursor<'_, '_>, kind: &str, errors: &mut FieldErrors) {
         name.named(errors, names::is_dns1123_label);
     }
     let hints = at.get("hints");
-    hint(&hints.get("forZones"), names::is_label_value, errors);
-    hint(&hints.get("forNodes"), names::is_dns1123_subdomain, errors);
+    if hint(&hints.get("forZones"), names::is_label_value, errors) {
+        hint(&hints.get("forNodes"), names::is_dns1123_subdomain, errors);
+    }
 }
 
 fn ip(address: &Cursor<'_, '_>, list: &Cursor<'_, '_>, kind: &str, errors: &mut FieldErrors) {
-    if !network::ip(address, errors) {
+    let check = if kind == "IPv6" { network::strict_ip } else { network::readable_ip };
+    if !address.named(errors, check) {
         return;
     }
     if address.text().contains(':') != (kind == "IPv6") {
@@ -133,9 +172,11 @@ fn ip(address: &Cursor<'_, '_>, list: &Cursor<'_, '_>, kind: &str, errors: &mut 
     network::endpoint_ip(address, errors);
 }
 
-fn hint(list: &Cursor<'_, '_>, check: fn(&str) -> Vec<String>, errors: &mut FieldErrors) {
+/// Whether there are not too many.
+fn hint(list: &Cursor<'_, '_>, check: fn(&str) -> Vec<String>, errors: &mut FieldErrors) -> bool {
     if list.list().len() > 8 {
-        return errors.too_many(list.path(), list.list().len(), 8);
+        errors.too_many(list.path(), list.list().len(), 8);
+        return false;
     }
     let mut seen = BTreeSet::new();
     for entry in list.items() {
@@ -145,6 +186,7 @@ fn hint(list: &Cursor<'_, '_>, check: fn(&str) -> Vec<String>, errors: &mut Fiel
         }
         name.named(errors, check);
     }
+    true
 }
 
 fn row(object: &Value, now: Timestamp) -> Vec<Value> {

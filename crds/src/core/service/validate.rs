@@ -15,7 +15,7 @@ const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 const BALANCER_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 const SET_ONCE: &str = "may not change once set";
 
-/// Validates a service.
+/// Validates a service as it is.
 pub(super) fn service(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
@@ -31,7 +31,7 @@ pub(super) fn service(object: &Value, errors: &mut FieldErrors) {
     ports.items().for_each(|port| service_port(&port, many, &mut seen, errors));
     selector::labels(&spec.get("selector"), errors);
     affinity(&spec, errors);
-    addresses(&spec, errors);
+    addresses_and_families(&spec, errors);
     for ip in spec.get("externalIPs").items() {
         if network::ip(&ip, errors) {
             network::endpoint_ip(&ip, errors);
@@ -126,7 +126,7 @@ fn affinity(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 /// `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` fit together.
-fn addresses(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(super) fn addresses_and_families(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if spec.text_of("type") == "ExternalName" {
         return;
     }
@@ -248,17 +248,20 @@ fn source_ranges(root: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fiel
 }
 
 fn balancer(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let (allocate, class) = (spec.get("allocateLoadBalancerNodePorts"), spec.get("loadBalancerClass"));
-    if spec.text_of("type") == "LoadBalancer" {
-        if class.is_set() {
+    let allocate = spec.get("allocateLoadBalancerNodePorts");
+    if spec.text_of("type") != "LoadBalancer" && allocate.is_set() {
+        allocate.forbidden(errors, BALANCER_ONLY);
+    }
+    balancer_class(spec, errors);
+}
+
+fn balancer_class(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    match (spec.present("loadBalancerClass"), spec.text_of("type")) {
+        (Some(class), "LoadBalancer") => {
             class.named(errors, names::is_qualified_name);
         }
-        return;
-    }
-    for field in [allocate, class] {
-        if field.is_set() {
-            field.forbidden(errors, BALANCER_ONLY);
-        }
+        (Some(class), _) => class.forbidden(errors, BALANCER_ONLY),
+        (None, _) => {}
     }
 }
 
@@ -288,9 +291,9 @@ fn traffic(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     spec.get("trafficDistribution").opt_one_of(errors, &distributions);
 }
 
-/// Validates a change.
-pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let (new, old) = (Cursor::root(new), Cursor::root(old));
+/// Validates a change, then what it leads to.
+pub(super) fn update(object: &Value, old: &Value, errors: &mut FieldErrors) {
+    let (new, old) = (Cursor::root(object), Cursor::root(old));
     let (new, old) = (new.get("spec"), old.get("spec"));
     let external = [&new, &old].iter().any(|spec| spec.text_of("type") == "ExternalName");
     let (headless, was) = (is_headless(new.value()), is_headless(old.value()));
@@ -305,11 +308,13 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     if balancers && !same(class.value(), old.get("loadBalancerClass").value()) {
         errors.invalid(class.path(), class.value(), SET_ONCE);
     }
+    balancer_class(&new, errors);
     let checks = [&new, &old].iter().all(|spec| needs_health_check(spec.value()));
     let port = new.get("healthCheckNodePort");
     if checks && port.int() != old.int_of("healthCheckNodePort") {
         port.forbidden(errors, crate::cursor::IMMUTABLE);
     }
+    service(object, errors);
 }
 
 /// The first value stays; a second may come and, with `SingleStack`, go.
@@ -320,10 +325,13 @@ fn set_once(new: &Cursor<'_, '_>, old: &Cursor<'_, '_>, field: &str, errors: &mu
     let place = |i: usize| if field == "clusterIPs" { i } else { 0 };
     let changed = list.iter().zip(old_list).enumerate().filter(|(_, (a, b))| a != b);
     let same_length = list.len() == old_list.len();
+    // Upstream shows the addresses where the number of families changes, and goes by them.
+    let addresses = new.get("clusterIPs");
+    let shown = if same_length { now.value() } else { addresses.value() };
     for (i, _) in changed.filter(|(i, _)| same_length || *i == 0) {
-        errors.invalid(&now.path().index(place(i)), now.value(), SET_ONCE);
+        errors.invalid(&now.path().index(place(i)), shown, SET_ONCE);
     }
-    if list.is_empty() && !old_list.is_empty() {
+    if list.len() < old_list.len() && addresses.is_empty() {
         errors.invalid(&now.path().index(0), &json!([]), &format!("primary {what} can not be unset"));
     }
     if list.len() == 1 && old_list.len() == 2 && new.text_of("ipFamilyPolicy") != "SingleStack" {
