@@ -18,7 +18,11 @@ pub(crate) fn kind() -> KindDef {
             validate_create,
             validate_update: |new, old, errors| {
                 let (new, old) = (Cursor::root(new), Cursor::root(old));
-                new.get("data").immutable(&old.get("data"), errors);
+                let data = new.get("data");
+                // It is kept as it was written: an empty one is not an absent one.
+                if *data.value() != old.value()["data"] {
+                    data.invalid(errors, crate::cursor::IMMUTABLE);
+                }
             },
             ..Strategy::default()
         },

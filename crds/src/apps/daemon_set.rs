@@ -51,11 +51,12 @@ pub(crate) fn kind() -> KindDef {
                 let generation = annotation(old, TEMPLATE_GENERATION).parse().unwrap_or(1);
                 set_generation(new, generation);
             },
-            validate,
-            validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
+            validate_create: validate,
+            validate_update: |object, old, errors| {
+                let (new, old) = (Cursor::root(object), Cursor::root(old));
                 let (new, old) = (new.get("spec"), old.get("spec"));
                 new.get("selector").immutable(&old.get("selector"), errors);
+                validate(object, errors);
             },
             validate_status,
             warnings: template::template_warnings,

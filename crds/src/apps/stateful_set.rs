@@ -31,18 +31,12 @@ pub(crate) fn kind() -> KindDef {
         .with_table(&columns, row)
         .with_strategy(Strategy {
             default,
-            validate,
-            validate_create: |object, errors| {
-                let root = Cursor::root(object);
-                let spec = root.get("spec");
-                let claims = spec.get("volumeClaimTemplates");
-                claims.items().for_each(|claim| claim_spec(&claim.get("spec"), errors));
-                spec.get("serviceName").opt_named(errors, names::is_dns1123_label);
-            },
-            validate_update: |new, old, errors| {
+            validate_create: |object, errors| validate(object, true, errors),
+            validate_update: |object, old, errors| {
                 const FIXED: [&str; 4] =
                     ["selector", "volumeClaimTemplates", "serviceName", "podManagementPolicy"];
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
+                validate(object, false, errors);
+                let (new, old) = (Cursor::root(object), Cursor::root(old));
                 let (new, old) = (new.get("spec"), old.get("spec"));
                 for field in FIXED {
                     new.get(field).immutable(&old.get(field), errors);
@@ -83,7 +77,8 @@ fn default(object: &mut Value) {
     defaults::template(spec);
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+/// Validates a set; what may not change later is looked at while it is new.
+fn validate(object: &Value, is_new: bool, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     let policy = spec.get("podManagementPolicy");
@@ -95,10 +90,16 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     for field in ["whenDeleted", "whenScaled"] {
         retention.get(field).enumeration(errors, &["Retain", "Delete"]);
     }
+    if is_new {
+        let claims = spec.get("volumeClaimTemplates");
+        claims.items().for_each(|claim| claim_spec(&claim.get("spec"), errors));
+    }
     spec.get("replicas").non_negative(errors);
     spec.get("minReadySeconds").non_negative(errors);
-    let ordinals = spec.get("ordinals");
-    ordinals.get("start").non_negative(errors);
+    spec.get("ordinals").get("start").non_negative(errors);
+    if is_new {
+        spec.get("serviceName").opt_named(errors, names::is_dns1123_label);
+    }
     let own = spec.get("selector");
     if !own.is_set() {
         own.required(errors, "");

@@ -43,9 +43,8 @@ pub(crate) fn kind() -> KindDef {
         .with_table(&columns, row)
         .with_strategy(Strategy {
             default,
-            validate,
-            validate_create,
-            validate_update,
+            validate_create: |object, errors| validate(object, None, errors),
+            validate_update: |new, old, errors| validate(new, Some(old), errors),
             warnings,
             generation: Generation::Spec,
             ..Strategy::default()
@@ -63,7 +62,7 @@ fn default(object: &mut Value) {
     defaults::template(job);
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+fn validate(object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     let at = spec.get("schedule");
@@ -71,6 +70,11 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
         schedule(&at, errors);
     }
     spec.get("startingDeadlineSeconds").non_negative(errors);
+    let zone = spec.get("timeZone");
+    // A zone that was known once may stay.
+    if old.is_none_or(|old| old["spec"]["timeZone"] != *zone.value()) {
+        time_zone(&zone, errors);
+    }
     spec.get("concurrencyPolicy").one_of(errors, &["Allow", "Forbid", "Replace"]);
     let template = spec.get("jobTemplate");
     let job = template.get("spec");
@@ -85,6 +89,11 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     }
     spec.get("successfulJobsHistoryLimit").non_negative(errors);
     spec.get("failedJobsHistoryLimit").non_negative(errors);
+    let name = root.get("metadata");
+    let name = name.get("name");
+    if old.is_none() && name.text().len() > LONGEST_NAME {
+        name.invalid(errors, &format!("must be no more than {LONGEST_NAME} characters"));
+    }
     // The only rule that upstream declares with the field; those come last.
     at.must_be_set(errors);
 }
@@ -94,25 +103,6 @@ fn schedule(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         at.invalid(errors, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
     } else if let Err(why) = Schedule::parse(at.text()) {
         at.invalid(errors, &why.to_string());
-    }
-}
-
-fn validate_create(object: &Value, errors: &mut FieldErrors) {
-    let root = Cursor::root(object);
-    let (metadata, spec) = (root.get("metadata"), root.get("spec"));
-    time_zone(&spec.get("timeZone"), errors);
-    if metadata.text_of("name").len() > LONGEST_NAME {
-        metadata.get("name").invalid(errors, &format!("must be no more than {LONGEST_NAME} characters"));
-    }
-}
-
-fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let root = Cursor::root(new);
-    let spec = root.get("spec");
-    let zone = spec.get("timeZone");
-    // A zone that was known once may stay.
-    if zone.value() != &old["spec"]["timeZone"] {
-        time_zone(&zone, errors);
     }
 }
 

@@ -44,7 +44,8 @@ pub(crate) fn kind() -> KindDef {
         .with_strategy(Strategy {
             default,
             prepare_create,
-            validate: spec::validate,
+            prepare_unlabelled: share_labels,
+            validate_create: spec::validate_create,
             validate_update: spec::validate_update,
             validate_status: status::validate,
             warnings,
@@ -85,9 +86,8 @@ pub(super) fn default_policies(spec: &mut Value) {
 
 /// A job without labels has those of its pods.
 fn default_labels(object: &mut Value) {
-    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
-    if !is_empty(&labels) && is_empty(&object["metadata"]["labels"]) {
-        set(sub(object, "metadata"), "labels", labels);
+    if is_empty(&object["metadata"]["labels"]) {
+        share_labels(object);
     }
 }
 
@@ -108,8 +108,14 @@ fn prepare_create(object: &mut Value) {
     }
     let selector = fields(sub(sub(spec, "selector"), "matchLabels"));
     selector.entry(UID_LABELS[1]).or_insert(uid);
-    // Upstream defaults again what it stores, and by now the pods have labels.
-    default_labels(object);
+}
+
+/// A job that came without labels has those of its pods, also the ones that they got since.
+fn share_labels(object: &mut Value) {
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+    if !is_empty(&labels) {
+        set(sub(object, "metadata"), "labels", labels);
+    }
 }
 
 fn warnings(object: &Value) -> Vec<String> {

@@ -18,8 +18,11 @@ pub(crate) fn kind() -> KindDef {
         .short(&["cm"])
         .with_table(&[Column::name(), Column::text("Data"), Column::age()], row)
         .with_strategy(Strategy {
-            validate,
-            validate_update: |new, old, errors| unchanged(new, old, &["data", "binaryData"], errors),
+            validate_create: validate,
+            validate_update: |new, old, errors| {
+                unchanged(new, old, &["data", "binaryData"], errors);
+                validate(new, errors);
+            },
             ..Strategy::default()
         })
 }

@@ -6,7 +6,7 @@ mod validate;
 
 use crate::{core::namespaced, facts, fill, table};
 use jiff::Timestamp;
-use proa_meta::{GroupResource, Gvk, gvk::GroupKind, names};
+use proa_meta::{FieldErrors, GroupResource, Gvk, gvk::GroupKind, names};
 use proa_registry::kind::{Column, Conversion, KindDef, Selectable, Strategy};
 use serde_json::Value;
 
@@ -25,10 +25,23 @@ const RENAMED_INSTANCE: (&str, &str) = ("reportingComponent", "reportingControll
 
 /// v1.
 pub(crate) fn core_kind() -> KindDef {
-    let validate = |object: &Value, errors: &mut _| validate::object(object, "reportingComponent", errors);
+    let validate_create = |object: &Value, errors: &mut FieldErrors| {
+        // Upstream looks at the metadata of an event that is otherwise well.
+        let metadata = std::mem::take(errors);
+        validate::object(object, "reportingComponent", errors);
+        if errors.is_empty() {
+            *errors = metadata;
+        }
+    };
+    let validate_update = |new: &Value, _: &Value, errors: &mut FieldErrors| {
+        validate::object(new, "reportingComponent", errors)
+    };
     // Names begin with the name of what they are about, which may be anything that fits in a path.
     let name = names::name_is_path_segment;
-    completed(namespaced("Event", "events"), Strategy { validate, name, ..strategy() })
+    completed(
+        namespaced("Event", "events"),
+        Strategy { validate_create, validate_update, name, ..strategy() },
+    )
 }
 
 /// events.k8s.io/v1. It is validated in the stored form.
@@ -36,9 +49,17 @@ pub(crate) fn events_kind() -> KindDef {
     let gvk = Gvk::new("events.k8s.io", "v1", "Event");
     let kind = KindDef::namespaced(gvk, "events", facts::schema("io.k8s.api.events.v1.Event"));
     let strategy = Strategy {
-        validate: |object, errors| validate::object(&stored(object), "reportingController", errors),
-        validate_create: |object, errors| validate::create(&stored(object), errors),
-        validate_update: |new, old, errors| validate::update(&stored(new), &stored(old), errors),
+        validate_create: |object, errors| {
+            // Upstream looks at the metadata later.
+            let metadata = std::mem::take(errors);
+            validate::object(&stored(object), "reportingController", errors);
+            errors.extend(metadata);
+            validate::create(&stored(object), errors);
+        },
+        validate_update: |new, old, errors| {
+            validate::object(&stored(new), "reportingController", errors);
+            validate::update(&stored(new), &stored(old), errors);
+        },
         ..strategy()
     };
     KindDef {

@@ -71,10 +71,15 @@ fn default(object: &mut Value) {
 fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
-    spec.get("minReadySeconds").non_negative(errors);
-    let (own, at) = (spec.get("selector"), spec.get("template"));
+    let own = spec.get("selector");
     own.must_be_set(errors);
+    pods(&spec.get("template"), &own, errors);
+    // Upstream declares these with the fields; such rules come last.
     spec.get("replicas").non_negative(errors);
+    spec.get("minReadySeconds").non_negative(errors);
+}
+
+fn pods(at: &Cursor<'_, '_>, own: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if !at.is_set() {
         return at.required(errors, "");
     }
@@ -84,8 +89,8 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     if pairs.any(|(key, value)| labels.value().get(key) != Some(value)) {
         errors.invalid(labels.path(), labels.value(), template::MISMATCH);
     }
-    template::template(&at, errors);
-    template::runs_for_ever(&at, "ReplicationController", errors);
+    template::template(at, errors);
+    template::runs_for_ever(at, "ReplicationController", errors);
 }
 
 fn validate_status(new: &Value, _: &Value, errors: &mut FieldErrors) {

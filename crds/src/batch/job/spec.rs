@@ -12,19 +12,23 @@ use crate::{
 use proa_meta::{FieldErrors, FieldPath, names};
 use serde_json::{Value, json};
 
-/// Validates a job.
-pub(super) fn validate(object: &Value, errors: &mut FieldErrors) {
+/// Validates a new job.
+pub(super) fn validate_create(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let (metadata, spec) = (root.get("metadata"), root.get("spec"));
     generated_selector(&metadata, &spec, errors);
-    validate_spec(&spec, errors);
+    whole_spec(&spec, errors);
+    host_names(&metadata, &spec, errors);
+}
+
+fn whole_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    validate_spec(spec, errors);
     let own = spec.get("selector");
     match own.is_set() {
         true => selector::validate(&own, errors),
         false => own.required(errors, ""),
     }
-    template::selected(&spec, errors);
-    host_names(&metadata, &spec, errors);
+    template::selected(spec, errors);
 }
 
 /// Validates a job's spec without its selector.
@@ -45,8 +49,11 @@ fn generated_selector(metadata: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: 
     let template = spec.get("template");
     let pods = template.get("metadata");
     let labels = pods.get("labels");
-    let expected: Vec<(&str, &str)> = (UID_LABELS.iter().map(|label| (*label, metadata.text_of("uid"))))
-        .chain(NAME_LABELS.iter().map(|label| (*label, metadata.text_of("name"))))
+    let (uid, name) = (metadata.text_of("uid"), metadata.text_of("name"));
+    let expected: Vec<(&str, &str)> = UID_LABELS
+        .into_iter()
+        .zip(NAME_LABELS)
+        .flat_map(|labels| [(labels.0, uid), (labels.1, name)])
         .collect();
     for (label, value) in &expected {
         let at = labels.key(label);
@@ -168,14 +175,16 @@ fn host_names(metadata: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fie
 pub(super) fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     const FIXED: [&str; 5] =
         ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"];
-    let (now, before) = (Cursor::root(new), Cursor::root(old));
-    let (now, before) = (now.get("spec"), before.get("spec"));
+    let (root, before) = (Cursor::root(new), Cursor::root(old));
+    let (now, before) = (root.get("spec"), before.get("spec"));
+    whole_spec(&now, errors);
     completions(&now, &before, errors);
     now.get("selector").immutable(&before.get("selector"), errors);
     template_update(&now, old, errors);
     for field in FIXED {
         now.get(field).immutable(&before.get(field), errors);
     }
+    host_names(&root.get("metadata"), &now, errors);
 }
 
 /// An indexed job's size may change together with its parallelism.

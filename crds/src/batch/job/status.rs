@@ -47,7 +47,7 @@ impl Change<'_> {
     }
 }
 
-/// Validates a change through `/status`.
+/// Validates a change through `/status`, in upstream's order.
 pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let change = Change { new, old };
     let (now, before) = (Cursor::root(new), Cursor::root(old));
@@ -56,15 +56,12 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
         status.get(count).non_negative(errors);
     }
     uncounted(&status.get("uncountedTerminatedPods"), errors);
-    exclusive_conditions(&change, &status.get("conditions"), errors);
-    times(&change, &status, &old_status, errors);
+    outcomes(&change, &status, errors);
     finished(&change, &status, errors);
     indexes(&change, &status, errors);
-    let ready = status.get("ready");
-    if change.of(&["ready", "active"]) && ready.is_set() && ready.int() > status.int_of("active") {
-        ready.invalid(errors, "cannot set more ready pods than active");
-    }
-    counters(&change, &status, &old_status, errors);
+    running(&change, &status, errors);
+    criteria(&change, &status.get("conditions"), errors);
+    transitions(&change, &status, &old_status, errors);
 }
 
 fn uncounted(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -80,54 +77,30 @@ fn uncounted(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-fn exclusive_conditions(change: &Change<'_>, at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let mut refuse = |when: bool, text: &str| {
-        if when {
-            wrong(at, text, errors);
-        }
-    };
-    let (complete, failed) = (change.is("Complete"), change.is("Failed"));
-    let (target, criteria) = (change.is("FailureTarget"), change.is("SuccessCriteriaMet"));
-    let turned = |conditions: &[&str]| change.turned(conditions);
-    refuse(
-        turned(&["Complete", "Failed"]) && complete && failed,
-        "cannot set Complete=True and Failed=true conditions",
-    );
-    refuse(
-        turned(&["Complete", "FailureTarget"]) && complete && target,
-        "cannot set Complete=True and FailureTarget=true conditions",
-    );
-    refuse(
-        (turned(&["Failed"]) || change.of(&["failedIndexes"])) && failed && !target,
-        "cannot set Failed=True condition without the FailureTarget=true condition",
-    );
-    refuse(
-        turned(&["Complete", "SuccessCriteriaMet"]) && complete && !criteria,
-        "cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
-    );
-    refuse(criteria && failed, "cannot set SuccessCriteriaMet=True and Failed=true conditions");
-    refuse(criteria && target, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions");
-    refuse(
-        !change.new["spec"]["successPolicy"].is_null() && !criteria && complete,
-        "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
-    );
-    for condition in ["Failed", "Complete", "FailureTarget"] {
-        let lost = change.was(condition) && !change.is(condition);
-        refuse(lost, &format!("cannot disable the terminal {condition}=True condition"));
+/// What the conditions and times say of the outcome fits together.
+fn outcomes(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let at = status.get("conditions");
+    let (complete, failed, target) = (change.is("Complete"), change.is("Failed"), change.is("FailureTarget"));
+    if change.turned(&["Complete", "Failed"]) && complete && failed {
+        wrong(&at, "cannot set Complete=True and Failed=true conditions", errors);
     }
-    refuse(
-        change.was("SuccessCriteriaMet") && !criteria,
-        "cannot disable the SuccessCriteriaMet=True condition",
-    );
-    refuse(
-        change.was("Complete") && !change.was("SuccessCriteriaMet") && criteria,
-        "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions",
-    );
+    if change.turned(&["Complete", "FailureTarget"]) && complete && target {
+        wrong(&at, "cannot set Complete=True and FailureTarget=true conditions", errors);
+    }
+    times(change, status, errors);
+    if (change.turned(&["Failed"]) || change.of(&["failedIndexes"])) && failed && !target {
+        let text = "cannot set Failed=True condition without the FailureTarget=true condition";
+        wrong(&at, text, errors);
+    }
+    let criteria = change.is("SuccessCriteriaMet");
+    if change.turned(&["Complete", "SuccessCriteriaMet"]) && complete && !criteria {
+        let text = "cannot set Complete=True condition without the SuccessCriteriaMet=true condition";
+        wrong(&at, text, errors);
+    }
 }
 
-fn times(change: &Change<'_>, status: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn times(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let (start, end) = (status.get("startTime"), status.get("completionTime"));
-    let (old_start, old_end) = (old.get("startTime"), old.get("completionTime"));
     let touched = change.turned(&["Complete"]) || change.of(&["completionTime"]);
     match (touched, end.is_set(), change.is("Complete")) {
         (true, true, false) => {
@@ -141,15 +114,6 @@ fn times(change: &Change<'_>, status: &Cursor<'_, '_>, old: &Cursor<'_, '_>, err
     if change.of(&["startTime", "completionTime"]) && backwards {
         end.invalid(errors, "must be equal to or after `startTime`");
     }
-    if end.is_set() && old_end.is_set() && end.value() != old_end.value() {
-        end.invalid(errors, crate::cursor::IMMUTABLE);
-    }
-    let resuming = change.was("Suspended") && table::condition(change.new, "Suspended") == "False";
-    let suspended = change.new["spec"]["suspend"] == true;
-    if old_start.is_set() && change.of(&["startTime"]) && !resuming && !suspended {
-        let text = "field is immutable for unsuspended job once set";
-        errors.invalid(start.path(), start.value(), text);
-    }
 }
 
 /// A finished job has nothing left to run or to count.
@@ -160,7 +124,7 @@ fn finished(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErro
     let turned = change.turned_finished();
     let never_ran = change.new["spec"]["suspend"] == true && change.new["spec"]["completions"] == 0;
     let (active, start) = (status.get("active"), status.get("startTime"));
-    let (uncounted, terminating) = (status.get("uncountedTerminatedPods"), status.get("terminating"));
+    let uncounted = status.get("uncountedTerminatedPods");
     if (turned || change.of(&["active"])) && active.int() > 0 {
         active.invalid(errors, "active>0 is invalid for finished job");
     }
@@ -170,9 +134,6 @@ fn finished(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErro
     let left = ["failed", "succeeded"].iter().any(|list| !uncounted.get(list).is_empty());
     if (turned || change.of(&["uncountedTerminatedPods"])) && left {
         uncounted.invalid(errors, "must be empty for finished job");
-    }
-    if (turned || change.of(&["terminating"])) && terminating.int() > 0 {
-        terminating.invalid(errors, "terminating>0 is invalid for finished job");
     }
 }
 
@@ -193,11 +154,6 @@ fn indexes(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldError
         if failed_changed && !spec["backoffLimitPerIndex"].is_null() {
             check(&failed, "failedIndexes");
         }
-        let overlap = overlap(completed.text(), failed.text(), completions);
-        if let Some(index) = overlap.filter(|_| completed_changed || failed_changed) {
-            let text = format!("failedIndexes and completedIndexes overlap at index: {index}");
-            failed.invalid(errors, &text);
-        }
     }
     if completed_changed && !completed.is_empty() && spec["completionMode"] != "Indexed" {
         let text = "cannot set non-empty completedIndexes when non-indexed completion mode";
@@ -206,13 +162,78 @@ fn indexes(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldError
     if failed_changed && failed.is_set() && spec["backoffLimitPerIndex"].is_null() {
         failed.invalid(errors, "cannot set non-null failedIndexes when backoffLimitPerIndex is null");
     }
+    if let Some(completions) = spec["completions"].as_i64()
+        && let Some(index) = overlap(completed.text(), failed.text(), completions)
+        && (completed_changed || failed_changed)
+    {
+        failed.invalid(errors, &format!("failedIndexes and completedIndexes overlap at index: {index}"));
+    }
 }
 
+/// Where two lists meet first; what is malformed in them counts for nothing.
 fn overlap(completed: &str, failed: &str, completions: i64) -> Option<i64> {
-    let (completed, failed) =
-        (parse_indexes(completed, completions).ok()?, parse_indexes(failed, completions).ok()?);
+    let intervals = |text: &str| -> Vec<(i64, i64)> {
+        text.split(',').filter_map(|part| parse_interval(part, completions).ok()).collect()
+    };
+    let failed = intervals(failed);
     let meet = |a: &(i64, i64), b: &(i64, i64)| (a.0 <= b.1 && b.0 <= a.1).then(|| a.0.max(b.0));
-    completed.iter().find_map(|a| failed.iter().find_map(|b| meet(a, b)))
+    intervals(completed).iter().find_map(|a| failed.iter().find_map(|b| meet(a, b)))
+}
+
+fn running(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let (terminating, ready) = (status.get("terminating"), status.get("ready"));
+    let touched = change.turned_finished() || change.of(&["terminating"]);
+    if touched && change.is_finished() && terminating.int() > 0 {
+        terminating.invalid(errors, "terminating>0 is invalid for finished job");
+    }
+    if change.of(&["ready", "active"]) && ready.is_set() && ready.int() > status.int_of("active") {
+        ready.invalid(errors, "cannot set more ready pods than active");
+    }
+}
+
+/// A job that has met its criteria does not fail.
+fn criteria(change: &Change<'_>, at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let criteria = change.is("SuccessCriteriaMet");
+    if criteria && change.is("Failed") {
+        wrong(at, "cannot set SuccessCriteriaMet=True and Failed=true conditions", errors);
+    }
+    if criteria && change.is("FailureTarget") {
+        wrong(at, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions", errors);
+    }
+    if !change.new["spec"]["successPolicy"].is_null() && !criteria && change.is("Complete") {
+        let text = "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True";
+        wrong(at, text, errors);
+    }
+}
+
+/// What was reached stays.
+fn transitions(change: &Change<'_>, status: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let at = status.get("conditions");
+    for condition in ["Failed", "Complete", "FailureTarget"] {
+        if change.was(condition) && !change.is(condition) {
+            wrong(&at, &format!("cannot disable the terminal {condition}=True condition"), errors);
+        }
+    }
+    counters(change, status, old, errors);
+    let (start, end) = (status.get("startTime"), status.get("completionTime"));
+    let old_end = old.get("completionTime");
+    if end.is_set() && old_end.is_set() && end.value() != old_end.value() {
+        end.invalid(errors, crate::cursor::IMMUTABLE);
+    }
+    let resuming = change.was("Suspended") && table::condition(change.new, "Suspended") == "False";
+    let suspended = change.new["spec"]["suspend"] == true;
+    if old.get("startTime").is_set() && change.of(&["startTime"]) && !resuming && !suspended {
+        let text = "field is immutable for unsuspended job once set";
+        errors.invalid(start.path(), start.value(), text);
+    }
+    let (criteria, met) = (change.is("SuccessCriteriaMet"), change.was("SuccessCriteriaMet"));
+    if met && !criteria {
+        wrong(&at, "cannot disable the SuccessCriteriaMet=True condition", errors);
+    }
+    if change.was("Complete") && !met && criteria {
+        let text = "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions";
+        wrong(&at, text, errors);
+    }
 }
 
 fn counters(change: &Change<'_>, status: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut FieldErrors) {

@@ -22,8 +22,6 @@ pub(super) fn object(object: &Value, controller: &str, errors: &mut FieldErrors)
     if new_form {
         reporter(&root, controller, errors);
     }
-    let namespace = root.get("namespace");
-    namespace.with(metadata.get("namespace").value()).named(errors, names::is_dns1123_subdomain);
 }
 
 fn reporter(root: &Cursor<'_, '_>, controller: &str, errors: &mut FieldErrors) {
@@ -79,7 +77,7 @@ pub(super) fn create(object: &Value, errors: &mut FieldErrors) {
 
 /// Only metadata and the series change.
 pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    const FIXED: [&str; 12] = [
+    const FIXED: [&str; 11] = [
         "involvedObject",
         "reason",
         "message",
@@ -91,7 +89,6 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
         "eventTime",
         "action",
         "related",
-        "reportingInstance",
     ];
     let (new, old) = (Cursor::root(new), Cursor::root(old));
     if !fill::same(new.get("series").value(), old.get("series").value()) {
@@ -103,4 +100,5 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let controller = new.get("reportingController");
     let controller = controller.with(new.get("reportingComponent").value());
     controller.immutable(&old.get("reportingComponent"), errors);
+    new.get("reportingInstance").immutable(&old.get("reportingInstance"), errors);
 }
