@@ -7,7 +7,7 @@ use crate::{
     cursor::Cursor,
     fill::{absent, present, remove, set, sub},
     network,
-    pod_spec::validate as pod,
+    pod_spec::{resources, validate as pod},
     table,
 };
 use jiff::Timestamp;
@@ -55,16 +55,21 @@ pub(crate) fn kind() -> KindDef {
                     remove(sub(new, "spec"), "configSource");
                 }
             },
+            prepare_status: |new, _| {
+                let status = sub(new, "status");
+                remove(status, "config");
+                // Its feature is off.
+                present(status, "nodeInfo")
+                    .into_iter()
+                    .for_each(|info| remove(info, "runningInUserNamespace"));
+            },
             warnings: |object| {
                 let used = !crate::fill::is_empty(&object["spec"]["externalID"]);
                 used.then(|| format!("spec.externalID: {UNUSED}")).into_iter().collect()
             },
             validate,
             validate_update,
-            validate_status: |new, old, errors| {
-                taints_and_amounts(new, errors);
-                validate_update(new, old, errors);
-            },
+            validate_status: validate_update,
             ..Strategy::default()
         })
 }
@@ -81,31 +86,75 @@ fn default(object: &mut Value) {
         one if one != first => set(spec, "podCIDRs", vec![one]),
         _ => {}
     }
-    if let Some(status) = present(object, "status")
-        && status["capacity"].is_object()
-    {
-        let capacity = status["capacity"].clone();
-        absent(status, "allocatable", capacity);
+    if let Some(status) = present(object, "status") {
+        if status["capacity"].is_object() {
+            let capacity = status["capacity"].clone();
+            absent(status, "allocatable", capacity);
+        }
+        for list in ["capacity", "allocatable"] {
+            present(status, list).into_iter().for_each(resources::round_up);
+        }
     }
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {
-    taints_and_amounts(object, errors);
-    cidrs(&Cursor::root(object).get("spec"), errors);
+    let root = Cursor::root(object);
+    taints(&root, errors);
+    amounts(&root, errors);
+    let (metadata, status) = (root.get("metadata"), root.get("status"));
+    let swap = &object["status"]["nodeInfo"]["swap"]["capacity"];
+    if !swap.is_null() {
+        // Upstream's path.
+        metadata.get("nodeSwapStatus").get("capacity").with(swap).positive(errors);
+    }
+    features(&status.get("declaredFeatures"), errors);
+    cidrs(&root.get("spec"), errors);
 }
 
-fn taints_and_amounts(object: &Value, errors: &mut FieldErrors) {
-    let root = Cursor::root(object);
-    let (metadata, spec, status) = (root.get("metadata"), root.get("spec"), root.get("status"));
+fn taints(root: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     // Upstream's path.
-    let taints = metadata.get("taints");
-    taint_list(&taints.with(spec.get("taints").value()), errors);
+    let metadata = root.get("metadata");
+    taint_list(&metadata.get("taints").with(&root.value()["spec"]["taints"]), errors);
+}
+
+fn amounts(root: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let status = root.get("status");
     for list in ["capacity", "allocatable"] {
         let amounts = status.get(list);
         for (name, amount) in amounts.entries() {
             pod::resource_quantity(&amounts.get(name).with(amount.value()), name, errors);
         }
     }
+}
+
+/// Names of features, sorted.
+fn features(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let mut before: Option<&str> = None;
+    for feature in list.items() {
+        let text = feature.text();
+        match before {
+            Some(before) if before == text => feature.duplicate(errors),
+            Some(before) if before > text => {
+                feature.invalid(errors, "list must be sorted alphabetically");
+            }
+            _ => {}
+        }
+        if text.len() > 253 {
+            let problem = format!("invalid feature name {text:?}: must be no more than 253 characters");
+            feature.invalid(errors, &problem);
+        } else if !is_feature(text) {
+            feature.invalid(errors, &format!("invalid feature name {text:?}: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"));
+        }
+        before = Some(text);
+    }
+}
+
+/// `MyFeature/mySubFeature`.
+fn is_feature(text: &str) -> bool {
+    let is_segment = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    text.starts_with(|c: char| c.is_ascii_uppercase()) && text.split('/').all(is_segment)
 }
 
 fn cidrs(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -146,6 +195,8 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let (new, old) = (Cursor::root(new), Cursor::root(old));
     let (spec, before) = (new.get("spec"), old.get("spec"));
     let status = new.get("status");
+    amounts(&new, errors);
+    features(&status.get("declaredFeatures"), errors);
     let addresses = status.get("addresses");
     for (i, address) in addresses.items().enumerate() {
         if addresses.list()[..i].contains(address.value()) {
@@ -157,11 +208,14 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
         let text = "node updates may not change podCIDR except from \"\" to valid";
         cidrs.forbidden(errors, text);
     }
-    let provider = before.text_of("providerID");
-    if !provider.is_empty() && provider != spec.text_of("providerID") {
-        let text = "node updates may not change providerID except from \"\" to valid";
-        spec.get("providerID").forbidden(errors, text);
+    let (provider, own) = (before.text_of("providerID"), spec.get("providerID"));
+    match own.text() {
+        _ if provider.is_empty() => {}
+        "" => errors.invalid(own.path(), &Value::Null, "field cannot be cleared once set"),
+        id if id != provider => errors.invalid(own.path(), &Value::Null, "field cannot be modified once set"),
+        _ => {}
     }
+    taints(&new, errors);
     if spec.text_of("externalID") != before.text_of("externalID") {
         spec.get("externalID").forbidden(errors, "may not be updated");
     }

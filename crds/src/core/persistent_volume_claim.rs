@@ -18,6 +18,7 @@ use crate::{
             persistent_volume::{self, short_modes},
             resource_quantity,
         },
+        warnings::claim_sizes,
     },
     table,
 };
@@ -151,15 +152,7 @@ fn warnings(object: &Value) -> Vec<String> {
     if object["metadata"]["annotations"].get(CLASS).is_some() {
         found.push(old_annotation(CLASS, "storageClassName"));
     }
-    for list in ["requests", "limits"] {
-        let amount = resources::amount(&object["spec"]["resources"][list], "storage");
-        if let Some(amount) = amount.filter(|amount| amount.milli_value() % 1000 != 0) {
-            let amount = amount.to_string();
-            found.push(format!(
-                "spec.resources.{list}[storage]: fractional byte value {amount:?} is invalid, must be an integer"
-            ));
-        }
-    }
+    claim_sizes(&Cursor::root(object).get("spec"), &mut found);
     found
 }
 

@@ -15,6 +15,7 @@ use crate::{
 };
 use proa_meta::{FieldErrors, Gvk};
 use proa_registry::kind::{Column, Generation, KindDef, Selectable, Strategy, SubresourceDef};
+use proa_schema::apply::Reset;
 use serde_json::Value;
 
 /// The kind.
@@ -49,8 +50,16 @@ pub(crate) fn kind() -> KindDef {
             validate_create,
             validate_update,
             validate_status: status::validate,
-            warnings,
+            create_warnings: warnings,
             generation: Generation::Spec,
+            resets: |path| match path {
+                "status" => Some(Reset::Exclude(&[
+                    &["spec"],
+                    &["metadata", "deletionTimestamp"],
+                    &["metadata", "ownerReferences"],
+                ])),
+                _ => None,
+            },
             grace: Some(grace),
             returns_deleted: true,
             ..Strategy::default()
@@ -110,13 +119,7 @@ fn grace(object: &Value, asked: Option<i64>) -> i64 {
 
 fn prepare_status(new: &mut Value, old: &Value) {
     keep(sub(new, "metadata"), &old["metadata"], "ownerReferences");
-    let status = sub(new, "status");
-    for field in ["qosClass", "observedGeneration"] {
-        if status.get(field).is_none_or(crate::fill::is_zero) {
-            keep(status, &old["status"], field);
-        }
-    }
-    status::keep_observed(status, &old["status"]);
+    status::prepare(sub(new, "status"), &old["status"]);
 }
 
 fn validate(object: &Value, errors: &mut FieldErrors) {

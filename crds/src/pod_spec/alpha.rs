@@ -8,7 +8,9 @@ use serde_json::Value;
 
 /// Drops them from a pod spec.
 pub(crate) fn drop_disabled(spec: &mut Value) {
-    remove(spec, "evictionResponders");
+    for field in ["evictionResponders", "schedulingGroup"] {
+        remove(spec, field);
+    }
     for list in CONTAINER_LISTS {
         items(spec, list).for_each(container);
     }

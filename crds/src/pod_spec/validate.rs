@@ -135,17 +135,6 @@ fn tail(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
             _ => os.with(os.get("name").value()).unsupported(errors, &["linux", "windows"]),
         }
     }
-    if let Some(group) = spec.present("schedulingGroup") {
-        let name = group.get("podGroupName");
-        match name.is_set() {
-            true => {
-                name.named(errors, names::is_dns1123_subdomain);
-            }
-            false => {
-                errors.invalid(name.path(), &Value::Null, "must specify one of: `podGroupName`");
-            }
-        }
-    }
     each_container(spec, |container| env::file_references(container, spec.value(), errors));
 }
 

@@ -1,11 +1,12 @@
 //! Warnings about pods and pod templates: what is accepted but probably not meant.
 //!
-//! Deliberately absent: overlapping paths of projected files.
 //! Upstream: `pkg/api/pod/warnings.go`, `pkg/api/node/util.go`.
 
+mod paths;
+
 use super::{each_container, resources};
-use crate::cursor::Cursor;
-use serde_json::Value;
+use crate::{cursor::Cursor, network};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const ANNOTATIONS: [(&str, &str); 3] = [
@@ -34,6 +35,8 @@ const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SECCOMP_TEXT: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 const NULL_SELECTOR: &str = "a null labelSelector results in matching no pod";
 
 /// Warnings of a Pod or, with `is_template`, of a pod template.
@@ -41,27 +44,27 @@ pub(crate) fn warnings(at: &Cursor<'_, '_>, is_template: bool) -> Vec<String> {
     let mut found = Vec::new();
     let spec = at.get("spec");
     node_labels(&spec, &mut found);
-    affinity(&spec, &mut found);
-    annotations(at, is_template, &mut found);
+    annotations(at, &mut found);
     volumes(&spec, &mut found);
     duplicates(&spec.get("hostAliases"), "ip", "ip", &mut found);
     duplicates(&spec.get("imagePullSecrets"), "name", "name", &mut found);
     for secret in spec.get("imagePullSecrets").items().filter(|s| s.text_of("name").is_empty()) {
         found.push(format!("{}: invalid empty name \"\"", secret.get("name").path()));
     }
-    fractions(&spec.get("overhead"), &mut found);
-    each_container(&spec, |container| {
-        let requirements = container.get("resources");
-        fractions(&requirements.get("limits"), &mut found);
-        fractions(&requirements.get("requests"), &mut found);
-        hidden_variables(&container.get("env"), &mut found);
-    });
+    for name in ["memory", "ephemeral-storage"] {
+        fraction(&spec.get("overhead"), name, &mut found);
+    }
+    profiles(at, is_template, &mut found);
     ports(&spec, &mut found);
     let grace = spec.get("terminationGracePeriodSeconds");
     if grace.int() < 0 {
         let text = "must be >= 0; negative values are invalid and will be treated as 1";
         found.push(format!("{}: {text}", grace.path()));
     }
+    pod_affinity(&spec.get("affinity"), &mut found);
+    found.extend(spec.get("dnsConfig").get("nameservers").items().filter_map(|ip| network::ip_warning(&ip)));
+    let aliases = spec.get("hostAliases");
+    found.extend(aliases.items().filter_map(|alias| network::ip_warning(&alias.get("ip"))));
     found
 }
 
@@ -98,6 +101,13 @@ fn node_labels(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
     for (key, entry) in spec.get("nodeSelector").entries() {
         found.extend(renamed_label(key).map(|text| format!("{}: {text}", entry.path())));
     }
+    let affinity = spec.get("affinity");
+    let node = affinity.get("nodeAffinity");
+    let required = node.get(REQUIRED);
+    required.get("nodeSelectorTerms").items().for_each(|term| node_term(&term, false, found));
+    for preferred in node.get(PREFERRED).items() {
+        node_term(&preferred.get("preference"), true, found);
+    }
     for constraint in spec.get("topologySpreadConstraints").items() {
         let key = constraint.get("topologyKey");
         let text = renamed_label(key.text());
@@ -109,16 +119,7 @@ fn node_labels(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
     }
 }
 
-fn affinity(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
-    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-    const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
-    let affinity = spec.get("affinity");
-    let node = affinity.get("nodeAffinity");
-    let required = node.get(REQUIRED);
-    required.get("nodeSelectorTerms").items().for_each(|term| node_term(&term, false, found));
-    for preferred in node.get(PREFERRED).items() {
-        node_term(&preferred.get("preference"), true, found);
-    }
+fn pod_affinity(affinity: &Cursor<'_, '_>, found: &mut Vec<String>) {
     let mut selector = |term: &Cursor<'_, '_>| {
         if !term.get("labelSelector").is_set() {
             found.push(format!("{}: {NULL_SELECTOR}", term.get("labelSelector").path()));
@@ -148,7 +149,7 @@ pub(crate) fn node_term(term: &Cursor<'_, '_>, check_values: bool, found: &mut V
     }
 }
 
-fn annotations(at: &Cursor<'_, '_>, is_template: bool, found: &mut Vec<String>) {
+fn annotations(at: &Cursor<'_, '_>, found: &mut Vec<String>) {
     let metadata = at.get("metadata");
     let own = metadata.get("annotations");
     for (key, text) in ANNOTATIONS {
@@ -156,22 +157,46 @@ fn annotations(at: &Cursor<'_, '_>, is_template: bool, found: &mut Vec<String>) 
             found.push(format!("{}: {text}", own.key(key).path()));
         }
     }
+}
+
+/// What is said of the pod's profile and of each container.
+fn profiles(at: &Cursor<'_, '_>, is_template: bool, found: &mut Vec<String>) {
+    let (metadata, spec) = (at.get("metadata"), at.get("spec"));
+    let own = metadata.get("annotations");
     let has = |owner: &Cursor<'_, '_>, field: &str| owner.get("securityContext").get(field).is_set();
-    let spec = at.get("spec");
     if own.key(SECCOMP_POD).is_set() && !has(&spec, "seccompProfile") {
         found.push(format!("{}: {SECCOMP_TEXT}", own.key(SECCOMP_POD).path()));
     }
+    let pods = &spec.value()["securityContext"]["appArmorProfile"];
     each_container(&spec, |container| {
         let seccomp = format!("{SECCOMP_CONTAINER}{}", container.text_of("name"));
         if own.key(&seccomp).is_set() && !has(container, "seccompProfile") {
             found.push(format!("{}: {SECCOMP_TEXT}", own.key(&seccomp).path()));
         }
         let apparmor = format!("{APPARMOR}{}", container.text_of("name"));
-        if is_template && own.key(&apparmor).is_set() && !has(container, "appArmorProfile") {
+        let apparmor = own.key(&apparmor);
+        let says_more = apparmor.is_set() && apparmor_profile(apparmor.text()) != *pods;
+        if is_template && says_more && !has(container, "appArmorProfile") {
             let text = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
-            found.push(format!("{}: {text}", own.key(&apparmor).path()));
+            found.push(format!("{}: {text}", apparmor.path()));
         }
+        let requirements = container.get("resources");
+        for name in ["memory", "ephemeral-storage"] {
+            fraction(&requirements.get("limits"), name, found);
+            fraction(&requirements.get("requests"), name, found);
+        }
+        hidden_variables(&container.get("env"), found);
     });
+}
+
+/// The profile that an annotation means.
+fn apparmor_profile(annotation: &str) -> Value {
+    match (annotation, annotation.strip_prefix("localhost/")) {
+        ("runtime/default", _) => json!({"type": "RuntimeDefault"}),
+        ("unconfined", _) => json!({"type": "Unconfined"}),
+        (_, Some(file)) if !file.is_empty() => json!({"type": "Localhost", "localhostProfile": file}),
+        _ => json!(false),
+    }
 }
 
 fn volumes(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
@@ -181,11 +206,17 @@ fn volumes(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
                 found.push(format!("{}: {text}", volume.get(shown).path()));
             }
         }
-        let projected = volume.get("projected");
-        let vacant = |source: &Value| source.as_object().is_none_or(serde_json::Map::is_empty);
-        for _ in projected.get("sources").list().iter().filter(|source| vacant(source)) {
-            found.push(format!("volume {:?} (Projected) has no sources provided", volume.text_of("name")));
-        }
+        let (claim, template) = (volume.get("ephemeral"), "volumeClaimTemplate.spec");
+        claim_sizes(&claim.get(template).with(&claim.value()["volumeClaimTemplate"]["spec"]), found);
+    }
+    spec.get("volumes").items().for_each(|volume| paths::overlaps(&volume, found));
+}
+
+/// Warnings of a claim's spec.
+pub(crate) fn claim_sizes(spec: &Cursor<'_, '_>, found: &mut Vec<String>) {
+    let resources = spec.get("resources");
+    for list in ["requests", "limits"] {
+        fraction(&resources.get(list), "storage", found);
     }
 }
 
@@ -199,13 +230,11 @@ fn duplicates(list: &Cursor<'_, '_>, field: &str, what: &str, found: &mut Vec<St
     }
 }
 
-fn fractions(list: &Cursor<'_, '_>, found: &mut Vec<String>) {
-    for name in ["memory", "ephemeral-storage"] {
-        let Some(quantity) = resources::amount(list.value(), name) else { continue };
-        if quantity.milli_value() % 1000 != 0 {
-            let text = format!("fractional byte value \"{quantity}\" is invalid, must be an integer");
-            found.push(format!("{}: {text}", list.key(name).path()));
-        }
+fn fraction(list: &Cursor<'_, '_>, name: &str, found: &mut Vec<String>) {
+    let amount = resources::amount(list.value(), name);
+    if let Some(amount) = amount.filter(|amount| amount.milli_value() % 1000 != 0) {
+        let text = format!("fractional byte value \"{amount}\" is invalid, must be an integer");
+        found.push(format!("{}: {text}", list.key(name).path()));
     }
 }
 
@@ -275,7 +304,6 @@ fn overlap((ip, host): (&str, i64), (other_ip, other_host): (&str, i64)) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn variables_and_ports() {

@@ -1,11 +1,12 @@
 //! Changes through `pods/status`.
 //!
-//! Deliberately absent: statuses of resource claims and allocated devices.
-//! Upstream: `ValidatePodStatusUpdate`, `preserveOldObservedGeneration`.
+//! Upstream: `podStatusStrategy`, `ValidatePodStatusUpdate`.
+
+mod claims;
 
 use crate::{
     cursor::Cursor,
-    fill::{is_zero, items, keep, present, set},
+    fill::{is_zero, items, keep, present, remove, set},
     network,
     pod_spec::update,
 };
@@ -24,14 +25,39 @@ pub(super) fn default(pod: &mut Value) {
     }
 }
 
-/// A status writer that does not know `observedGeneration` keeps what was observed.
-pub(super) fn keep_observed(new: &mut Value, old: &Value) {
-    let conditions = old["conditions"].as_array().cloned().unwrap_or_default();
+const LISTS: [&str; 3] = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+
+/// What a writer of the status leaves out because it does not know it stays; what belongs to features that are off goes.
+pub(super) fn prepare(new: &mut Value, old: &Value) {
+    for field in ["qosClass", "observedGeneration"] {
+        if new.get(field).is_none_or(is_zero) {
+            keep(new, old, field);
+        }
+    }
+    for field in ["resourceClaimStatuses", "extendedResourceClaimStatus"] {
+        if new.get(field).is_none_or(Value::is_null) {
+            keep(new, old, field);
+        }
+    }
+    keep_observed(new, old);
+    for field in ["nodeAllocatableResourceClaimStatuses", "volumeHealth"] {
+        remove(new, field);
+    }
+    for list in LISTS {
+        for container in items(new, list) {
+            items(container, "volumeMounts").for_each(|mount| remove(mount, "volumeStatus"));
+        }
+    }
+}
+
+/// A condition without `observedGeneration` keeps what was observed. Types may repeat.
+fn keep_observed(new: &mut Value, old: &Value) {
+    let mut conditions = old["conditions"].as_array().cloned().unwrap_or_default();
     for condition in items(new, "conditions") {
-        if condition.get("observedGeneration").is_none_or(is_zero)
-            && let Some(before) = conditions.iter().find(|old| old["type"] == condition["type"])
-        {
-            keep(condition, before, "observedGeneration");
+        let Some(at) = conditions.iter().position(|old| old["type"] == condition["type"]) else { continue };
+        let before = conditions.remove(at);
+        if condition.get("observedGeneration").is_none_or(is_zero) {
+            keep(condition, &before, "observedGeneration");
         }
     }
 }
@@ -43,6 +69,7 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let annotations = metadata.get("annotations");
     update::annotation_changes(&annotations, &old.value()["metadata"]["annotations"], errors);
     let (status, before, spec) = (new.get("status"), old.get("status"), new.get("spec"));
+    update::annotations(&annotations, &spec, errors);
     conditions(&status.get("conditions"), errors);
     nominated(&status, &before, &spec, errors);
     let observed = status.get("observedGeneration");
@@ -51,20 +78,39 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     }
     status.get("qosClass").immutable(&before.get("qosClass"), errors);
     transitions(&status, &before, old.value(), errors);
-    addresses(&status, errors);
-    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
-        status.get(list).items().for_each(|container| user(&container, errors));
+    claims::claims(&status, spec.value(), errors);
+    claims::extended(&status, spec.value(), errors);
+    pod_ips(&status, errors);
+    host_ips(&status, errors);
+    for list in LISTS {
+        status.get(list).items().for_each(|container| user(&container, spec.value(), errors));
+    }
+    let extended = &status.value()["extendedResourceClaimStatus"];
+    for (list, own) in [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")] {
+        claims::given(&status.get(list), &spec.value()[own], extended, errors);
+    }
+    for container in status.get("ephemeralContainerStatuses").items() {
+        let given = container.get("allocatedResourcesStatus");
+        if !given.is_empty() {
+            given.forbidden(errors, "must not be specified in container status");
+        }
     }
 }
 
 /// Who a container's first process runs as.
-fn user(container: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn user(container: &Cursor<'_, '_>, spec: &Value, errors: &mut FieldErrors) {
     let user = container.get("user");
     let linux = user.get("linux");
-    for id in ["uid", "gid"] {
-        linux.get(id).number(errors, names::is_valid_user_id);
+    match spec["os"]["name"].as_str().unwrap_or("linux") {
+        "windows" if linux.is_set() => linux.forbidden(errors, "cannot be set for a windows pod"),
+        "linux" => {
+            // A runtime may report any user, also one that a spec may not name.
+            linux.get("uid").number(errors, |id| names::is_in_range(id, 0, i64::from(u32::MAX)));
+            linux.get("gid").number(errors, names::is_valid_user_id);
+            linux.get("supplementalGroups").items().for_each(|id| id.number(errors, names::is_valid_user_id));
+        }
+        _ => {}
     }
-    linux.get("supplementalGroups").items().for_each(|id| id.number(errors, names::is_valid_user_id));
 }
 
 fn conditions(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -99,12 +145,7 @@ fn nominated(
 
 /// A container that has ended starts again only if its restart policy says so.
 fn transitions(status: &Cursor<'_, '_>, before: &Cursor<'_, '_>, pod: &Value, errors: &mut FieldErrors) {
-    let lists = [
-        ("containerStatuses", "containers"),
-        ("initContainerStatuses", "initContainers"),
-        ("ephemeralContainerStatuses", ""),
-    ];
-    for (list, containers) in lists {
+    for (list, containers) in LISTS.into_iter().zip(["containers", "initContainers", ""]) {
         let now = status.get(list);
         let statuses = before.get(list).list();
         for (i, old) in statuses.iter().enumerate() {
@@ -153,18 +194,36 @@ fn restarts_all(spec: &Value) -> bool {
     rules.any(|rule| rule["action"] == "RestartAllContainers")
 }
 
-fn addresses(status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let hosts = status.get("hostIPs");
-    if let Some(first) = hosts.items().next()
+fn pod_ips(status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let list = status.get("podIPs");
+    each_ip(&list, errors);
+    let first = status.get("podIP");
+    match list.list().first() {
+        one if one.is_some() == first.is_empty() => {
+            list.invalid(errors, "podIP and podIPs must either both be set or both be unset");
+        }
+        Some(one) if one["ip"] != *first.value() => {
+            let at = list.path().index(0);
+            errors.invalid(&at.child("ip"), &one["ip"], "must be equal to `podIP`");
+        }
+        _ => {}
+    }
+}
+
+fn host_ips(status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let list = status.get("hostIPs");
+    if let Some(first) = list.items().next()
         && first.text_of("ip") != status.text_of("hostIP")
     {
         first.get("ip").invalid(errors, "must be equal to `hostIP`");
     }
-    for list in [status.get("podIPs"), hosts] {
-        for entry in list.items() {
-            network::ip(&entry.with(entry.get("ip").value()), errors);
-        }
-        let texts: Vec<&str> = list.list().iter().filter_map(|entry| entry["ip"].as_str()).collect();
-        network::one_per_family(&list, &texts, "may specify no more than one IP for each IP family", errors);
+    each_ip(&list, errors);
+}
+
+fn each_ip(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    for entry in list.items() {
+        network::ip(&entry.with(entry.get("ip").value()), errors);
     }
+    let texts: Vec<&str> = list.list().iter().filter_map(|entry| entry["ip"].as_str()).collect();
+    network::one_per_family(list, &texts, "may specify no more than one IP for each IP family", errors);
 }
