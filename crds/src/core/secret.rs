@@ -2,6 +2,8 @@
 //!
 //! Upstream: `pkg/registry/core/secret/strategy.go`, `pkg/apis/core/v1/conversion.go`.
 
+mod key_pair;
+
 use super::config_map::{MAX_BYTES, decoded_len, key_of, unchanged};
 use crate::{core::namespaced, cursor::Cursor, fill, table};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -23,14 +25,25 @@ pub(crate) fn kind() -> KindDef {
                     fill::keep(new, old, "type");
                 }
             },
-            validate,
+            validate_create: validate,
             validate_update: |new, old, errors| {
                 let (now, before) = (Cursor::root(new), Cursor::root(old));
                 now.get("type").immutable(&before.get("type"), errors);
                 unchanged(new, old, &["data"], errors);
+                validate(new, errors);
             },
+            warnings,
             ..Strategy::default()
         })
+}
+
+/// A certificate and a key that do not belong together.
+fn warnings(object: &Value) -> Vec<String> {
+    if object["type"] != "kubernetes.io/tls" {
+        return Vec::new();
+    }
+    let part = |name| BASE64_STANDARD.decode(object["data"][name].as_str().unwrap_or("")).unwrap_or_default();
+    key_pair::problem(&part("tls.crt"), &part("tls.key")).into_iter().collect()
 }
 
 fn default(object: &mut Value) {
