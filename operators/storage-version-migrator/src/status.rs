@@ -38,7 +38,7 @@ pub(crate) fn settle(
             let why = format!("{left}/{total} not yet migrated. {}", unhandled(&error.message()));
             let running = with(migration, running_condition(Some((left, total, None)), now));
             let failed = Condition::new("Failed", "True", FAILED, &why, now);
-            Some(with_version(migration, added(running, failed)))
+            Some(with_version(migration, &added(running, failed)))
         }
         (None, Some(error)) => Some(running(migration, Some((left, total, Some(&error.message()))), now)),
         (None, None) => Some(succeeded(migration, total, now)),
@@ -73,7 +73,7 @@ fn running_condition(progress: Progress<'_>, now: Timestamp) -> Condition {
 }
 
 pub(crate) fn running(migration: &MigrationView, progress: Progress<'_>, now: Timestamp) -> Value {
-    with_version(migration, with(migration, running_condition(progress, now)))
+    with_version(migration, &with(migration, running_condition(progress, now)))
 }
 
 pub(crate) fn at(migration: &MigrationView, version: &str) -> Value {
@@ -84,17 +84,17 @@ pub(crate) fn succeeded(migration: &MigrationView, total: usize, now: Timestamp)
     let running = with(migration, running_condition(Some((0, total, None)), now));
     let done =
         Condition::new("Succeeded", "True", "StorageVersionMigrationSucceeded", "Migration completed", now);
-    with_version(migration, added(running, done))
+    with_version(migration, &added(running, done))
 }
 
 pub(crate) fn failed(migration: &MigrationView, why: &str, now: Timestamp) -> Value {
-    with_version(migration, with(migration, Condition::new("Failed", "True", FAILED, why, now)))
+    with_version(migration, &with(migration, Condition::new("Failed", "True", FAILED, why, now)))
 }
 
 pub(crate) fn over(migration: &MigrationView, now: Timestamp) -> Value {
     let mut condition = Condition::new("Running", "False", "MigrationCompleted", "Migration completed", now);
     condition.observed_generation = Some(migration.metadata.generation).filter(|generation| *generation > 0);
-    with_version(migration, with(migration, condition))
+    with_version(migration, &with(migration, condition))
 }
 
 fn with(migration: &MigrationView, condition: Condition) -> Vec<Condition> {
@@ -106,7 +106,7 @@ fn added(mut all: Vec<Condition>, condition: Condition) -> Vec<Condition> {
     all
 }
 
-fn with_version(migration: &MigrationView, conditions: Vec<Condition>) -> Value {
+fn with_version(migration: &MigrationView, conditions: &[Condition]) -> Value {
     let mut status = json!({"conditions": conditions});
     if !migration.status.resource_version.is_empty() {
         status["resourceVersion"] = json!(migration.status.resource_version);
