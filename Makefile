@@ -21,7 +21,7 @@ TESTED_WITH := skopeo:skopeo docker-registry:docker-registry
 COMPARED_WITH := etcd:etcd-server
 
 .PHONY: help build release test tools clients kubectl packages test-packages compare-packages \
-	diff-upstream conformance conformance-ci up down bench bench-peers lint fmt facts clean
+	diff-upstream conformance conformance-ci up down bench bench-peers lint fmt facts outsiders clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ up: release ## build the release and start a cluster with real containers on thi
 down: ## stop the cluster that `make up` started; its objects and images stay
 	@if [ -x target/release/proa ]; then $(ROOT) target/release/proa down; else echo "nothing to stop: proa was never built"; fi
 
-test: tools clients ## run all tests
+test: tools clients outsiders ## run all tests
 	@mkdir -p target
 	status=0
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | tee target/test.log || status=$$?
@@ -90,6 +90,11 @@ tools: test-packages kubectl ## get what the tests use: kubectl 1.37 in target/t
 
 clients: ## get the other Kubernetes clients that the tests run, as far as Go, Python and Node.js are there
 	@tests/tools/clients.sh
+
+# The tests tell of an error, so that it keeps no other test from running.
+outsiders: ## build the example of an operator by others; what it shares with the project is built once
+	-@$(CARGO) test --quiet --workspace --no-run --manifest-path examples/webserver-operator/Cargo.toml \
+		--target-dir "$${CARGO_TARGET_DIR:-target}"
 
 kubectl:
 	@tests/tools/kubectl.sh

@@ -22,6 +22,7 @@ mod kubectl;
 #[allow(dead_code, reason = "a fixture of the end-to-end tests, which use more of it")]
 #[path = "../e2e/node.rs"]
 mod node;
+mod outsiders;
 mod program;
 mod python;
 #[allow(dead_code, reason = "a fixture of the end-to-end tests, which use more of it")]

@@ -10,6 +10,7 @@ export LC_ALL=C
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 sources=$root/tests/clients
+outsiders=$root/examples/webserver-operator/go
 out=$root/target/clients
 missing=3
 mkdir -p "$out"
@@ -41,6 +42,8 @@ make_go() {
     for package in clientgo operator; do
         go_build test -c -vet=off -ldflags "-s -w" -o "$out/go/$package" "./$package"
     done
+    # The example's operator with controller-runtime.
+    (cd "$outsiders" && go_build test -c -vet=off -ldflags "-s -w" -o "$out/go/webserver" .)
     for major in 3 4; do
         go_build build -ldflags "-s -w" -o "$out/go/helm$major" "helm.sh/helm/v$major/cmd/helm"
     done
@@ -73,7 +76,7 @@ make_node() {
 inputs() {
     local from=()
     case $1 in
-        go) from=("$sources/go") && go version ;;
+        go) from=("$sources/go" "$outsiders") && go version ;;
         python) from=("$sources/python/requirements.txt") && "$python" --version ;;
         node) from=("$sources/node/package.json" "$sources/node/package-lock.json") && node --version && echo "$node" ;;
     esac

@@ -46,6 +46,7 @@ fn one() -> i32 {
 #[serde(rename_all = "camelCase", default)]
 pub struct WebServerStatus {
     /// Where the site is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Pods that serve the page.
     pub ready_replicas: i32,
