@@ -84,6 +84,8 @@ impl Options {
 
     /// The same options for another process.
     pub(crate) fn to_args(&self) -> Vec<String> {
+        // The only form, and what the other process takes when nothing is said.
+        let Format::Json = self.audit_log_format;
         let path =
             |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
         let log = |file: &PathBuf| if file.as_os_str() == "-" { "-".to_owned() } else { path(file) };
