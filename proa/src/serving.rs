@@ -79,7 +79,7 @@ impl Options {
         let audit = AuditLog::start(&text, log);
         let audit = audit
             .with_context(|| format!("--audit-policy-file {shown}, --audit-log-path {}", path.display()))?;
-        Ok(Serving { limits, audit: Some(audit) })
+        Ok(Serving { limits, audit: Some(audit), ..Serving::default() })
     }
 
     /// The same options for another process.
