@@ -54,7 +54,7 @@ impl Options {
     /// # Errors
     /// The policy cannot be read or is none, the log cannot be opened, or no request would ever be answered.
     pub(crate) fn start(&self) -> Result<Serving> {
-        if self.max_requests_inflight + self.max_mutating_requests_inflight == 0 {
+        if self.max_requests_inflight == 0 && self.max_mutating_requests_inflight == 0 {
             bail!(
                 "--max-requests-inflight and --max-mutating-requests-inflight are both 0: nothing could be answered"
             );
