@@ -36,7 +36,7 @@ impl Work<'_> {
         let outcome = self.send("DELETE", &self.path(path), "application/json", &json!({})).await;
         assert!(outcome.is_ok() || matches!(&outcome, Err(kube::Error::Api(status)) if status.code == 404));
     }
-    /// A path without a slash at its start is one of the namespace: `apps/v1/deployments`.
+    /// A path without a slash at its start is one of the namespace: `apps/v1:deployments`.
     fn path(&self, path: &str) -> String {
         if path.starts_with('/') {
             return path.to_owned();
