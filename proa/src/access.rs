@@ -34,6 +34,7 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The options.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub(crate) struct Options {
     /// File with the authorities of front proxies: who has a certificate of theirs says in headers whom a request comes
     /// from.

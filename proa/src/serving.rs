@@ -7,6 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 /// The options.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub(crate) struct Options {
     /// File with an audit.k8s.io/v1 Policy: which requests are audited, and how much of them.
     #[arg(long, requires = "audit_log_path")]
