@@ -57,7 +57,9 @@ async fn rbac(
     apply(client, &format!("/apis/{GROUP}/v1{place}/{resource}/{name}"), object).await
 }
 
-async fn apply(client: &Client, path: &str, object: Value) -> Result<()> {
+/// Applies `object` under the name that ends `path`.
+async fn apply(client: &Client, path: &str, mut object: Value) -> Result<()> {
+    object["metadata"]["name"] = json!(path.rsplit('/').next());
     let request = Request::patch(format!("{path}?fieldManager=proa&force=true"))
         .header(http::header::CONTENT_TYPE, "application/apply-patch+yaml")
         .body(object.to_string().into_bytes())?;

@@ -15,7 +15,7 @@ use std::{
 const MOST_LINES: usize = 700;
 /// Areas and how many lines of production code they may hold. Kinds and operators that are still to come are counted in.
 const BUDGETS: [(&str, &[&str], usize); 5] = [
-    ("core", &["core-api"], 46_000),
+    ("core", &["core-api"], 52_000),
     ("crds", &["crds"], 17_000),
     ("operators and node", &["operators", "runtime-shim"], 50_000),
     ("the binary", &["proa"], 4_000),
