@@ -248,6 +248,7 @@ fn settings(authority: &Authority) -> Settings {
         issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
         operators: Vec::new(),
         event_ttl: None,
+        encryption: Default::default(),
         relay: Some(relay),
     }
 }
