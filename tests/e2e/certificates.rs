@@ -49,7 +49,7 @@ fn an_approved_request_becomes_a_certificate_that_works() {
         dir.join("jane.key").display()
     );
     let path = kubectl.file("jane.kubeconfig", &config);
-    let jane = kubectl.reached_by(path.as_ref());
+    let jane = server.kubectl().reached_by(path.as_ref());
     jane.run("auth whoami")
         .ok()
         .matches("^Username +jane$")
