@@ -68,6 +68,7 @@ impl Cluster {
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             operators: OPERATORS.iter().map(|(name, rules)| ((*name).to_owned(), rules())).collect(),
             event_ttl: None,
+            encryption: Default::default(),
             relay: None,
         };
         let core = Core::start(Memory::new(), settings).await.unwrap();

@@ -79,6 +79,7 @@ impl Cluster {
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             operators: operators.iter().map(|(name, rules, _)| ((*name).to_owned(), rules.clone())).collect(),
             event_ttl: None,
+            encryption: Default::default(),
             relay: None,
         };
         let core = Core::start(Memory::new(), settings).await.unwrap();
