@@ -169,7 +169,10 @@ fn roles_are_reconciled_and_nobody_gives_more_than_he_has() {
     kubectl.run("create role writer --verb=get,create,update,patch --resource=roles").ok();
     kubectl.run("create rolebinding writer --role=writer --user=jane").ok();
     let beyond = kubectl.file("beyond.yaml", &role("delete"));
-    kubectl.run(&format!("auth reconcile -f {beyond} --as=jane")).code(1).warns(&["attempting to grant RBAC permissions"]);
+    kubectl
+        .run(&format!("auth reconcile -f {beyond} --as=jane"))
+        .code(1)
+        .warns(&["attempting to grant RBAC permissions"]);
 }
 
 #[test]

@@ -126,9 +126,7 @@ impl NodeAuthorizer {
                 let bound = bound::is_bound(&self.registry, &request.namespace, &request.name, node);
                 if bound { allow() } else { unrelated(node) }
             }
-            ("create" | "delete", "")
-            | ("update" | "patch", "status")
-            | ("create", "eviction") => allow(),
+            ("create" | "delete", "") | ("update" | "patch", "status") | ("create", "eviction") => allow(),
             _ => no_opinion(""),
         }
     }

@@ -260,6 +260,8 @@ pub struct Strategy {
     pub blocks_deletion: fn(&Value) -> bool,
     /// What deleting with orphan or foreground finalizers defaults to when no policy is given.
     pub default_propagation: Propagation,
+    /// What a delete is warned of that leaves the policy out.
+    pub delete_warning: Option<&'static str>,
     /// When the object is marked as deleted but stays for a while.
     pub mark_deleted: fn(&mut Value),
     /// A delete answers with the removed object instead of a `Status`.
@@ -293,6 +295,7 @@ impl Default for Strategy {
             grace: None,
             blocks_deletion: |_| false,
             default_propagation: Propagation::Background,
+            delete_warning: None,
             mark_deleted: |_| {},
             returns_deleted: false,
             status_on_create: false,

@@ -213,7 +213,11 @@ mod tests {
         ] {
             let info = of(&method, &format!("{path}{query}"));
             let wanted = if want { ("spec.nodeName=n", "a") } else { ("", "") };
-            assert_eq!((info.field_selector.as_str(), info.label_selector.as_str()), wanted, "{method} {path}");
+            assert_eq!(
+                (info.field_selector.as_str(), info.label_selector.as_str()),
+                wanted,
+                "{method} {path}"
+            );
         }
     }
 

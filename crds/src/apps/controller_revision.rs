@@ -21,7 +21,7 @@ pub(crate) fn kind() -> KindDef {
                 let data = new.get("data");
                 // It is kept as it was written: an empty one is not an absent one.
                 if *data.value() != old.value()["data"] {
-                    data.invalid(errors, crate::cursor::IMMUTABLE);
+                    errors.invalid(data.path(), data.value(), crate::cursor::IMMUTABLE);
                 }
             },
             ..Strategy::default()

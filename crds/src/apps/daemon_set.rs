@@ -5,7 +5,7 @@
 use super::{collisions, counts, namespaced, rollout};
 use crate::{
     cursor::Cursor,
-    fill::{absent, annotation, same, set, sub, zero},
+    fill::{absent, annotation, present, same, set, sub, zero},
     pod_spec::{defaults, template},
     selector, table,
 };
@@ -80,6 +80,8 @@ fn default(object: &mut Value) {
         let rolling = sub(strategy, "rollingUpdate");
         absent(rolling, "maxUnavailable", 1);
         absent(rolling, "maxSurge", 0);
+    } else if let Some(unused) = present(strategy, "rollingUpdate") {
+        ["maxUnavailable", "maxSurge"].iter().for_each(|limit| absent(unused, limit, 0));
     }
     defaults::template(spec);
 }

@@ -5,8 +5,8 @@
 use super::{collisions, counts, namespaced, parts_of_all, rollout, scale};
 use crate::{
     cursor::Cursor,
-    fill::{absent, is_empty, items, remove, set, sub, zero},
-    pod_spec::{defaults, template, validate::claim_spec},
+    fill::{absent, is_empty, items, present, remove, set, sub, zero},
+    pod_spec::{defaults, resources, template, validate::claim_spec, warnings::claim_sizes},
     selector, table,
 };
 use jiff::Timestamp;
@@ -44,6 +44,7 @@ pub(crate) fn kind() -> KindDef {
             },
             validate_status,
             warnings,
+            create_warnings,
             name: names::name_is_dns_label,
             generation: Generation::Spec,
             ..Strategy::default()
@@ -72,7 +73,14 @@ fn default(object: &mut Value) {
         set(claim, "apiVersion", "v1");
         set(claim, "kind", "PersistentVolumeClaim");
         zero(sub(claim, "status"), "phase", "Pending");
-        absent(sub(claim, "spec"), "volumeMode", "Filesystem");
+        let spec = sub(claim, "spec");
+        absent(spec, "volumeMode", "Filesystem");
+        for list in ["requests", "limits"] {
+            present(spec, "resources")
+                .and_then(|all| present(all, list))
+                .into_iter()
+                .for_each(resources::round_up);
+        }
     }
     defaults::template(spec);
 }
@@ -183,6 +191,15 @@ fn validate_status(new: &Value, old: &Value, errors: &mut FieldErrors) {
     counts(&status, &COUNTS, errors);
     parts_of_all(&status, &PARTS, "status.readyReplicas", errors);
     collisions(&status, &old.get("status"), errors);
+}
+
+/// Those of the claims. Upstream's path leaves out that the amounts are in the spec.
+fn create_warnings(object: &Value) -> Vec<String> {
+    let (root, mut found) = (Cursor::root(object), Vec::new());
+    for claim in root.get("spec").get("volumeClaimTemplates").items() {
+        claim_sizes(&claim.with(&claim.value()["spec"]), &mut found);
+    }
+    found
 }
 
 fn warnings(object: &Value) -> Vec<String> {

@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 const NAME_LABELS: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
 const UID_LABELS: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 
+const KEPT: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
 /// The kind.
 pub(crate) fn kind() -> KindDef {
     let columns = [
@@ -45,12 +47,14 @@ pub(crate) fn kind() -> KindDef {
             default,
             prepare_create,
             prepare_unlabelled: share_labels,
+            prepare_status: |new, _| default_labels(new),
             validate_create: spec::validate_create,
             validate_update: spec::validate_update,
             validate_status: status::validate,
             warnings,
             generation: Generation::Spec,
             default_propagation: Propagation::Orphan,
+            delete_warning: Some(KEPT),
             ..Strategy::default()
         })
 }
@@ -97,7 +101,8 @@ fn prepare_create(object: &mut Value) {
     if object["spec"]["manualSelector"] == true {
         return;
     }
-    let (name, uid) = (object["metadata"]["name"].clone(), object["metadata"]["uid"].clone());
+    let (name, uid) =
+        (Value::from(object["metadata"]["name"].as_str().unwrap_or("")), object["metadata"]["uid"].clone());
     let spec = sub(object, "spec");
     let labels = fields(sub(sub(sub(spec, "template"), "metadata"), "labels"));
     for label in NAME_LABELS {

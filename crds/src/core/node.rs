@@ -5,7 +5,7 @@
 use crate::{
     core::{cluster, proxy},
     cursor::Cursor,
-    fill::{absent, present, remove, set, sub},
+    fill::{present, remove, set, sub},
     network,
     pod_spec::{resources, validate as pod},
     table,
@@ -55,14 +55,7 @@ pub(crate) fn kind() -> KindDef {
                     remove(sub(new, "spec"), "configSource");
                 }
             },
-            prepare_status: |new, _| {
-                let status = sub(new, "status");
-                remove(status, "config");
-                // Its feature is off.
-                present(status, "nodeInfo")
-                    .into_iter()
-                    .for_each(|info| remove(info, "runningInUserNamespace"));
-            },
+            prepare_status: |new, _| remove(sub(new, "status"), "config"),
             warnings: |object| {
                 let used = !crate::fill::is_empty(&object["spec"]["externalID"]);
                 used.then(|| format!("spec.externalID: {UNUSED}")).into_iter().collect()
@@ -87,9 +80,9 @@ fn default(object: &mut Value) {
         _ => {}
     }
     if let Some(status) = present(object, "status") {
-        if status["capacity"].is_object() {
+        if status["capacity"].is_object() && crate::fill::is_empty(&status["allocatable"]) {
             let capacity = status["capacity"].clone();
-            absent(status, "allocatable", capacity);
+            set(status, "allocatable", capacity);
         }
         for list in ["capacity", "allocatable"] {
             present(status, list).into_iter().for_each(resources::round_up);

@@ -38,7 +38,7 @@ pub(crate) fn kind() -> KindDef {
             default,
             validate,
             validate_status,
-            warnings: template::owner_warnings,
+            create_warnings: template::owner_warnings,
             // Upstream looks at the whole name only, not at the beginning of a generated one.
             name: |name, is_prefix| match is_prefix {
                 true => Vec::new(),

@@ -43,6 +43,7 @@ pub(crate) fn kind() -> KindDef {
                 let kept = json!({"loadBalancer": {}});
                 set(object, "status", kept);
                 allocate::normalize(object, None);
+                drop_internal_policy(object);
             },
             prepare_update,
             validate_create: validate::service,
@@ -112,7 +113,16 @@ fn default(object: &mut Value) {
     }
 }
 
+/// A name elsewhere has no endpoints here. Upstream keeps what is not the default.
+fn drop_internal_policy(object: &mut Value) {
+    let spec = sub(object, "spec");
+    if text(spec, "type") == "ExternalName" && text(spec, "internalTrafficPolicy") == "Cluster" {
+        remove(spec, "internalTrafficPolicy");
+    }
+}
+
 fn prepare_update(new: &mut Value, old: &Value) {
+    drop_internal_policy(new);
     allocate::keep_allocated(sub(new, "spec"), &old["spec"]);
     allocate::normalize(new, Some(old));
     drop_what_the_type_lost(sub(new, "spec"), &old["spec"]);

@@ -14,6 +14,7 @@ use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 const MANAGERS: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
 
 /// The kind.
@@ -37,11 +38,11 @@ pub(crate) fn kind() -> KindDef {
                 }
             },
             validate_create: |object, errors| {
-                validate(object, errors);
+                validate(object, &Value::Null, errors);
                 declared(&Cursor::root(object), &Value::Null, errors);
             },
             validate_update: |new, old, errors| {
-                validate(new, errors);
+                validate(new, old, errors);
                 declared(&Cursor::root(new), old, errors);
             },
             warnings,
@@ -80,14 +81,27 @@ fn warnings(object: &Value) -> Vec<String> {
     found
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+fn validate(object: &Value, old: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
+    let kind = root.get("addressType");
+    // What is declared with a field is not asked again of one that may not change.
+    if !old.is_null() && !kind.is_empty() {
+        kind.enumeration(errors, &TYPES);
+    }
     ports(&root.get("ports"), errors);
     let list = root.get("endpoints");
+    if is_unchanged(object, old) {
+        return;
+    }
     if list.list().len() > 1000 {
         return errors.too_many(list.path(), list.list().len(), 1000);
     }
     list.items().for_each(|one| endpoint(&one, root.text_of("addressType"), errors));
+}
+
+/// Endpoints that are as they were stay, whatever the rules are by now.
+fn is_unchanged(object: &Value, old: &Value) -> bool {
+    !old.is_null() && same(&object["endpoints"], &old["endpoints"])
 }
 
 /// The rules that upstream declares with the fields; those come last.
@@ -95,7 +109,7 @@ fn declared(root: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
     let kind = root.get("addressType");
     match old {
         Value::Null => {
-            kind.one_of(errors, &["FQDN", "IPv4", "IPv6"]);
+            kind.one_of(errors, &TYPES);
         }
         old if old["addressType"] != *kind.value() => {
             kind.must_be_set(errors);
@@ -103,10 +117,12 @@ fn declared(root: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
         }
         _ => {}
     }
-    for (i, endpoint) in root.get("endpoints").items().enumerate() {
+    if is_unchanged(root.value(), old) {
+        return;
+    }
+    for endpoint in root.get("endpoints").items() {
         let addresses = endpoint.get("addresses");
         match addresses.list().len() {
-            _ if old["endpoints"][i]["addresses"] == *addresses.value() && !old.is_null() => {}
             0 => addresses.required(errors, ""),
             count if count > 100 => errors.too_many(addresses.path(), count, 100),
             _ => {}

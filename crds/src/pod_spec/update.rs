@@ -146,7 +146,7 @@ fn gated(new: &Cursor<'_, '_>, old: &Cursor<'_, '_>, rest: &mut Value, errors: &
     let kept = |(key, value): (&String, &Value)| selector.value().get(key) == Some(value);
     if !before.value().as_object().into_iter().flatten().all(kept) {
         let text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
-        selector.invalid(errors, text);
+        errors.invalid(selector.path(), selector.value(), text);
     }
     keep(rest, old.value(), "nodeSelector");
     let affinity = new.get("affinity");
@@ -171,7 +171,7 @@ fn only_added_terms(new: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors)
     let before = old[REQUIRED]["nodeSelectorTerms"].as_array().map_or(&[][..], Vec::as_slice);
     if !before.is_empty() && before.len() != terms.list().len() {
         let text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        return terms.invalid(errors, text);
+        return errors.invalid(terms.path(), terms.value(), text);
     }
     for (term, before) in terms.items().zip(before) {
         if !extends(term.value(), before) {

@@ -143,7 +143,7 @@ pub(crate) fn node_term(term: &Cursor<'_, '_>, check_values: bool, found: &mut V
             if !problems.is_empty() {
                 let text = problems.join("; ");
                 let shown = value.text();
-                found.push(format!("{}: {shown:?} is invalid, {text}", value.path()));
+                found.push(format!("{}: {shown} is invalid, {text}", value.path()));
             }
         }
     }

@@ -144,7 +144,13 @@ impl Cluster {
         Some(self.certified(running, authority, &self.fronts, name))
     }
 
-    fn certified(&self, running: &Running, authority: &Authority, by: &Authority, name: &str) -> kube::Client {
+    fn certified(
+        &self,
+        running: &Running,
+        authority: &Authority,
+        by: &Authority,
+        name: &str,
+    ) -> kube::Client {
         let (certificate, key) = by.issue(name, &["testers"], &[]);
         let auth = AuthInfo {
             client_certificate_data: Some(base64(certificate.as_bytes())),

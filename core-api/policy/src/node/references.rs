@@ -46,7 +46,6 @@ pub fn visit(spec: &Value, pod: &str, each: &mut dyn FnMut(Reference, &str)) {
     }
 }
 
-
 fn visit_environment(container: &Value, one: &mut dyn FnMut(Reference, &Value)) {
     for variable in items(&container["env"]) {
         one(Reference::Secret, &variable["valueFrom"]["secretKeyRef"]["name"]);

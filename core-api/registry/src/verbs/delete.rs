@@ -39,6 +39,9 @@ impl Registry {
         let key = stages.key(&target.name);
         let mut delete = Delete { stages: &stages, options, now: self.now(), last: Value::Null };
         let def = &target.kind.def;
+        if let (Some(text), None) = (def.strategy.delete_warning, options.propagation) {
+            stages.notes.warn(text.to_owned());
+        }
         let done = self.commit(&target.kind, &key, options.dry_run, &mut delete).await;
         let warnings = stages.notes.warnings();
         match done.map_err(|error| error.with_warnings(warnings.clone()))? {

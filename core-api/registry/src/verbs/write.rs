@@ -28,10 +28,11 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Groups whose finalizers need not be qualified names.
-const FREE_FINALIZERS: [&str; 5] = [
+const FREE_FINALIZERS: [&str; 6] = [
     "apiextensions.k8s.io",
     "apiregistration.k8s.io",
     "admissionregistration.k8s.io",
+    "coordination.k8s.io",
     "node.k8s.io",
     "policy",
 ];
@@ -249,7 +250,9 @@ impl<'a> Stages<'a> {
     pub(super) fn validate(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
         let def = self.def();
         metadata::validate(object, def.is_namespaced(), def.strategy.name, errors);
-        if !def.custom && !FREE_FINALIZERS.contains(&&*def.gvk.group) {
+        let is_free =
+            FREE_FINALIZERS.contains(&&*def.gvk.group) || (&*def.gvk.group, &*def.gvk.kind) == ("", "Event");
+        if !def.custom && !is_free {
             metadata::validate_standard_finalizers(object, errors);
         }
         if def.custom {

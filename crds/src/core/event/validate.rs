@@ -95,10 +95,21 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
         series(&new, errors);
     }
     for field in FIXED {
-        new.get(field).immutable(&old.get(field), errors);
+        fixed(&new.get(field), old.get(field).value(), errors);
     }
     let controller = new.get("reportingController");
     let controller = controller.with(new.get("reportingComponent").value());
-    controller.immutable(&old.get("reportingComponent"), errors);
-    new.get("reportingInstance").immutable(&old.get("reportingInstance"), errors);
+    fixed(&controller, old.get("reportingComponent").value(), errors);
+    fixed(&new.get("reportingInstance"), old.get("reportingInstance").value(), errors);
+}
+
+/// A text that is absent shows as an empty one.
+fn fixed(at: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
+    if fill::same(at.value(), old) {
+        return;
+    }
+    match old.is_string() {
+        true => at.invalid(errors, crate::cursor::IMMUTABLE),
+        false => errors.invalid(at.path(), at.value(), crate::cursor::IMMUTABLE),
+    }
 }

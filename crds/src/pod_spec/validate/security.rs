@@ -21,7 +21,7 @@ pub(super) fn pod(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let share = spec.get("shareProcessNamespace");
     if share.is_true() && spec.get("hostPID").is_true() {
         let text = "ShareProcessNamespace and HostPID cannot both be enabled";
-        at.get("shareProcessNamespace").with(share.value()).invalid(errors, text);
+        share.invalid(errors, text);
     }
     sysctls(spec, &at.get("sysctls"), errors);
     at.get("fsGroupChangePolicy").opt_one_of(errors, &["Always", "OnRootMismatch"]);

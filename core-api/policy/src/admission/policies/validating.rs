@@ -9,8 +9,8 @@ use super::{
     params,
     source::{Binding, Body, Hook, Policy, Source, text},
 };
-use crate::admission::{forbidden, webhooks::matching::Asked};
 use crate::admission::items;
+use crate::admission::{forbidden, webhooks::matching::Asked};
 use futures::{FutureExt, future::BoxFuture};
 use proa_meta::{ApiError, ApiResult, Gvk, Gvr, Reason, status::Cause};
 use proa_registry::{AdmissionRequest, Authorizer, Validate, admission::annotate};
