@@ -30,10 +30,13 @@ const MOST_BUNDLES: usize = 200;
 /// Where https is served when nothing else is said.
 const HTTPS: u16 = 443;
 
+/// Who vouches for the other side, and what is shown to it.
+type Credentials = (Bytes, Option<Arc<Access>>);
+
 /// The client of all webhooks.
 pub(crate) struct Webhooks {
     relay: Arc<Relay>,
-    trusted: Mutex<HashMap<(Bytes, Option<Arc<Access>>), Arc<ClientConfig>>>,
+    trusted: Mutex<HashMap<Credentials, Arc<ClientConfig>>>,
     idle: Idle,
 }
 

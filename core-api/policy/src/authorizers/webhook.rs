@@ -102,7 +102,7 @@ impl Conditions {
                 Ok(Cel::Bool(true)) => {}
                 Ok(Cel::Bool(false)) => return Ok(false),
                 Ok(other) => {
-                    problems.push(format!("cel expression '{text}' is of type {}", other.type_name()))
+                    problems.push(format!("cel expression '{text}' is of type {}", other.type_name()));
                 }
                 Err(why) => problems
                     .push(format!("cel evaluation error: expression '{text}' resulted in error: {why}")),

@@ -164,7 +164,7 @@ impl MutatingAdmissionPolicy {
         let policy = &*invocation.hook.policy;
         let invalid = Some(Reason::Invalid);
         let mut facts = Facts::of(asked, request, object).await?;
-        let authority = Authority::new(&self.authorizer, &request.user);
+        let authority = Authority::new(&self.authorizer, request.user);
         let held = || {
             let scope = Self::scope(invocation, &facts, &Value::Null, request, &authority);
             evaluation::all_hold(&policy.conditions, &scope)

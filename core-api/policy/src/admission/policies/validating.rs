@@ -203,7 +203,7 @@ impl ValidatingAdmissionPolicy {
             }
         };
         let mut namespace = None;
-        let authority = Authority::new(&self.authorizer, &request.user);
+        let authority = Authority::new(&self.authorizer, request.user);
         let mut annotations: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for binding in &hook.bindings {
             let params = match binding.params(kind.as_deref(), request, object).await {

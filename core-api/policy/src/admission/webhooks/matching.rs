@@ -134,7 +134,7 @@ pub(super) async fn asked(
         return Ok(Some(asked));
     }
     let facts = Facts::of(&asked, request, object).await?;
-    let authority = Authority::new(authorizer, &request.user);
+    let authority = Authority::new(authorizer, request.user);
     let held = || {
         let (requested, none) = (facts::requested(request), Variables::default());
         let subject = facts.subject(&Value::Null);
