@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
 /// Lists that the API merges by a key.
-const KEYED: [(&str, &str); 2] = [("conditions", "type"), ("podIPs", "ip")];
+const KEYED: [(&str, &str); 3] = [("conditions", "type"), ("hostIPs", "ip"), ("podIPs", "ip")];
 
 /// The patch of a status; `None` when nothing differs.
 pub(crate) fn between(old: &PodStatus, new: &PodStatus) -> Option<Value> {
@@ -63,12 +63,13 @@ mod tests {
     #[test]
     fn only_what_differs_is_sent() {
         let old = status(json!({"phase": "Pending", "reason": "X", "podIPs": [{"ip": "10.0.0.1"}],
-            "conditions": [{"type": "Ready", "status": "False", "reason": "A"}, {"type": "Other", "status": "True"}]}));
+            "hostIPs": [{"ip": "192.0.2.1"}], "conditions": [{"type": "Ready", "status": "False", "reason": "A"}, {"type": "Other", "status": "True"}]}));
         assert_eq!(between(&old, &old), None);
         let new = status(json!({"phase": "Running", "podIPs": [{"ip": "10.0.0.2"}],
-            "conditions": [{"type": "Other", "status": "True"}, {"type": "Ready", "status": "True"}]}));
+            "hostIPs": [{"ip": "192.0.2.2"}], "conditions": [{"type": "Other", "status": "True"}, {"type": "Ready", "status": "True"}]}));
         let want = json!({"phase": "Running", "reason": null,
             "podIPs": [{"ip": "10.0.0.2"}, {"$patch": "delete", "ip": "10.0.0.1"}],
+            "hostIPs": [{"ip": "192.0.2.2"}, {"$patch": "delete", "ip": "192.0.2.1"}],
             "conditions": [{"type": "Ready", "status": "True", "reason": null}]});
         assert_eq!(between(&old, &new), Some(want));
     }
