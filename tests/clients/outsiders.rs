@@ -56,7 +56,8 @@ fn the_examples_own_tests_pass() {
 #[test]
 fn a_chart_brings_sites() {
     let Some(clients) = Toolchain::Go.folder() else { return };
-    let mut node = Node::start();
+    // The operator speaks to the API.
+    let mut node = Node::start_with(&["--listen", "0.0.0.0"]);
     let kubectl = node.kubectl();
     let archive = node.server().scratch().join("operator.tar");
     let made = Command::new(example("image.sh")).arg(built()).arg(&archive).output().unwrap();
@@ -83,8 +84,8 @@ fn a_chart_brings_sites() {
 
     // Another process of the operator goes on where the first was.
     kubectl.run("delete pod -n sites -l app.kubernetes.io/name=webserver-operator").ok();
-    kubectl.run("delete service hello").ok();
-    kubectl.run("wait --for=create service/hello --timeout=110s").ok();
+    kubectl.run("patch web hello --type merge -p '{\"spec\":{\"www\":\"<h1>Again</h1>\"}}'").ok();
+    shows("<h1>Again</h1>");
     kubectl.pipe(r#"{"apiVersion":"webserver.example.com/v1","kind":"WebServer","metadata":{"name":"bad"},"spec":{"www":""}}"#, "apply -f -").fails(&["spec.www"]);
     kubectl.run("delete web hello --timeout=110s").ok();
     kubectl.run("wait --for=delete deployment/hello configmap/hello ingress/hello --timeout=110s").ok();

@@ -123,7 +123,8 @@ fn bring_both_out(node: &Node) {
 
 #[test]
 fn containers_help_each_other() {
-    let node = Node::start();
+    // One of them speaks to the API.
+    let node = Node::start_with(&["--listen", "0.0.0.0"]);
     sidecar(&node);
     ambassador(&node);
     adapter(&node);
