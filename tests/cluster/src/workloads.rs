@@ -9,7 +9,7 @@ macro_rules! with {
 }
 
 impl Builder {
-    /// With Deployments, ReplicaSets, Services, service accounts, scheduling and garbage collection.
+    /// With Deployments, ReplicaSets, Services, service accounts, scheduling, garbage collection and nodes.
     #[must_use]
     pub fn workloads(self) -> Self {
         with!(self,
@@ -19,6 +19,8 @@ impl Builder {
             "service" => proa_operator_service,
             "scheduler" => proa_operator_scheduler,
             "garbage-collector" => proa_operator_garbage_collector,
+            // It takes the taint off a node that is ready.
+            "node-lifecycle" => proa_operator_node_lifecycle,
         )
     }
 }
