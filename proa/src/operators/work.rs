@@ -295,7 +295,8 @@ pub(super) fn made_once() -> BTreeMap<(String, String), usize> {
         ("controllerrevisions", "db", 1),
         ("persistentvolumeclaims", "data-db-0", 1),
         ("persistentvolumeclaims", "data-db-1", 1),
-        ("endpointslices", "web", 1),
+        // An empty one says first that there is nobody.
+        ("endpointslices", "web", 2),
         ("endpoints", "web", 1),
         ("serviceaccounts", "default", 1),
         ("configmaps", "kube-root-ca.crt", 1),
