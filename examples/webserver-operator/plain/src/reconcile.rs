@@ -158,7 +158,10 @@ async fn report(site: &WebServer, context: &Context, status: status::Status) -> 
         context.recorder.publish(&event, &site.object_ref(&())).await?;
     }
     if site.status.as_ref() != Some(&status.status) {
-        let patch = json!({"apiVersion": WebServer::api_version(&()), "kind": WebServer::kind(&()), "status": status.status});
+        let (version, kind) = (WebServer::api_version(&()), WebServer::kind(&()));
+        let metadata = json!({"name": site.name_any()});
+        let patch =
+            json!({"apiVersion": version, "kind": kind, "metadata": metadata, "status": status.status});
         let params = PatchParams::apply(NAME).force();
         api::<WebServer>(site, context).patch_status(&site.name_any(), &params, &Patch::Apply(patch)).await?;
     }
