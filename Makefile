@@ -17,10 +17,12 @@ NEEDED := cc:gcc ld:binutils curl:curl git:git protoc:protobuf-compiler containe
 	nft:nftables ip:iproute2 conntrack:conntrack /usr/lib/cni/bridge:containernetworking-plugins
 # What only tests need besides.
 TESTED_WITH := skopeo:skopeo docker-registry:docker-registry
+# What only the measurement of ingress needs besides; the package's own service is neither started nor used.
+MEASURED_WITH := /usr/sbin/nginx:nginx-light
 # What only the comparison with upstream needs besides. The package's own service is not used.
 COMPARED_WITH := etcd:etcd-server
 
-.PHONY: help build release test tools clients kubectl packages test-packages compare-packages \
+.PHONY: help build release test tools clients kubectl packages test-packages compare-packages bench-packages \
 	diff-upstream conformance conformance-ci up down bench bench-peers lint fmt facts outsiders clean
 
 help: ## this list
@@ -71,7 +73,7 @@ bench: release tools ## measure the release; writes target/bench/
 	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "tests/bench/run is not there yet" >&2; exit 1; fi
 
 # PARTS="start idle" measures these again; RUNS, FULL and the like: tests/bench/peers/run.
-bench-peers: release ## measure Proa beside kube-apiserver on etcd and on kine, write docs/benchmarks.md
+bench-peers: release bench-packages ## measure Proa beside kube-apiserver on etcd and on kine, and nginx; write docs/benchmarks.md
 	@tests/bench/peers/run $(PARTS)
 
 lint: ## formatting and clippy, warnings are errors
@@ -101,7 +103,8 @@ kubectl:
 
 test-packages: NEEDED += $(TESTED_WITH)
 compare-packages: NEEDED += $(COMPARED_WITH)
-packages test-packages compare-packages:
+bench-packages: NEEDED += $(MEASURED_WITH)
+packages test-packages compare-packages bench-packages:
 	@missing="" PATH="$$PATH:/usr/sbin:/sbin"
 	for need in $(NEEDED); do
 		command -v "$${need%%:*}" >/dev/null || missing+=" $${need#*:}"
@@ -111,7 +114,7 @@ packages test-packages compare-packages:
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo
 	echo "installing:$$missing"
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	$$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 clean: down ## stop the cluster, remove its data and what was built
 	@$(ROOT) rm -rf /var/lib/proa

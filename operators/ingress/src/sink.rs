@@ -16,6 +16,7 @@ mod table;
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
 mod tests;
 pub(crate) mod tls;
+mod tunnel;
 mod upstream;
 
 pub use listener::PortState;

@@ -120,9 +120,15 @@ async fn a_request_that_has_begun_is_answered_although_the_server_stops() {
     let (first, rest) = body.split_at(body.len() / 2);
     let length = body.len();
     let head = format!(
-        "POST {TOYS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{first}"
+        "POST {TOYS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
     );
     client.write_all(head.as_bytes()).await.unwrap();
+    client.flush().await.unwrap();
+    // That it is asked for the body says that the request has begun.
+    let mut asked = [0; 25];
+    client.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(first.as_bytes()).await.unwrap();
     client.flush().await.unwrap();
     let api = cluster.api.clone();
     let stopping = tokio::task::spawn_blocking(move || cluster.stop());

@@ -165,9 +165,13 @@ impl Applied {
         }
         stages.identify(&mut applied)?;
         stages.check_namespace(&mut applied)?;
+        let exists = stages.target.kind.get(&stages.target.namespace, &stages.target.name).is_some();
+        if exists && metadata::text(&applied, "name").is_empty() {
+            // What it becomes part of has a name.
+            metadata::of(&mut applied).insert("name".to_owned(), json!(stages.target.name));
+        }
         stages.check_name(&applied)?;
         let warnings = stages.apply_types(&mut applied, &patch.issues)?;
-        let exists = stages.target.kind.get(&stages.target.namespace, &stages.target.name).is_some();
         if !exists && stages.target.subresource.is_empty() {
             if !metadata::text(&applied, "uid").is_empty() {
                 let resource = def.group_resource();

@@ -48,7 +48,7 @@ fn names_and_hosts(list: &Value) -> Vec<(String, String)> {
 async fn objects_are_read_and_written_in_any_version() {
     let guarded = Guarded::start().await;
     define(&guarded).await;
-    let made = guarded.send("POST", V1, &json!({"metadata": {"name": "a"}, "hostPort": "one:1"})).await;
+    let made = guarded.send("POST", V1, &json!({"apiVersion": "stable.example.com/v1", "kind": "Host", "metadata": {"name": "a"}, "hostPort": "one:1"})).await;
     assert_eq!(made.status, 201, "{}", made.text);
     assert_eq!(guarded.hook.take().len(), 0, "stored as it is");
     let read = guarded.world.get(&format!("{V2}/a")).await.json();
@@ -70,7 +70,7 @@ async fn objects_are_read_and_written_in_any_version() {
     let same = guarded.send("PATCH", &format!("{V2}/a"), &json!({"port": "2"})).await.json();
     assert_eq!(same["metadata"], changed["metadata"], "nothing is written when nothing changes");
     let made = guarded
-        .send("POST", V2, &json!({"metadata": {"name": "b"}, "host": "two", "port": "1"}))
+        .send("POST", V2, &json!({"apiVersion": "stable.example.com/v2", "kind": "Host", "metadata": {"name": "b"}, "host": "two", "port": "1"}))
         .await
         .json();
     assert_eq!((&made["host"], &made["metadata"]["generation"]), (&json!("two"), &json!(1)));
@@ -79,7 +79,7 @@ async fn objects_are_read_and_written_in_any_version() {
     let storage = json!({"spec": {"versions": versions("v2")}});
     let answer = guarded.send("PATCH", &format!("{DEFINITIONS}/hosts.stable.example.com"), &storage).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    guarded.send("POST", V2, &json!({"metadata": {"name": "c"}, "host": "three", "port": "1"})).await;
+    guarded.send("POST", V2, &json!({"apiVersion": "stable.example.com/v2", "kind": "Host", "metadata": {"name": "c"}, "host": "three", "port": "1"})).await;
     let pair = |name: &str, host: &str| (name.to_owned(), host.to_owned());
     let second = guarded.world.get(V2).await.json();
     assert_eq!(names_and_hosts(&second), [pair("a", "one"), pair("b", "two"), pair("c", "three")]);
@@ -102,7 +102,7 @@ async fn objects_are_read_and_written_in_any_version() {
 async fn what_cannot_be_converted_is_an_error_in_upstreams_words() {
     let guarded = Guarded::start().await;
     define(&guarded).await;
-    guarded.send("POST", V1, &json!({"metadata": {"name": "a"}, "hostPort": "broken:1"})).await;
+    guarded.send("POST", V1, &json!({"apiVersion": "stable.example.com/v1", "kind": "Host", "metadata": {"name": "a"}, "hostPort": "broken:1"})).await;
     let why = "conversion webhook for stable.example.com/v1, Kind=Host failed: cannot convert it";
     assert_eq!(guarded.world.get(&format!("{V2}/a")).await.failure(), (500, why.to_owned()));
     assert_eq!(guarded.world.get(V2).await.failure(), (500, why.to_owned()));

@@ -40,7 +40,7 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// How far the body of a request has come.
+/// How far a body, or what goes through a tunnel, has come.
 #[derive(Debug)]
 pub(crate) struct Progress {
     started: Instant,
@@ -50,10 +50,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn new() -> Self {
+    /// Nothing came yet.
+    pub(crate) fn new() -> Self {
         Self { started: Instant::now(), last: AtomicU64::new(0), is_too_large: AtomicBool::new(false) }
     }
-    fn moved(&self) {
+    /// Something came.
+    pub(crate) fn moved(&self) {
         let after = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(after, Ordering::Relaxed);
     }

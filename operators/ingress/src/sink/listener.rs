@@ -3,7 +3,7 @@
 //! Invariants: a port that another process has is asked for again, and what is served on the other port goes on. Ending
 //! takes no new connections and lets those that are there finish within [`DRAIN`].
 
-use super::{headers::Arrival, proxy::Proxy};
+use super::{headers::Arrival, proxy::Proxy, tunnel::Bounds};
 use futures::FutureExt;
 use http::Request;
 use hyper::{
@@ -32,7 +32,9 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 /// How long a client may take no byte of an answer.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// How long connections may go on when their port is given back.
-const DRAIN: Duration = Duration::from_secs(30);
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
+/// How long a tunnel may go on of which one side has ended.
+pub(super) const LINGER: Duration = Duration::from_secs(30);
 /// How long when the process ends.
 const LAST_DRAIN: Duration = Duration::from_secs(3);
 /// Longest pause between attempts to have a port.
@@ -127,12 +129,9 @@ impl Port {
                 (permit, accepted) = accepted => match accepted {
                     Ok((stream, client)) => {
                         let arrival = Arrival { client, is_tls: self.tls.is_some(), port: address.port() };
-                        let connection = Connection { proxy: self.proxy.clone(), arrival, closing: closing.clone() };
-                        let tls = self.tls.clone();
-                        connections.spawn(async move {
-                            let _permit = permit;
-                            connection.accept(stream, tls).await;
-                        });
+                        let bounds = Arc::new(Bounds { _permit: permit, closing: closing.clone() });
+                        let connection = Connection { proxy: self.proxy.clone(), arrival, bounds };
+                        connections.spawn(connection.accept(stream, self.tls.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "ingress: accept a connection");
@@ -175,7 +174,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 struct Connection {
     proxy: Arc<Proxy>,
     arrival: Arrival,
-    closing: CancellationToken,
+    bounds: Arc<Bounds>,
 }
 
 impl Connection {
@@ -197,10 +196,11 @@ impl Connection {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        let (proxy, arrival) = (self.proxy, self.arrival);
+        let Self { proxy, arrival, bounds } = self;
+        let closing = bounds.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let proxy = proxy.clone();
-            async move { Ok::<_, Infallible>(proxy.serve(request, arrival).await) }
+            let (proxy, bounds) = (proxy.clone(), bounds.clone());
+            async move { Ok::<_, Infallible>(proxy.serve(request, arrival, &bounds).await) }
         });
         let mut builder = http1::Builder::new();
         builder
@@ -210,7 +210,7 @@ impl Connection {
             .max_headers(MOST_HEADERS);
         let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = pin!(connection);
-        let closing = self.closing.cancelled();
+        let closing = closing.closing.cancelled();
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = closing => {
@@ -224,10 +224,11 @@ impl Connection {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        let (proxy, arrival) = (self.proxy, self.arrival);
+        let Self { proxy, arrival, bounds } = self;
+        let closing = bounds.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let proxy = proxy.clone();
-            async move { Ok::<_, Infallible>(proxy.serve(request, arrival).await) }.boxed()
+            let (proxy, bounds) = (proxy.clone(), bounds.clone());
+            async move { Ok::<_, Infallible>(proxy.serve(request, arrival, &bounds).await) }.boxed()
         });
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let head = u32::try_from(HEAD_SIZE).unwrap_or(u32::MAX);
@@ -237,7 +238,7 @@ impl Connection {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = &mut connection => ended,
-            () = self.closing.cancelled() => {
+            () = closing.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

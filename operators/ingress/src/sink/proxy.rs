@@ -11,10 +11,11 @@
 use super::{
     Published,
     body::{Answer, Download, Progress, Upload},
-    endpoint::{Endpoint, Held, Lease},
+    endpoint::{Endpoint, Held},
     headers::{self, Arrival},
     path, reply,
     table::Table,
+    tunnel::{Bounds, tunnel},
     upstream::{Upstream, cookie, is_for_canary, name},
 };
 use crate::render::{
@@ -25,7 +26,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
     io,
@@ -64,8 +64,13 @@ impl Proxy {
     }
 
     /// Answers a request.
-    pub(crate) async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Answer> {
-        let answered = self.answer(request, &arrival).await;
+    pub(crate) async fn serve(
+        &self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+        bounds: &Arc<Bounds>,
+    ) -> Response<Answer> {
+        let answered = self.answer(request, &arrival, bounds).await;
         answered.unwrap_or_else(|refusal| *refusal)
     }
 
@@ -73,6 +78,7 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         arrival: &Arrival,
+        bounds: &Arc<Bounds>,
     ) -> Result<Response<Answer>, Box<Response<Answer>>> {
         let bad = || refused(StatusCode::BAD_REQUEST);
         let host = host(&request).ok_or_else(bad)?;
@@ -93,7 +99,7 @@ impl Proxy {
         let host = HeaderValue::from_str(&host).map_err(|_| bad())?;
         let request = sending.prepare(request, &uri, &host, upgrade, arrival)?;
         let (response, held) = sending.send(request).await?;
-        Ok(sending.finish(response, held, client, arrival))
+        Ok(sending.finish(response, held, client.map(|client| (client, bounds)), arrival))
     }
 
     /// What is answered without a backend.
@@ -235,7 +241,7 @@ impl Sending {
         &self,
         response: Response<Incoming>,
         held: Held,
-        client: Option<OnUpgrade>,
+        client: Option<(OnUpgrade, &Arc<Bounds>)>,
         arrival: &Arrival,
     ) -> Response<Answer> {
         let address = held.endpoint().address;
@@ -256,10 +262,11 @@ impl Sending {
             return response
                 .map(|incoming| Answer::Backend(Box::new(Download::new(incoming, held, patience))));
         }
-        let (Some(client), Some(protocol)) = (client, protocol) else {
+        let (Some((client, bounds)), Some(protocol)) = (client, protocol) else {
             return reply::error(StatusCode::BAD_GATEWAY);
         };
-        tokio::spawn(tunnel(client, hyper::upgrade::on(&mut response), held.into_lease()));
+        let backend = hyper::upgrade::on(&mut response);
+        tokio::spawn(tunnel(client, backend, held.into_lease(), bounds.clone(), self.options.read_timeout));
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
@@ -354,19 +361,6 @@ fn set_cookie(affinity: &Affinity, address: SocketAddr, is_tls: bool) -> String 
     let age = max_age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
     let secure = if is_tls { "; Secure" } else { "" };
     format!("{cookie}={}; Path={path}{age}{secure}; HttpOnly", name(address))
-}
-
-/// Passes bytes on both ways until either side ends.
-async fn tunnel(client: OnUpgrade, backend: OnUpgrade, lease: Lease) {
-    let (client, backend) = match tokio::try_join!(client, backend) {
-        Ok(both) => both,
-        Err(error) => return tracing::debug!(%error, "a connection did not change its protocol"),
-    };
-    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
-        tracing::debug!(%error, "a tunnel broke");
-    }
-    drop(lease);
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -151,6 +155,45 @@ async fn a_websocket_goes_through() {
         socket.send(Message::text(text)).await.unwrap();
         let back = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
         assert_eq!(back.into_text().unwrap().as_str(), text);
+    }
+}
+
+/// A tunnel to a backend that says one line and then does with its side what it is told to.
+async fn tunnel(world: &mut World, ends: bool) -> TcpStream {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.ingress("a", &[("proxy-read-timeout", "1")], all("a.example", "web"));
+    world.service("web", &[listener.local_addr().unwrap()]);
+    world.apply().await;
+    world.spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head).await.unwrap();
+        let said =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: lines\r\n\r\nhello\n";
+        stream.write_all(said).await.unwrap();
+        if ends {
+            stream.shutdown().await.unwrap();
+        }
+        // What comes from the client, up to its end.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        drop(stream);
+        std::future::pending::<()>().await;
+    });
+    let mut stream = TcpStream::connect(world.http().await).await.unwrap();
+    let asked = b"GET / HTTP/1.1\r\nhost: a.example\r\nconnection: upgrade\r\nupgrade: lines\r\n\r\n";
+    stream.write_all(asked).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_when_nothing_moves_and_when_a_side_ends() {
+    for ends in [false, true] {
+        let mut world = World::start().await;
+        let mut stream = tunnel(&mut world, ends).await;
+        let mut told = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut told)).await.expect("the tunnel ends").unwrap();
+        assert!(told.starts_with("HTTP/1.1 101 ") && told.ends_with("hello\n"), "{told}");
     }
 }
 

@@ -10,9 +10,12 @@ use kube::{
     client::ConfigExt as _,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
-use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, pki_types::ServerName},
+};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +55,8 @@ impl Call {
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     address: String,
+    /// Whom requests are for.
+    host: String,
     name: ServerName<'static>,
     tls: TlsConnector,
     authorization: Option<String>,
@@ -68,10 +73,22 @@ impl Endpoint {
         tls.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self {
             address: format!("{host}:{port}"),
+            host: format!("{host}:{port}"),
             name: ServerName::try_from(host)?,
             tls: TlsConnector::from(Arc::new(tls)),
             authorization: token.map(|t| format!("Bearer {t}")),
         })
+    }
+    /// A server that takes HTTP/2 from anybody.
+    pub(crate) fn new(address: SocketAddr, name: ServerName<'static>, tls: ClientConfig) -> Self {
+        let tls = TlsConnector::from(Arc::new(tls));
+        Self {
+            host: name.to_str().into_owned(),
+            address: address.to_string(),
+            name,
+            tls,
+            authorization: None,
+        }
     }
     /// A new connection.
     pub(crate) async fn connect(&self) -> Result<Connection> {
@@ -88,7 +105,7 @@ impl Endpoint {
             .await?;
         // How it ended is what the requests on it are told.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        let base = format!("https://{}", self.address);
+        let base = format!("https://{}", self.host);
         Ok(Connection { send, base, authorization: self.authorization.clone(), driver })
     }
     /// `count` connections.

@@ -47,6 +47,7 @@ pub(crate) fn about(programs: &Programs, command: &str, runs: usize) -> Result<A
         ("kube-apiserver", tool("kube-apiserver"), "--version"),
         ("kube-controller-manager", tool("kube-controller-manager"), "--version"),
         ("kube-scheduler", tool("kube-scheduler"), "--version"),
+        ("nginx", "nginx".to_owned(), "-v"),
     ];
     for (name, program, argument) in asked {
         versions.insert(name.to_owned(), said(&program, &[argument]));

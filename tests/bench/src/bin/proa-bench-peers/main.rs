@@ -1,6 +1,7 @@
 //! Measures Proa beside upstream's kube-apiserver, on etcd and on kine, with the same requests and objects from the
 //! same load generator: `proa-bench-peers [PART ...]`. Writes the figures as JSON and makes a document of them.
 //!
+//! The part `ingress` compares with nginx.
 //! Every part starts servers of its own, in turn, in directories of their own on loopback ports, and ends them, also
 //! after an error or an interruption. A part that fails is written down as failed with its reason; the rest goes on.
 
@@ -16,7 +17,7 @@ mod results;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use futures::future::join_all;
-use measure::{Bench, Part, Scale};
+use measure::{Bench, Part, Scale, ingress::proa};
 use peer::{Kind, Programs};
 use results::{PartResult, Results, Sink};
 use std::{
@@ -30,6 +31,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
+
+// As the binary that is measured: a part of it is measured in a process of this program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measure Proa beside upstream's kube-apiserver.
 #[derive(Parser)]
@@ -66,7 +71,12 @@ struct Arguments {
 // On the main thread: servers end with the thread that started them.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match until_signalled(run(&Arguments::parse())).await {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((first, rest)) if first == proa::SERVE => proa::serve(rest).await,
+        _ => until_signalled(run(&Arguments::parse())).await,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("proa-bench-peers: {error:#}");
@@ -149,7 +159,7 @@ async fn part_result(bench: &Bench, part: Part, mut result: PartResult) -> Resul
     let begun = Instant::now();
     let mut gave_up = Vec::new();
     for run in 1..=result.about.runs {
-        let mut kinds = Kind::ALL.to_vec();
+        let mut kinds = part.kinds().to_vec();
         kinds.retain(|kind| bench.measures(part, *kind) && !gave_up.contains(kind));
         let at_once = if part.side_by_side() { kinds.len() } else { 1 };
         for group in kinds.chunks(at_once.max(1)) {

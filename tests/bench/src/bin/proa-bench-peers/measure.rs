@@ -2,6 +2,7 @@
 
 mod definitions;
 mod idle;
+pub(crate) mod ingress;
 mod lists;
 mod requests;
 mod scheduling;
@@ -27,10 +28,11 @@ pub(crate) enum Part {
     Watches,
     Definitions,
     Scheduling,
+    Ingress,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Start,
         Self::Idle,
         Self::Requests,
@@ -38,6 +40,7 @@ impl Part {
         Self::Watches,
         Self::Definitions,
         Self::Scheduling,
+        Self::Ingress,
     ];
 
     /// Its name in the results and on the command line.
@@ -50,6 +53,14 @@ impl Part {
             Self::Watches => "watches",
             Self::Definitions => "definitions",
             Self::Scheduling => "scheduling",
+            Self::Ingress => "ingress",
+        }
+    }
+    /// What is compared; Proa first.
+    pub(crate) fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Ingress => &[Kind::Proa, Kind::Nginx],
+            _ => &[Kind::Proa, Kind::Etcd, Kind::Kine],
         }
     }
     /// Whether the servers are measured at the same time: they do nothing, and processor time is counted by process.
@@ -137,7 +148,8 @@ pub(crate) struct Bench {
 impl Bench {
     /// Whether a part is measured for this server.
     pub(crate) fn measures(&self, part: Part, kind: Kind) -> bool {
-        part != Part::Scheduling || kind != Kind::Kine || self.scale.schedule_on_kine
+        part.kinds().contains(&kind)
+            && (part != Part::Scheduling || kind != Kind::Kine || self.scale.schedule_on_kine)
     }
     /// Measures a part for one server. What it has so far stays in the sink when it fails.
     pub(crate) async fn measure(&self, part: Part, kind: Kind, sink: &mut Sink) -> Result<()> {
@@ -149,6 +161,7 @@ impl Bench {
             Part::Watches => watches::measure(self, kind, sink).await,
             Part::Definitions => definitions::measure(self, kind, sink).await,
             Part::Scheduling => scheduling::measure(self, kind, sink).await,
+            Part::Ingress => ingress::measure(self, kind, sink).await,
         }
     }
 }

@@ -6,8 +6,8 @@ mod process;
 mod upstream;
 
 use crate::client::{Call, Connection, Endpoint};
-use anyhow::{Context, Result, ensure};
-use process::Process;
+use anyhow::{Context, Result, bail, ensure};
+pub(crate) use process::Process;
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
@@ -27,10 +27,12 @@ pub(crate) enum Kind {
     Etcd,
     /// kube-apiserver on kine with SQLite.
     Kine,
+    /// Debian's nginx, where requests are passed on.
+    Nginx,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Proa, Self::Etcd, Self::Kine];
+    pub(crate) const ALL: [Self; 4] = [Self::Proa, Self::Etcd, Self::Kine, Self::Nginx];
 
     /// Its name in the results and on the command line.
     pub(crate) fn key(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Proa => "proa",
             Self::Etcd => "etcd",
             Self::Kine => "kine",
+            Self::Nginx => "nginx",
         }
     }
     /// Its name in the document.
@@ -46,6 +49,7 @@ impl Kind {
             Self::Proa => "Proa",
             Self::Etcd => "kube-apiserver + etcd",
             Self::Kine => "kube-apiserver + kine",
+            Self::Nginx => "nginx",
         }
     }
 }
@@ -93,6 +97,7 @@ pub(crate) struct Peer {
     endpoint: Endpoint,
     begun: Instant,
     ready: Duration,
+    kubeconfig: PathBuf,
     _directory: TempDir,
 }
 
@@ -102,9 +107,14 @@ impl Peer {
         let directory = tempfile::Builder::new().prefix("peer-").tempdir_in(&programs.scratch)?;
         match kind {
             Kind::Proa => proa::start(programs, directory, with).await,
+            Kind::Nginx => bail!("it has no API"),
             Kind::Etcd | Kind::Kine => upstream::start(programs, directory, kind, with).await,
         }
         .with_context(|| format!("start {}", kind.title()))
+    }
+    /// How its administrator reaches it.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -178,6 +188,6 @@ fn tails(processes: &[Process]) -> String {
 }
 
 /// A port of the loopback interface that nobody listens on.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

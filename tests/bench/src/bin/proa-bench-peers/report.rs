@@ -14,23 +14,50 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 /// What is compared, and how; the words before the figures.
 const PREFACE: &str = include_str!("report/preface.md");
+const MACHINE: &str = "Machine and versions";
 
 /// Writes the document and its charts into this directory.
 pub(crate) fn write(results: &Results, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory.join("benchmarks"))?;
+    let before = Before::read(&directory.join("benchmarks.md"));
     let mut text = PREFACE.to_owned();
-    text += &machine(results)?;
+    text += &machine(results, &before)?;
     for part in Part::ALL {
-        let Some(result) = results.parts.get(part.key()) else { continue };
+        let Some(result) = results.parts.get(part.key()) else {
+            text += &before.section(title(part));
+            continue;
+        };
         write!(text, "\n## {}\n{}\n", title(part), words(part))?;
-        for chart in charts::of(part).iter().filter_map(|chart| chart.draw(result)) {
+        for chart in charts::of(part).iter().filter_map(|chart| chart.draw(result, part.kinds())) {
             fs::write(directory.join("benchmarks").join(chart.file), chart.svg)?;
             write!(text, "\n![{}](benchmarks/{})\n", chart.title, chart.file)?;
         }
-        text += &table(result)?;
-        text += &notes(result)?;
+        text += &table(result, part.kinds())?;
+        text += &notes(result, part.kinds())?;
     }
     Ok(fs::write(directory.join("benchmarks.md"), text)?)
+}
+
+/// The document as it is: what it says of parts that were measured elsewhere stays.
+struct Before(String);
+
+impl Before {
+    fn read(file: &Path) -> Self {
+        Self(fs::read_to_string(file).unwrap_or_default())
+    }
+    /// A section with its heading; nothing if there is none.
+    fn section(&self, title: &str) -> String {
+        let heading = format!("\n## {title}\n");
+        let Some(start) = self.0.find(&heading) else { return String::new() };
+        let rest = &self.0[start + 1..];
+        let end = rest.find("\n## ").map_or(rest.len(), |end| end + 1);
+        format!("\n{}\n", rest[..end].trim_end())
+    }
+    /// Lines about the machine that begin so.
+    fn machine(&self, beginning: &str) -> Vec<String> {
+        let section = self.section(MACHINE);
+        section.lines().filter(|line| line.starts_with(beginning)).map(|line| format!("{line}\n")).collect()
+    }
 }
 
 fn title(part: Part) -> &'static str {
@@ -42,6 +69,7 @@ fn title(part: Part) -> &'static str {
         Part::Watches => "Watches",
         Part::Definitions => "CustomResourceDefinitions",
         Part::Scheduling => "Scheduling",
+        Part::Ingress => "Ingress",
     }
 }
 
@@ -77,12 +105,24 @@ fn words(part: Part) -> &'static str {
              scheduler works; the time is from the first create to the last binding. API server, store and scheduler. On kine only with\n\
              `FULL=1`: the scheduler is the same."
         }
+        Part::Ingress => {
+            "Requests passed on to one backend, a second nginx that answers with 2 bytes. Proa's is a node's ingress operator\n\
+             in a process of its own, with an Ingress of one path and a certificate; nginx is Debian's, with a worker for each\n\
+             core, connections to the backend that are kept, and the same headers for it. 64 clients with a connection each\n\
+             send one request after the other; they, the backend and the proxy share the cores, so the processor time of the\n\
+             proxy alone says more than the rate. Only HTTPS is spoken with clients where the row says so."
+        }
     }
 }
 
 /// On what it was measured. Parts that were measured at other times or with other versions are told apart.
-fn machine(results: &Results) -> Result<String> {
-    let mut text = String::from("\n## Machine and versions\n");
+fn machine(results: &Results, before: &Before) -> Result<String> {
+    let mut text = format!("\n## {MACHINE}\n");
+    let is_whole = Part::ALL.iter().all(|part| results.parts.contains_key(part.key()));
+    let mut facts: BTreeSet<String> = match is_whole {
+        true => BTreeSet::new(),
+        false => before.machine("- ").into_iter().collect(),
+    };
     let abouts: Vec<(Part, &About)> = Part::ALL
         .into_iter()
         .filter_map(|part| Some((part, &results.parts.get(part.key())?.about)))
@@ -98,7 +138,7 @@ fn machine(results: &Results) -> Result<String> {
             )
         })
         .collect();
-    text.extend(machines);
+    facts.extend(machines);
     let versions: BTreeSet<String> = abouts
         .iter()
         .map(|(_, about)| {
@@ -107,10 +147,15 @@ fn machine(results: &Results) -> Result<String> {
             format!("- {}\n", all.join(", "))
         })
         .collect();
-    text.extend(versions);
+    facts.extend(versions);
+    text.extend(facts);
     text += "\n| part | measured with | at | Proa's commit | runs | took | load of the machine just before | \
              writing and syncing 4 KiB |\n|---|---|---|---|---|---|---|---|\n";
-    for (part, about) in abouts {
+    for part in Part::ALL {
+        let Some((_, about)) = abouts.iter().find(|(own, _)| *own == part) else {
+            text.extend(before.machine(&format!("| {} |", title(part))));
+            continue;
+        };
         writeln!(
             text,
             "| {} | `{}` | {} | {} | {} | {} s | {:.1} | {:.1} ms |",
@@ -127,19 +172,26 @@ fn machine(results: &Results) -> Result<String> {
     Ok(text)
 }
 
-fn table(result: &PartResult) -> Result<String> {
+fn table(result: &PartResult, kinds: &[Kind]) -> Result<String> {
     let mut text = String::from("\n| |");
-    for kind in Kind::ALL {
+    for kind in kinds {
         write!(text, " {} |", kind.title())?;
     }
-    text += " ahead of etcd | ahead of kine |\n|---|---:|---:|---:|---:|---:|\n";
+    let others = kinds.iter().copied().filter(|kind| *kind != Kind::Proa);
+    for kind in others.clone() {
+        write!(text, " ahead of {} |", kind.key())?;
+    }
+    writeln!(text, "\n|---|{}", "---:|".repeat(2 * kinds.len() - 1))?;
     for row in &result.rows {
         let units: Vec<&str> = row.figures.iter().map(|f| f.unit.as_ref()).collect();
         write!(text, "| {} ({}) |", row.what, units.join(" / "))?;
-        for kind in Kind::ALL {
+        for kind in kinds.iter().copied() {
             write!(text, " {} |", values(row, kind).unwrap_or_else(|| missing(result, kind).to_owned()))?;
         }
-        writeln!(text, " {} | {} |", ratios(row, Kind::Etcd), ratios(row, Kind::Kine))?;
+        for kind in others.clone() {
+            write!(text, " {} |", ratios(row, kind))?;
+        }
+        text.push('\n');
     }
     Ok(text)
 }
@@ -178,9 +230,9 @@ fn figure(value: f64) -> String {
 }
 
 /// How far the runs lie apart, and what failed.
-fn notes(result: &PartResult) -> Result<String> {
+fn notes(result: &PartResult, kinds: &[Kind]) -> Result<String> {
     let mut text = String::new();
-    let all = result.rows.iter().flat_map(|row| Kind::ALL.into_iter().filter_map(|kind| row.spread(kind, 0)));
+    let all = result.rows.iter().flat_map(|row| kinds.iter().filter_map(|kind| row.spread(*kind, 0)));
     let mut spreads: Vec<f64> = all.collect();
     spreads.sort_by(f64::total_cmp);
     if let (Some(middle), Some(most)) = (spreads.get(spreads.len() / 2), spreads.last()) {
@@ -221,11 +273,20 @@ mod tests {
 
     #[test]
     fn a_row_shows_values_ratios_and_what_failed() {
-        let text = table(&part()).expect("a table");
+        let kinds = [Kind::Proa, Kind::Etcd, Kind::Kine];
+        let text = table(&part(), &kinds).expect("a table");
         let row = "| an x (per s / ms) | 2,000 / 0.50 | 500 / 2.00 | failed | 4.00× / 4.00× | – / – |\n";
         assert!(text.ends_with(row), "{text}");
-        let notes = notes(&part()).expect("notes");
+        let notes = notes(&part(), &kinds).expect("notes");
         assert_eq!(notes, "\nWhat failed:\n- kube-apiserver + kine, run 1: there is no kine\n");
+    }
+
+    #[test]
+    fn what_was_measured_elsewhere_stays() {
+        let before = Before("# B\n\n## Start\nwords\n\n| a |\n\n## Idle\nmore\n".to_owned());
+        assert_eq!(before.section("Start"), "\n## Start\nwords\n\n| a |\n");
+        assert_eq!(before.section("Idle"), "\n## Idle\nmore\n");
+        assert_eq!(before.section("Ingress"), "");
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 /// Every operator but the scheduler.
-const ALL_BUT_SCHEDULER: &str = "service-account,namespace,garbage-collector,resource-quota,disruption,deployment,\
-                                 replicaset,replicationcontroller,daemonset,statefulset,job,cronjob,service,node-lifecycle";
+const ALL_BUT_SCHEDULER: &str = "service-account,namespace,garbage-collector,resource-quota,disruption,\
+                                 horizontal-pod-autoscaler,metrics,deployment,replicaset,replicationcontroller,daemonset,\
+                                 statefulset,job,cronjob,service,ingress,persistent-volume,node-lifecycle";
 
 pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -> Result<Peer> {
     let data = directory.path().join("data");
@@ -21,6 +22,7 @@ pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -
     }
     let begun = Instant::now();
     let mut processes = vec![Process::start("proa", &programs.proa, directory.path(), arguments)?];
-    let endpoint = until_ready(&mut processes, &data.join("admin.kubeconfig"), None).await?;
-    Ok(Peer { processes, endpoint, begun, ready: begun.elapsed(), _directory: directory })
+    let kubeconfig = data.join("admin.kubeconfig");
+    let endpoint = until_ready(&mut processes, &kubeconfig, None).await?;
+    Ok(Peer { processes, endpoint, begun, ready: begun.elapsed(), kubeconfig, _directory: directory })
 }

@@ -23,7 +23,8 @@ pub(super) async fn start(programs: &Programs, directory: TempDir, kind: Kind, w
     if with == With::Everything {
         processes.push(kube_controller_manager(programs, path, &credentials)?);
     }
-    Ok(Peer { processes, endpoint, begun, ready, _directory: directory })
+    let kubeconfig = credentials.kubeconfig.clone();
+    Ok(Peer { processes, endpoint, begun, ready, kubeconfig, _directory: directory })
 }
 
 /// The store and its address.

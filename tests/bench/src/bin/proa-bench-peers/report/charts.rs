@@ -81,6 +81,11 @@ pub(super) fn of(part: Part) -> &'static [Chart] {
         &["plain-1000", "apart-1000", "plain-5000", "apart-5000"],
         0,
     )];
+    const ROWS: &[&str] = &["http1", "tls1", "tls2"];
+    const INGRESS: &[Chart] = &[
+        chart("ingress.svg", "Requests passed on per second", ROWS, 0),
+        chart("ingress-processor.svg", "Processor time for each request", ROWS, 3),
+    ];
     match part {
         Part::Start => START,
         Part::Idle => IDLE,
@@ -89,12 +94,13 @@ pub(super) fn of(part: Part) -> &'static [Chart] {
         Part::Watches => WATCHES,
         Part::Definitions => DEFINITIONS,
         Part::Scheduling => SCHEDULING,
+        Part::Ingress => INGRESS,
     }
 }
 
 impl Chart {
     /// Draws those of its rows that have figures; nothing if none has.
-    pub(super) fn draw(&self, result: &PartResult) -> Option<Drawn> {
+    pub(super) fn draw(&self, result: &PartResult, kinds: &[Kind]) -> Option<Drawn> {
         let rows: Vec<_> = self.rows.iter().filter_map(|id| result.row(id)).collect();
         let drawn = rows.first()?.figures.get(self.figure)?;
         let better = match drawn.better {
@@ -105,8 +111,9 @@ impl Chart {
             .iter()
             .map(|row| svg::Group {
                 label: format!("{} ({})", row.what, row.figures[self.figure].unit).replace('`', ""),
-                bars: Kind::ALL
-                    .into_iter()
+                bars: kinds
+                    .iter()
+                    .copied()
                     .map(|kind| {
                         let value = row.median(kind, self.figure);
                         let label = value.map_or_else(|| missing(result, kind).to_owned(), figure);
@@ -116,7 +123,8 @@ impl Chart {
             })
             .collect();
         let any = groups.iter().flat_map(|g| &g.bars).any(|bar| bar.value.is_some());
-        let svg = svg::draw(self.title, better, &Kind::ALL.map(Kind::title), &groups);
+        let titles: Vec<&str> = kinds.iter().map(|kind| kind.title()).collect();
+        let svg = svg::draw(self.title, better, &titles, &groups);
         any.then_some(Drawn { file: self.file, title: self.title, svg })
     }
 }
