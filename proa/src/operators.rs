@@ -188,7 +188,10 @@ impl Operator {
         let client = leadership.fence(client);
         config.leadership = Some(leadership);
         let running = (self.run)(client, config, settings);
-        async move { futures::join!(election, running); }.boxed()
+        async move {
+            futures::join!(election, running);
+        }
+        .boxed()
     }
 }
 

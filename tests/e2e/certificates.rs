@@ -82,7 +82,8 @@ fn a_token_signs_what_joining_nodes_are_told_until_it_ends() {
     let token = "create secret generic bootstrap-token-abcdef -n kube-system --type=bootstrap.kubernetes.io/token \
         --from-literal=token-id=abcdef --from-literal=token-secret=0123456789abcdef --from-literal=usage-bootstrap-signing=true";
     kubectl.run(token).ok();
-    let signed = "wait --for=jsonpath='{.data.jws-kubeconfig-abcdef}' cm/cluster-info -n kube-public --timeout=60s";
+    let signed =
+        "wait --for=jsonpath='{.data.jws-kubeconfig-abcdef}' cm/cluster-info -n kube-public --timeout=60s";
     kubectl.run(signed).ok();
     kubectl.run("get cm cluster-info -n kube-public -o name --as=system:anonymous").ok();
     let ended = "patch secret bootstrap-token-abcdef -n kube-system -p '{\"stringData\":{\"expiration\":\"2026-01-01T00:00:00Z\"}}'";

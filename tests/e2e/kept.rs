@@ -1,4 +1,4 @@
-//! Kinds that are kept and shown, and on which nothing acts: devices, priorities of requests; autoscalers.
+//! Kinds that are kept and shown, and on which no operator acts: devices; what the core itself acts on; autoscalers.
 
 use crate::server::Server;
 
@@ -46,11 +46,12 @@ fn a_cluster_knows_its_service_network_and_its_priorities() {
         .ok()
         .matches(r"^exempt +Exempt +<none> +<none> +<none> +<none> +\d+s$")
         .matches(r"^workload-low +Limited +100 +128 +6 +50 +\d+s$");
+    kubectl.run("wait --for=condition=Dangling=false flowschemas --all --timeout=30s").ok();
     kubectl
         .run("get flowschemas")
         .ok()
-        .matches(r"^catch-all +catch-all +10000 +ByUser +\d+s +\?$")
-        .matches(r"^probes +exempt +2 +<none> +\d+s +\?$");
+        .matches(r"^catch-all +catch-all +10000 +ByUser +\d+s +False$")
+        .matches(r"^probes +exempt +2 +<none> +\d+s +False$");
     kubectl
         .run(r#"patch flowschema catch-all --type=merge -p '{"spec":{"matchingPrecedence":9}}'"#)
         .fails(&["spec of 'catch-all' must equal the fixed value"]);

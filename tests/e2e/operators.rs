@@ -60,7 +60,9 @@ fn of_two_replicas_the_other_takes_over_from_one_that_is_killed() {
     // The server's own operators elect as well.
     kubectl.run("wait --for=create lease/deployment -n kube-system --timeout=60s").ok();
     drop(killed);
-    kubectl.run("wait --for=jsonpath='{.spec.leaseTransitions}'=1 lease/replicaset -n kube-system --timeout=60s").ok();
+    kubectl
+        .run("wait --for=jsonpath='{.spec.leaseTransitions}'=1 lease/replicaset -n kube-system --timeout=60s")
+        .ok();
     assert_ne!(kubectl.run(holder).ok().stdout, first);
     kubectl.pipe(SET, "apply -f -").ok();
     kubectl.run(READY).ok();

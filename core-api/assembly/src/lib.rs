@@ -17,11 +17,11 @@ use proa_registry::{
     webhook::{CallWebhook, LateWebhooks, NoWebhooks},
 };
 use proa_relay::{RelayConfig, RelayError};
-use proa_server::{Api, ApiConfig, aggregation::Aggregate};
 pub use proa_server::{
     Anonymous, Limits, RequestHeaders,
     audit::{AuditLog, LogFile},
 };
+use proa_server::{Api, ApiConfig, aggregation::Aggregate};
 use proa_store::{Engine, Local, OpenError, Options, Store};
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -177,7 +177,7 @@ impl Keeper {
                     ""
                 }
                 Step::Tell(condition) => {
-                    tell(&mut network, condition, &Time::new(self.registry.now()).to_string());
+                    tell(&mut network, &condition, &Time::new(self.registry.now()).to_string());
                     "status"
                 }
             };
@@ -267,7 +267,7 @@ fn add_finalizer(network: &mut Value) {
     }
 }
 
-fn tell(network: &mut Value, condition: Condition, now: &str) {
+fn tell(network: &mut Value, condition: &Condition, now: &str) {
     let Condition { status, reason, message } = condition;
     let told = json!({"type": "Ready", "status": status, "reason": reason, "message": message,
         "lastTransitionTime": now});
@@ -315,7 +315,9 @@ mod tests {
     #[test]
     fn addresses_hold_the_last_network_that_stays() {
         let going = network("10.0.0.0/24", true, None);
-        let depends = |ip: &str, others: &[Value]| depends(ip, &going, &[others, &[going.clone()]].concat());
+        let depends = |ip: &str, others: &[Value]| {
+            depends(ip, &going, &[others, std::slice::from_ref(&going)].concat())
+        };
         assert!(depends("10.0.0.1", &[]));
         assert!(!depends("10.0.1.1", &[]), "elsewhere");
         assert!(!depends("10.0.0.0", &[]), "names the network");

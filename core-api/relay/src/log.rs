@@ -64,7 +64,8 @@ impl Log {
             let text = forward::text(answer.response.into_body(), ERROR_TEXT).await;
             return Err(refused(status, text, name));
         }
-        if asked.request.switch == Switch::Offered && proa_server::websocket::is_asked(&asked.request.headers) {
+        if asked.request.switch == Switch::Offered && proa_server::websocket::is_asked(&asked.request.headers)
+        {
             return websocket::answer(&asked.request.headers, answer);
         }
         Ok(written(answer))

@@ -5,11 +5,11 @@
 //! passed all filters by then, as any other. Deliberately absent: connections, and how the outline comes to be
 //! (`proa-relay`). Upstream: kube-aggregator `pkg/apiserver/{apiserver,handler_proxy,handler_discovery}.go`.
 
+pub use crate::openapi::swagger::Swagger;
 use crate::{
     api::{Request, Response, Server},
     request_info::RequestInfo,
 };
-pub use crate::openapi::swagger::Swagger;
 use futures::future::BoxFuture;
 use proa_meta::{ApiResult, User};
 pub use proa_registry::registry::Priority;

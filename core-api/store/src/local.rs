@@ -99,7 +99,15 @@ impl<E: Engine> Local<E> {
         std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(
             |source| OpenError::Io { what: "cannot start the store's writer thread".into(), source },
         )?;
-        Ok(Arc::new(Local { requests, shared, meter, stale, max_write_bytes, max_write_ops, engine: PhantomData }))
+        Ok(Arc::new(Local {
+            requests,
+            shared,
+            meter,
+            stale,
+            max_write_bytes,
+            max_write_ops,
+            engine: PhantomData,
+        }))
     }
 
     /// What can be said without asking the writer.

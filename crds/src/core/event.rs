@@ -34,7 +34,7 @@ pub(crate) fn core_kind() -> KindDef {
         }
     };
     let validate_update = |new: &Value, _: &Value, errors: &mut FieldErrors| {
-        validate::object(new, "reportingComponent", errors)
+        validate::object(new, "reportingComponent", errors);
     };
     // Names begin with the name of what they are about, which may be anything that fits in a path.
     let name = names::name_is_path_segment;

@@ -1,9 +1,7 @@
 //! The tokens and what they sign.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use proa_kit::{
-    Change, Key, Kind, Meta, Pairs, Timestamp, View, queue::Queue, view, views::null_as_default,
-};
+use proa_kit::{Change, Key, Kind, Meta, Pairs, Timestamp, View, queue::Queue, view, views::null_as_default};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashMap},

@@ -122,9 +122,12 @@ const KNOWN: [Kind; 3] = [
 
 /// Kinds of controllers that discovery told of, by their names; asked again once they have no scale.
 #[derive(Debug, Default)]
-pub struct Kinds(Mutex<HashMap<(Box<str>, Box<str>), Kind>>);
+pub struct Kinds(Mutex<HashMap<Name, Kind>>);
 
-fn named(owner: &Owner) -> (Box<str>, Box<str>) {
+/// Version and kind, as owner references have them.
+type Name = (Box<str>, Box<str>);
+
+fn named(owner: &Owner) -> Name {
     (owner.api_version.clone(), owner.kind.clone())
 }
 

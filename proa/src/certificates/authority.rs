@@ -162,7 +162,12 @@ impl Authority {
         let (name, groups) = (&profile.common_name, &profile.organizations);
         let certificate = match groups.len() {
             0 | 1 => certificate.pem(),
-            _ => reissue::pem(&organizations::with_subject(certificate.der(), name, groups, self.issuer.key())?),
+            _ => reissue::pem(&organizations::with_subject(
+                certificate.der(),
+                name,
+                groups,
+                self.issuer.key(),
+            )?),
         };
         Ok(Issued { certificate, key: key.serialize_pem() })
     }

@@ -262,7 +262,7 @@ fn traversal(value: &Value<'_>, steps: &mut u64) -> u64 {
 
 /// The sum, as far as it needs to be known.
 fn up_to_the_limit(mut costs: impl Iterator<Item = u64>) -> u64 {
-    costs.try_fold(0u64, |sum, cost| sum.checked_add(cost)).unwrap_or(u64::MAX)
+    costs.try_fold(0u64, u64::checked_add).unwrap_or(u64::MAX)
 }
 
 fn replaced(text: Size, old: Size, new: Size) -> Size {
