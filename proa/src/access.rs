@@ -135,13 +135,22 @@ impl Options {
         let issuers = config
             .issuers(&[issuer.to_owned()], &algorithms)
             .map_err(|why| anyhow!("invalid authentication configuration: {why}"))?;
+        let authorizers = self.authorizers()?;
+        let allows_all = authorizers.iter().flatten().any(|mode| matches!(mode, Mode::AlwaysAllow));
+        let anonymous = match self.anonymous(&config)? {
+            Anonymous::Everywhere if allows_all && config.anonymous.is_none() => {
+                tracing::warn!("AlwaysAllow is set, so requests without identity are refused");
+                Anonymous::Nowhere
+            }
+            anonymous => anonymous,
+        };
         Ok(Access {
             request_headers: self.request_headers()?.map(Arc::new),
             front_proxies: self.front_proxies()?,
-            anonymous: self.anonymous(&config)?,
+            anonymous,
             issuers,
             token_webhook: self.token_webhook()?,
-            authorizers: self.authorizers()?,
+            authorizers,
         })
     }
 
@@ -445,6 +454,8 @@ mod tests {
         assert!(usual.authorizers.is_none() && usual.anonymous == Anonymous::Everywhere);
         let configured = access(dir.path(), &["--authentication-config", "DIR/authn"]).unwrap();
         assert_eq!(configured.anonymous, Anonymous::Paths(vec!["/livez".to_owned()]));
+        let open = access(dir.path(), &["--authorization-mode=AlwaysAllow"]).unwrap();
+        assert_eq!(open.anonymous, Anonymous::Nowhere, "who may do everything is known at least");
         let oidc = ["--oidc-issuer-url", "https://issuer", "--oidc-client-id", "me"];
         assert_eq!(access(dir.path(), &oidc).unwrap().issuers.len(), 1);
         let hooked =

@@ -31,7 +31,7 @@ pub(crate) struct Operator {
 }
 
 /// What single operators know beside the API.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     /// Certificate and key of the authority that signs requests, as PEM; none: nothing is signed.
     pub(crate) authority: Option<(String, String)>,

@@ -72,6 +72,8 @@ struct Header {
     alg: String,
     #[serde(default)]
     kid: String,
+    /// What must be understood, and is not. RFC 7515, 4.1.11.
+    crit: Option<serde::de::IgnoredAny>,
 }
 
 impl Issuer {
@@ -131,6 +133,7 @@ impl Issuer {
             .decode(header)
             .ok()
             .and_then(|header| serde_json::from_slice(&header).ok())
+            .filter(|header: &Header| header.crit.is_none())
             .ok_or_else(malformed)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| malformed())?;
         self.check(&claims, Timestamp::now().as_second())?;

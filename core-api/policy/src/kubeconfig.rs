@@ -44,6 +44,9 @@ pub fn client(text: &[u8], read: ReadFile<'_>) -> Result<WebhookClient, String> 
         return Err(format!("cluster.server: {server:?} is no https URL"));
     }
     let ca_bundle: Bytes = content(cluster, "cluster", "certificate-authority", read)?.into();
+    if !ca_bundle.is_empty() && cluster["insecure-skip-tls-verify"] == true {
+        return Err("cluster.certificate-authority: not allowed with insecure-skip-tls-verify".to_owned());
+    }
     Ok(WebhookClient {
         place: WebhookPlace::Url(server.to_owned()),
         ca_bundle,

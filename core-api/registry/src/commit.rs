@@ -224,7 +224,14 @@ impl Registry {
         for claim in before.iter().filter(|c| !after.contains(c)) {
             write.ops.push(Op::delete(claims::key(claim), Expect::Any));
             if let Some((_, kind)) = record.as_ref().filter(|(record, _)| record.space == claim.space) {
-                write.ops.extend(self.removal(kind, &claim.value));
+                match kind.get("", &claim.value) {
+                    Some(entry) => write.ops.extend(self.removal(kind, &entry)),
+                    // One that is made meanwhile would stay behind without its holder.
+                    None => write.guards.push(Guard {
+                        key: storage_key(&kind.def.storage, "", &claim.value),
+                        expect: Expect::Absent,
+                    }),
+                }
             }
         }
     }
@@ -247,8 +254,7 @@ impl Registry {
     }
 
     /// Removes a cluster-scoped object; one with finalizers is only marked.
-    fn removal(&self, kind: &Kind, name: &str) -> Option<Op> {
-        let entry = kind.get("", name)?;
+    fn removal(&self, kind: &Kind, entry: &Arc<Entry>) -> Option<Op> {
         let mut object = entry.value(&kind.def);
         let expect = Expect::At(entry.revision);
         if !metadata::has_finalizers(&object) {

@@ -15,13 +15,19 @@ use proa_meta::{ApiError, ApiResult};
 use std::time::Duration;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{self, handshake::derive_accept_key, protocol::Role},
+    tungstenite::{
+        self,
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
 };
 
 pub use tokio_tungstenite::tungstenite::Message;
 
 /// How long a client may take to answer the end.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Longest message of a client, who has nothing to say.
+const LONGEST: usize = 64 << 10;
 
 /// Whether the upgrade that is asked for is this one.
 pub fn is_asked(headers: &HeaderMap) -> bool {
@@ -33,7 +39,9 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
 pub fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values =
         headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
+    // A token there would be sent back; it counts for nothing.
+    let is_token = |one: &&str| one.starts_with("base64url.bearer.authorization.k8s.io.");
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(move |one| !is_token(one))
 }
 
 /// Switches protocols, sends the messages, and ends with them or with the client.
@@ -67,7 +75,8 @@ where
     S: Stream<Item = Result<Message, ApiError>> + Send + Unpin,
 {
     let broken = |error: tungstenite::Error| ApiError::internal(error);
-    let socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
+    let bounds = WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
+    let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(bounds)).await;
     let (mut sink, mut source) = socket.split();
     let written = async {
         while let Some(message) = messages.next().await {

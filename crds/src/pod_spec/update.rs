@@ -5,7 +5,7 @@
 use super::validate;
 use crate::{
     cursor::Cursor,
-    fill::{keep, remove, same, set},
+    fill::{keep, remove, set},
 };
 use proa_meta::{FieldErrors, names};
 use serde_json::Value;
@@ -65,14 +65,15 @@ pub(crate) fn spec(new: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut Fiel
     }
     only_added_tolerations(&new.get("tolerations"), old.get("tolerations").list(), errors);
     only_removed_gates(&new.get("schedulingGates"), old.get("schedulingGates").list(), errors);
-    if same(new.value(), old.value()) {
+    // Both are canonical, so a part that is empty and not absent means something: `{}` selects everything.
+    if new.value() == old.value() {
         return;
     }
     let mut rest = without_updatable(new.value(), old.value());
     if !old.get("schedulingGates").is_empty() {
         gated(new, old, &mut rest, errors);
     }
-    if !same(&rest, old.value()) {
+    if rest != *old.value() {
         let difference = differences(old.value(), &rest);
         let text = format!("pod updates may not change fields other than {UPDATABLE}\n{difference}");
         new.forbidden(errors, &text);
@@ -153,14 +154,15 @@ fn gated(new: &Cursor<'_, '_>, old: &Cursor<'_, '_>, rest: &mut Value, errors: &
     let node = affinity.get("nodeAffinity");
     let old_affinity = old.get("affinity");
     let old_node = old_affinity.get("nodeAffinity");
-    if !same(node.value(), old_node.value()) {
+    if node.value() != old_node.value() {
         only_added_terms(&node, old_node.value(), errors);
         let mut affinity = new.value()["affinity"].clone();
         keep(&mut affinity, old_affinity.value(), "nodeAffinity");
-        if affinity.as_object().is_some_and(serde_json::Map::is_empty) {
-            affinity = Value::Null;
+        if crate::fill::is_empty(&affinity) && old_affinity.value().is_null() {
+            remove(rest, "affinity");
+        } else {
+            set(rest, "affinity", affinity);
         }
-        set(rest, "affinity", affinity);
     }
 }
 
@@ -196,7 +198,7 @@ pub(crate) fn differences(old: &Value, new: &Value) -> String {
 }
 
 fn collect_differences(old: &Cursor<'_, '_>, new: &Value, lines: &mut Vec<String>) {
-    if same(old.value(), new) {
+    if old.value() == new {
         return;
     }
     match (old.value(), new) {

@@ -41,8 +41,8 @@ impl Operator for Requests {
     fn writes(&self) -> Vec<Write> {
         vec![
             Write::to(&RequestView::KIND, &["delete"]),
-            Write::sub(&RequestView::KIND, "status", &["patch", "update"]),
-            Write::sub(&RequestView::KIND, "approval", &["patch", "update"]),
+            Write::sub(&RequestView::KIND, "status", &["patch"]),
+            Write::sub(&RequestView::KIND, "approval", &["patch"]),
             Write::to(&REVIEWS, &["create"]),
         ]
     }

@@ -13,6 +13,7 @@ use proa_kit::{Plan, Timestamp};
 use x509_parser::{
     certification_request::X509CertificationRequest,
     cri_attributes::ParsedCriAttribute,
+    error::X509Error,
     extensions::{GeneralName, ParsedExtension},
     pem::parse_x509_pem,
     prelude::FromDer,
@@ -82,18 +83,17 @@ pub fn parse(request: &RequestView) -> Result<Asked, String> {
     let (_, parsed) =
         X509CertificationRequest::from_der(&block.contents).map_err(|error| error.to_string())?;
     let subject = &parsed.certification_request_info.subject;
+    // The subject goes into the certificate as it is: whatever a reader may see in it has to be seen here.
+    let mut common_names = subject.iter_common_name();
+    let common_name = common_names.next().map_or(Ok(""), |name| name.as_str());
+    if common_names.next().is_some() {
+        return Err("the subject has several common names".to_owned());
+    }
+    let organizations = subject.iter_organization().map(|name| name.as_str().map(str::to_owned));
+    let unreadable = |error: X509Error| format!("the subject cannot be read: {error}");
     let mut asked = Asked {
-        common_name: subject
-            .iter_common_name()
-            .last()
-            .and_then(|name| name.as_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
-        organizations: subject
-            .iter_organization()
-            .filter_map(|name| name.as_str().ok())
-            .map(str::to_owned)
-            .collect(),
+        common_name: common_name.map_err(unreadable)?.to_owned(),
+        organizations: organizations.collect::<Result<_, _>>().map_err(unreadable)?,
         ..Asked::default()
     };
     for name in names(&parsed) {

@@ -34,39 +34,52 @@ struct Known {
 impl Shares {
     /// All of them free.
     pub fn new(network: PodNetwork) -> Self {
-        let reserved = network.reserved;
         let mut shares =
             Self { network, nodes: HashMap::new(), taken: BTreeMap::new(), next: 0, waiting: HashSet::new() };
-        shares.next = if reserved < shares.count() { reserved } else { 0 };
+        shares.next = shares.usual().start;
         shares
+    }
+    /// Those that are given before the reserved ones.
+    fn usual(&self) -> Range<usize> {
+        let count = self.count();
+        self.network.reserved.min(count - 1)..count
     }
     fn count(&self) -> usize {
         let PodNetwork { network, node_bits, .. } = self.network;
         1 << node_bits.saturating_sub(network.prefix_len()).min(24)
     }
-    /// A node that has no share.
+    /// A node whose share is not written.
     pub(crate) fn without(&self, node: &str) -> Option<ObjectRef> {
         let known = self.nodes.get(node)?;
-        (known.has.is_empty() && known.view.spec.pod_cidr.is_empty()).then(|| known.view.reference())
+        known.view.spec.pod_cidr.is_empty().then(|| known.view.reference())
     }
     /// Gives a node a free share; `None` when there is none.
     pub(crate) fn give(&mut self, node: &Arc<str>) -> Option<Ipv4Net> {
-        let count = self.count();
-        let free =
-            (0..count).map(|step| (self.next + step) % count).find(|number| !self.taken.contains_key(number));
-        let Some(number) = free else {
+        // What was decided and may have been written stays decided.
+        if let Some(known) = self.nodes.get(node).filter(|known| !known.has.is_empty()) {
+            return self.share(known.has.start);
+        }
+        let usual = self.usual();
+        let reserved = (0..usual.start).rev();
+        let mut numbers = (self.next..usual.end).chain(usual.start..self.next).chain(reserved);
+        let Some(number) = numbers.find(|number| !self.taken.contains_key(number)) else {
             self.waiting.insert(node.clone());
             return None;
         };
-        self.next = (number + 1) % count;
+        if usual.contains(&number) {
+            self.next = if number + 1 < usual.end { number + 1 } else { usual.start };
+        }
         self.set(node, number..number + 1);
+        self.share(number)
+    }
+    fn share(&self, number: usize) -> Option<Ipv4Net> {
         let bits = self.network.node_bits.max(self.network.network.prefix_len());
         let size = 32 - u32::from(bits);
         let offset = u32::try_from(u64::try_from(number).ok()? << size).ok()?;
         let address = u32::from(self.network.network.network()) + offset;
         Ipv4Net::new(address.into(), bits).ok()
     }
-    /// A share that was given and not written.
+    /// A share that was given and certainly not written.
     pub fn take_back(&mut self, node: &Arc<str>, wake: &Queue<Arc<str>>) {
         if self.nodes.get(node).is_some_and(|known| known.view.spec.pod_cidr.is_empty()) {
             self.set(node, 0..0);

@@ -13,7 +13,7 @@ pub mod plan;
 use index::Shares;
 use ipnet::Ipv4Net;
 use proa_kit::{
-    Change, Client, Plan, Results, RunConfig, Timestamp, Typed, Watch, Write,
+    Change, Client, Error, Plan, Results, RunConfig, Timestamp, Typed, Watch, Write,
     decide::{self, Decider, Feed},
     queue::Queue,
     rbac::rbac_rules,
@@ -56,9 +56,10 @@ impl Decider for NodeIpam {
     fn plan(&self, node: &Arc<str>, shares: &mut Shares, _: Timestamp) -> Plan {
         plan::plan(node, shares)
     }
-    /// A share that could not be written is free again.
+    /// A share whose write was refused is free again; one that may have been written stays the node's.
     fn settle(&self, node: &Arc<str>, shares: &mut Shares, results: &Results, wake: &Queue<Arc<str>>) {
-        if results.error().is_some() {
+        let refused = |code: u16| (400..500).contains(&code);
+        if results.error().and_then(Error::code).is_some_and(refused) {
             shares.take_back(node, wake);
         }
     }

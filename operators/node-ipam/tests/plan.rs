@@ -31,6 +31,26 @@ fn plans_match_the_golden_cases() {
     });
 }
 
+#[test]
+fn reserved_shares_come_last_however_many_nodes_come_and_go() {
+    let mut shares = Shares::new(network("10.0.0.0/24", 27, 2));
+    let queue: Queue<Arc<str>> = Queue::default();
+    let mut come = |name: &str| {
+        let node = view(&json!({"metadata": {"name": name, "uid": name}, "spec": {}}));
+        shares.node(&Change { old: None, new: Some(node.clone()) }, &queue);
+        let plan = plan(&name.into(), &mut shares);
+        let Some(Action::Patch(patch)) = plan.actions.into_iter().next() else {
+            panic!("{name} gets no share")
+        };
+        shares.node(&Change { old: Some(node), new: None }, &queue);
+        patch.patch["spec"]["podCIDR"].clone()
+    };
+    for round in 0..20 {
+        let given = come(&format!("n{round}"));
+        assert!(given != "10.0.0.0/27" && given != "10.0.0.32/27", "{given}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_two_nodes_have_the_same_addresses(

@@ -80,6 +80,10 @@ impl MigrationView {
     fn is_over(&self) -> bool {
         self.is("Succeeded") || self.is("Failed")
     }
+    /// Over, and done with the definition of its resource.
+    fn is_settled(&self) -> bool {
+        self.is_over() && !self.is("Running")
+    }
 }
 
 /// The operator.
@@ -125,11 +129,11 @@ impl Operator for MigratorOperator {
 /// A migration that is over or gone wakes those of the same resource that wait for it.
 fn next(change: &Change<MigrationView>, reader: &Reader, wake: &mut dyn FnMut(Key)) {
     let Some(old) = &change.old else { return };
-    if change.new.as_ref().is_some_and(|new| !new.is_over()) {
+    if change.new.as_ref().is_some_and(|new| !new.is_settled()) {
         return;
     }
     for other in reader.cache::<MigrationView>().list() {
-        if other.spec.resource == old.spec.resource && !other.is_over() {
+        if other.spec.resource == old.spec.resource && !other.is_settled() {
             wake(Key::new("", &other.metadata.name));
         }
     }

@@ -74,7 +74,7 @@ fn is_first(migration: &MigrationView, all: &[Arc<MigrationView>]) -> bool {
     let mut others = all.iter().filter(|other| {
         other.spec.resource == migration.spec.resource
             && other.metadata.name != migration.metadata.name
-            && !other.is_over()
+            && !other.is_settled()
     });
     others.all(|other| !other.is("Running") && age(other) > age(migration))
 }

@@ -31,9 +31,8 @@ pub(crate) fn settle(
     let is_done = |error: &Error| error.is_conflict() || error.is_not_found();
     let errors = results.0.iter().filter_map(|result| result.as_ref().err()).filter(|error| !is_done(error));
     let left = errors.clone().count();
-    let mut told = errors.filter(|error| !matches!(error, Error::Skipped));
-    let failure = told.clone().find(|error| !is_passing(error));
-    match (failure, told.next()) {
+    let failure = errors.clone().find(|error| !is_passing(error));
+    match (failure, errors.clone().next()) {
         (Some(error), _) => {
             let why = format!("{left}/{total} not yet migrated. {}", unhandled(&error.message()));
             let running = with(migration, running_condition(Some((left, total, None)), now));

@@ -225,7 +225,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 /// Whether subject and usage are the profile's.
 fn is_for(certificate: &X509Certificate<'_>, profile: &Profile) -> bool {
     let subject = certificate.subject();
-    let common_name = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+    let common_name = subject.iter_common_name().last().and_then(|name| name.as_str().ok());
     let organizations: Vec<_> = subject.iter_organization().filter_map(|name| name.as_str().ok()).collect();
     let usage = certificate.extended_key_usage().ok().flatten();
     let usable = usage.is_some_and(|usage| match profile.usage {

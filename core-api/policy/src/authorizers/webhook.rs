@@ -17,7 +17,7 @@ use proa_registry::{
 use proa_schema::cel::{
     Environment, Kind, MATCH_CONDITIONS_BUDGET, PER_CALL_LIMIT, Program, Type, Value as Cel, object_type,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use std::{
     sync::{Arc, LazyLock},
@@ -65,11 +65,19 @@ struct Review {
     status: Status,
 }
 
+/// Null is nothing, as in Go: a refusal must not be lost because it gives no reason.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
+    #[serde(deserialize_with = "or_default")]
     allowed: bool,
+    #[serde(deserialize_with = "or_default")]
     denied: bool,
+    #[serde(deserialize_with = "or_default")]
     reason: String,
 }
 

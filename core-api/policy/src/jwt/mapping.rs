@@ -106,7 +106,9 @@ impl Mapping {
                 .and_then(|found| texts(&found))
                 .map_err(|why| format!("oidc: error evaluating group claim expression: {why}")),
             Some(Source::Claim { name, prefix }) => {
-                let Some(found) = claims.get(name) else { return Ok(Vec::new()) };
+                let Some(found) = claims.get(name).filter(|found| !found.is_null()) else {
+                    return Ok(Vec::new());
+                };
                 let groups: Result<Vec<&str>, _> = match found {
                     Value::Array(many) => many.iter().map(text_of).collect(),
                     one => text_of(one).map(|one| vec![one]),

@@ -1,8 +1,8 @@
 //! Where audit events go: one thread writes lines to a file that it rotates, or to standard output.
 //!
 //! Invariants: events wait in a bounded queue, and a request waits with them when it is full, so memory is bounded and
-//! the log has what was answered; what the disk refuses is told in the server's log and lost. A thread, because
-//! writing to a disk blocks. Upstream: apiserver `plugin/pkg/audit/log/backend.go`, and lumberjack for the files' names.
+//! the log has what was answered. Events of requests whose client has left wait beside it, as many again; more of these,
+//! and what the disk refuses, are told in the server's log and lost. A thread, because writing to a disk blocks. Upstream: apiserver `plugin/pkg/audit/log/backend.go`, and lumberjack for the files' names.
 
 use flate2::{Compression, write::GzEncoder};
 use jiff::{SignedDuration, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
@@ -12,9 +12,10 @@ use std::{
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Events that may wait for the disk.
 const QUEUE: usize = 10_000;
@@ -43,6 +44,8 @@ enum Message {
 /// The queue before the writer.
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    /// For those who wait beside the queue.
+    late: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -67,7 +70,7 @@ impl Writer {
                 tracing::error!(%error, "the end of the audit log is lost");
             }
         })?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, late: Arc::new(Semaphore::new(QUEUE)), thread: Mutex::new(Some(thread)) })
     }
     /// Gives a line to the writer, once there is room for it.
     pub(super) async fn write(&self, line: Vec<u8>) {
@@ -77,8 +80,15 @@ impl Writer {
     /// The same for those who cannot wait: somebody else does, on the runtime.
     pub(super) fn write_later(&self, line: Vec<u8>, runtime: &tokio::runtime::Handle) {
         if let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(Message::Event(line)) {
+            let Ok(place) = self.late.clone().try_acquire_owned() else {
+                tracing::error!("an audit event is lost: too many wait for the disk");
+                return;
+            };
             let queue = self.queue.clone();
-            runtime.spawn(async move { queue.send(message).await });
+            runtime.spawn(async move {
+                let _ = queue.send(message).await;
+                drop(place);
+            });
         }
     }
     /// Returns when all that was given before is written.
@@ -160,7 +170,11 @@ impl Rotating {
             now += SignedDuration::from_millis(1);
             backup = self.backup(now);
         }
-        fs::rename(&self.log.path, backup)?;
+        match fs::rename(&self.log.path, backup) {
+            // Somebody moved it away; a new one is begun all the same.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         self.file = BufWriter::new(append(&self.log.path)?);
         self.size = 0;
         let (log, before) = (self.log.clone(), self.tidying.take());
@@ -208,7 +222,9 @@ fn tidy_up(log: &LogFile, now: Timestamp) -> io::Result<()> {
     for name in keep.iter().filter(|name| log.compress && !name.ends_with(".gz")) {
         let (from, to) = (folder.join(name), folder.join(format!("{name}.gz")));
         let part = folder.join(format!("{name}.part"));
-        let mut packed = GzEncoder::new(append(&part)?, Compression::default());
+        // One that a crash left behind is begun anew.
+        let begun = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part)?;
+        let mut packed = GzEncoder::new(begun, Compression::default());
         io::copy(&mut File::open(&from)?, &mut packed)?;
         packed.finish()?;
         fs::rename(part, to)?;

@@ -27,11 +27,11 @@ impl Authenticator for ClientCertificate {
     }
 }
 
-/// The user that a certificate (DER) stands for; none without a common name.
+/// The user that a certificate (DER) stands for; none without a common name. Of several the last counts, as upstream.
 fn read(der: &[u8]) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok().filter(|n| !n.is_empty())?;
+    let name = subject.iter_common_name().last()?.as_str().ok().filter(|n| !n.is_empty())?;
     let groups: Vec<&str> = subject.iter_organization().filter_map(|o| o.as_str().ok()).collect();
     let mut user = User::new(name, &groups);
     user.extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={}", fingerprint(der))]);
@@ -41,7 +41,7 @@ fn read(der: &[u8]) -> Option<User> {
 /// The common name of a certificate (DER).
 pub(crate) fn common_name(der: &[u8]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned())
+    Some(certificate.subject().iter_common_name().last()?.as_str().ok()?.to_owned())
 }
 
 fn fingerprint(der: &[u8]) -> String {

@@ -138,7 +138,8 @@ impl<T> Queues<T> {
     /// A request has ended after `seconds` in its seat, or waits no more. Returns who is seated now.
     pub(super) fn leave(&mut self, place: &Place, seconds: f64) -> Vec<T> {
         let queue = &mut self.queues[place.queue];
-        if let Some(at) = queue.waiting.iter().position(|waiting| waiting.ticket == place.ticket) {
+        // Tickets rise along a queue.
+        if let Ok(at) = queue.waiting.binary_search_by_key(&place.ticket, |waiting| waiting.ticket) {
             queue.waiting.remove(at);
             self.waiting_seats -= place.width;
             return self.dispatch();
@@ -192,11 +193,13 @@ impl<T> Queues<T> {
         deal(flow, queues.max(1), hand_size).min_by_key(load).unwrap_or(0)
     }
 
-    /// A queue that was idle has saved nothing up.
+    /// A queue in which nobody waits has saved nothing up; one that was idle owes nothing either.
     fn start(&mut self, at: usize) {
         let present = self.present;
         let queue = &mut self.queues[at];
         if queue.is_idle() {
+            queue.next_start = present;
+        } else if queue.waiting.is_empty() {
             queue.next_start = queue.next_start.max(present);
         }
     }

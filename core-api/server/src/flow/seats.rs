@@ -84,12 +84,14 @@ pub(super) fn bounds(total: usize, levels: &[&Spec]) -> Vec<Bounds> {
     each.collect()
 }
 
-/// Shares out `total` seats: each level gets the same multiple of what it needs, within its bounds.
+/// Shares out `total` seats: each level gets the same multiple of what it needs, within its bounds, and what it needs of
+/// its own in any case.
 pub(super) fn share_out(total: usize, levels: &[(Bounds, f64)]) -> Vec<usize> {
     const STEPS: usize = 60;
     let given = |multiple: f64| -> Vec<f64> {
         let each = levels.iter().map(|(bounds, need)| {
-            (need.max(1.0) * multiple).min(bounds.most as f64).max(bounds.least as f64)
+            let floor = need.min(bounds.nominal as f64).max(bounds.least as f64);
+            (need.max(1.0) * multiple).min(bounds.most as f64).max(floor)
         });
         each.collect()
     };
@@ -137,5 +139,6 @@ mod tests {
         assert_eq!(seats(90.0, 0.0), [60, 40], "the second keeps what it does not lend");
         assert_eq!(seats(0.0, 500.0), [30, 70], "the second may borrow so much and no more");
         assert_eq!(seats(500.0, 500.0), [50, 50]);
+        assert_eq!(seats(50.0, 500.0), [50, 50], "the first needs all that is its own");
     }
 }

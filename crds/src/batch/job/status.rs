@@ -162,9 +162,9 @@ fn indexes(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldError
     if failed_changed && failed.is_set() && spec["backoffLimitPerIndex"].is_null() {
         failed.invalid(errors, "cannot set non-null failedIndexes when backoffLimitPerIndex is null");
     }
-    if let Some(completions) = spec["completions"].as_i64()
+    if (completed_changed || failed_changed)
+        && let Some(completions) = spec["completions"].as_i64()
         && let Some(index) = overlap(completed.text(), failed.text(), completions)
-        && (completed_changed || failed_changed)
     {
         failed.invalid(errors, &format!("failedIndexes and completedIndexes overlap at index: {index}"));
     }

@@ -12,6 +12,7 @@ use crate::{
 };
 use proa_meta::{FieldErrors, names};
 use serde_json::{Value, json};
+use std::collections::{HashMap, VecDeque};
 
 /// `podIP` is the first of `podIPs`, and wins when they differ.
 pub(super) fn default(pod: &mut Value) {
@@ -52,12 +53,15 @@ pub(super) fn prepare(new: &mut Value, old: &Value) {
 
 /// A condition without `observedGeneration` keeps what was observed. Types may repeat.
 fn keep_observed(new: &mut Value, old: &Value) {
-    let mut conditions = old["conditions"].as_array().cloned().unwrap_or_default();
+    let mut earlier: HashMap<&str, VecDeque<&Value>> = HashMap::new();
+    for condition in old["conditions"].as_array().into_iter().flatten() {
+        earlier.entry(condition["type"].as_str().unwrap_or_default()).or_default().push_back(condition);
+    }
     for condition in items(new, "conditions") {
-        let Some(at) = conditions.iter().position(|old| old["type"] == condition["type"]) else { continue };
-        let before = conditions.remove(at);
+        let of_type = earlier.get_mut(condition["type"].as_str().unwrap_or_default());
+        let Some(before) = of_type.and_then(VecDeque::pop_front) else { continue };
         if condition.get("observedGeneration").is_none_or(is_zero) {
-            keep(condition, &before, "observedGeneration");
+            keep(condition, before, "observedGeneration");
         }
     }
 }

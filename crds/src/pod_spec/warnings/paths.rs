@@ -20,12 +20,18 @@ impl fmt::Display for Placed<'_> {
     }
 }
 
+/// Warnings that are told; more say no more, and there may be one for each pair of files.
+const MOST: usize = 100;
+
 /// Warnings of one volume.
 pub(super) fn overlaps(volume: &Cursor<'_, '_>, found: &mut Vec<String>) {
     let name = volume.text_of("name");
     let mut tell = |what: &str, files: Vec<Placed<'_>>| {
         for (i, file) in files.iter().enumerate() {
             for other in files[..i].iter().filter(|other| meet(file.path, other.path)) {
+                if found.len() >= MOST {
+                    return;
+                }
                 found.push(format!("volume {name:?} ({what}): overlapping paths: {file} with {other}"));
             }
         }

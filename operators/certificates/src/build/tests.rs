@@ -77,6 +77,11 @@ fn a_request_tells_who_and_for_which_names() {
     let Asked { common_name, organizations, names, .. } = parse(&view).unwrap();
     assert_eq!((common_name.as_str(), organizations.len()), ("jane", 0));
     assert_eq!(names, [false, false, true, false]);
+    // Readers that take another one must not see another user.
+    params.distinguished_name.push(rcgen::DnType::CustomDnType(vec![2, 5, 4, 3]), "system:node:x");
+    let pem = params.serialize_request(&key).unwrap().pem().unwrap();
+    view.spec.request = BASE64_STANDARD.encode(pem).into();
+    assert_eq!(parse(&view).unwrap_err(), "the subject has several common names");
     view.spec.request = BASE64_STANDARD.encode("nonsense").into();
     assert!(parse(&view).is_err());
 }

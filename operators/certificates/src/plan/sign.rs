@@ -20,13 +20,16 @@ pub(super) fn plan(request: &RequestView, authority: Option<&Authority>, plan: &
     if !super::SIGNERS.contains(&&*request.spec.signer_name) {
         return;
     }
-    let Ok(asked) = parse(request) else { return };
     let target = request.reference().at(request.metadata.resource_version);
-    if let Some(message) = problem(request, &asked) {
-        let patch = request.with("Failed", "SignerValidationFailure", &message, now);
-        plan.push(Action::patch(target, "status", PatchKind::Merge, patch));
-        return;
-    }
+    let asked = parse(request).and_then(|asked| problem(request, &asked).map_or(Ok(asked), Err));
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(message) => {
+            let patch = request.with("Failed", "SignerValidationFailure", &message, now);
+            plan.push(Action::patch(target, "status", PatchKind::Merge, patch));
+            return;
+        }
+    };
     match authority.sign(&asked.der, &request.spec.usages, duration(request.spec.expiration_seconds), now) {
         Ok(pem) => {
             let certificate = BASE64_STANDARD.encode(pem);

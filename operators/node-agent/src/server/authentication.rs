@@ -83,7 +83,7 @@ fn reviewed_user(status: TokenReviewStatus) -> Option<User> {
 pub(super) fn certificate_user(certificate: &[u8]) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+    let name = subject.iter_common_name().last()?.as_str().ok()?.to_owned();
     let mut groups: Vec<_> =
         subject.iter_organization().filter_map(|o| o.as_str().ok().map(str::to_owned)).collect();
     groups.push(proa_meta::identity::AUTHENTICATED.to_owned());

@@ -109,6 +109,8 @@ fn answers_and_their_absence_decide() {
         (no(), Some(json!({}))),
         (Decision::Deny("x".into()), Some(json!({"denied": true, "reason": "x"}))),
         (Decision::Deny(String::new()), Some(json!({"denied": true, "allowed": true}))),
+        (no(), Some(json!({"allowed": null, "denied": null, "reason": null}))),
+        (Decision::Deny(String::new()), Some(json!({"denied": true, "reason": null}))),
         (Decision::Deny(String::new()), None),
     ] {
         let (hook, _) = hook(HOOK, answer);
