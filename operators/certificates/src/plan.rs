@@ -85,7 +85,7 @@ pub fn parse(request: &RequestView) -> Result<Asked, String> {
     let subject = &parsed.certification_request_info.subject;
     // The subject goes into the certificate as it is: whatever a reader may see in it has to be seen here.
     let mut common_names = subject.iter_common_name();
-    let common_name = common_names.next().map_or(Ok(""), |name| name.as_str());
+    let common_name = common_names.next().map_or(Ok(""), x509_parser::x509::AttributeTypeAndValue::as_str);
     if common_names.next().is_some() {
         return Err("the subject has several common names".to_owned());
     }
