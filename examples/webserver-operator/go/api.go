@@ -2,6 +2,8 @@
 package main
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -85,10 +87,11 @@ func (w *WebServer) HostIn(domain string) string {
 	return w.Name + "." + w.Namespace + "." + domain
 }
 
-// IsOlderThan tells who of two that ask for the same host has it.
+// IsOlderThan tells who of two that ask for the same host has it: the older one, of two of the same second the one whose
+// namespace and name come first.
 func (w *WebServer) IsOlderThan(other *WebServer) bool {
 	if w.CreationTimestamp.Equal(&other.CreationTimestamp) {
-		return w.UID < other.UID
+		return cmp.Or(cmp.Compare(w.Namespace, other.Namespace), cmp.Compare(w.Name, other.Name)) < 0
 	}
 	return w.CreationTimestamp.Before(&other.CreationTimestamp)
 }

@@ -80,9 +80,13 @@ impl WebServerView {
         let Meta { name, namespace, .. } = self.meta();
         self.spec.host.clone().unwrap_or_else(|| format!("{name}.{namespace}.{domain}"))
     }
-    /// Of two that ask for the same host the older one has it.
+    /// Of two that ask for the same host the older one has it; of two of the same second the one whose namespace and name
+    /// come first.
     pub fn is_older_than(&self, other: &Self) -> bool {
-        let age = |site: &Self| (site.metadata.creation_timestamp, site.metadata.uid.clone());
+        let age = |site: &Self| {
+            let Meta { creation_timestamp, namespace, name, .. } = site.meta();
+            (*creation_timestamp, namespace.clone(), name.clone())
+        };
         age(self) < age(other)
     }
 }

@@ -76,8 +76,10 @@ impl WebServer {
         let by_name = || format!("{}.{}.{domain}", self.name_any(), self.namespace().unwrap_or_default());
         self.spec.host.clone().unwrap_or_else(by_name)
     }
-    /// Of two that ask for the same host the older one has it.
+    /// Of two that ask for the same host the older one has it; of two of the same second the one whose namespace and name
+    /// come first.
     pub fn is_older_than(&self, other: &Self) -> bool {
-        (self.creation_timestamp(), self.uid()) < (other.creation_timestamp(), other.uid())
+        let age = |site: &Self| (site.creation_timestamp(), site.namespace(), site.name_any());
+        age(self) < age(other)
     }
 }

@@ -1,4 +1,4 @@
-//! The operator in plain kube-rs on a whole cluster in this process: the real server, real controllers, simulated nodes.
+//! The operator in plain kube-rs on a whole cluster in this process: the cases of `../../tests/cluster.rs`, written out to compare.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
 
