@@ -114,14 +114,24 @@ pub fn plan(endpoints: &EndpointsView, observed: &Mirrored) -> Plan {
     for slice in observed.slices.iter().filter(|slice| !slice.metadata.is_deleting()) {
         existing.entry((family(&slice.address_type), sorted(&slice.ports))).or_default().push(slice);
     }
+    let mut kept: BTreeMap<&Group, &EndpointSliceView> = BTreeMap::new();
+    for group in wanted.keys() {
+        if let Some(slices) = existing.get_mut(group).filter(|slices| !slices.is_empty()) {
+            kept.insert(group, slices.remove(0));
+        }
+    }
+    let mut spare: Vec<&EndpointSliceView> = existing.into_values().flatten().collect();
     for (group, published) in &wanted {
-        let slices = existing.get_mut(group).filter(|slices| !slices.is_empty());
-        let kept = slices.map(|slices| slices.remove(0));
-        if let Some(action) = write(endpoints, group, published, kept) {
+        // As upstream, a slice that would be deleted becomes one that would be made.
+        let old = kept.remove(group).or_else(|| {
+            let of_family = spare.iter().position(|slice| family(&slice.address_type) == group.0)?;
+            Some(spare.remove(of_family))
+        });
+        if let Some(action) = write(endpoints, group, published, old) {
             plan.push(action);
         }
     }
-    existing.values().flatten().for_each(|slice| plan.push(Action::delete(slice.reference())));
+    spare.into_iter().for_each(|slice| plan.push(Action::delete(slice.reference())));
     plan
 }
 
@@ -229,8 +239,8 @@ fn write(
         });
         return Some(Action::create(EndpointSliceView::KIND, &endpoints.metadata.namespace, object));
     };
-    let same = is_same(&old.endpoints, published);
-    if same && old.metadata.labels == labels && old.metadata.annotations == annotations {
+    let (same, stays) = (is_same(&old.endpoints, published), sorted(&old.ports) == *ports);
+    if same && stays && old.metadata.labels == labels && old.metadata.annotations == annotations {
         return None;
     }
     let mut patch = json!({"metadata": {
@@ -239,6 +249,9 @@ fn write(
     }});
     if !same {
         patch["endpoints"] = json!(published);
+    }
+    if !stays {
+        patch["ports"] = json!(ports);
     }
     Some(Action::merge(old.reference().at(old.metadata.resource_version), patch))
 }

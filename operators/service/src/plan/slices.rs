@@ -1,9 +1,11 @@
 //! Endpoint slices: the fewest writes that publish what shall be published.
 //!
 //! Flow, per address family and set of ports: endpoints that are published stay in their slice; those that are gone or
-//! changed change it; new ones fill slices that change anyway, then one with room for all of them, then new slices.
+//! changed change it; new ones fill slices that change anyway, then one with room for all of them, then new slices. A slice
+//! that nothing is left of becomes a new one, whatever its ports were, before it is deleted: whoever watches it sees a
+//! change rather than the service without endpoints.
 //! Invariants: an endpoint is in one slice, a slice holds at most 100, no slice is empty but the only one of a family.
-//! Upstream: endpointslice module `reconciler.go` (reconcileByPortMapping).
+//! Upstream: endpointslice module `reconciler.go` (reconcileByPortMapping, finalize).
 
 use crate::{build, observe::Observed};
 use proa_kit::{
@@ -29,6 +31,12 @@ struct Slice<'a> {
     old: Option<&'a EndpointSliceView>,
     endpoints: Vec<Endpoint>,
     changed: bool,
+}
+
+impl Slice<'_> {
+    fn new() -> Self {
+        Self { old: None, endpoints: Vec::new(), changed: true }
+    }
 }
 
 /// The writes for all slices of a service.
@@ -61,26 +69,32 @@ fn family(
     existing: &[&EndpointSliceView],
     actions: &mut Vec<Action>,
 ) {
-    let mut wanted = wanted(service, observed, address_type);
     let mut old: BTreeMap<Vec<EndpointPort>, Vec<&EndpointSliceView>> = BTreeMap::new();
     for slice in existing {
         old.entry(sorted(&slice.ports)).or_default().push(slice);
     }
+    let (mut slices, mut spare) = (Vec::new(), Vec::new());
+    for (ports, endpoints) in wanted(service, observed, address_type) {
+        for slice in assign(&old.remove(&ports).unwrap_or_default(), endpoints) {
+            match slice.old.filter(|_| slice.endpoints.is_empty()) {
+                Some(old) => spare.push(old),
+                None => slices.push((ports.clone(), slice)),
+            }
+        }
+    }
+    spare.extend(old.into_values().flatten());
     // Where nothing is published, one empty slice says so.
-    if wanted.is_empty() {
-        wanted.insert(Vec::new(), Vec::new());
+    if slices.is_empty() {
+        slices.push((Vec::new(), Slice::new()));
     }
-    for (ports, slices) in &old {
-        if !wanted.contains_key(ports) {
-            actions.extend(slices.iter().map(|slice| Action::delete(slice.reference())));
-        }
+    for (ports, slice) in slices {
+        let old = slice.old.or_else(|| spare.pop());
+        actions.extend(match old {
+            Some(old) => change(service, observed, old, &ports, &slice.endpoints),
+            None => Some(create(service, observed, address_type, &ports, &slice.endpoints)),
+        });
     }
-    for (ports, endpoints) in wanted {
-        let slices = old.remove(&ports).unwrap_or_default();
-        for slice in assign(&slices, endpoints) {
-            actions.extend(write(service, observed, address_type, &ports, &slice));
-        }
-    }
+    actions.extend(spare.into_iter().map(|slice| Action::delete(slice.reference())));
 }
 
 /// Endpoints by the ports that their pods answer on.
@@ -128,12 +142,9 @@ fn assign<'a>(existing: &[&'a EndpointSliceView], endpoints: Vec<Endpoint>) -> V
         fill(slice, &mut new);
     }
     while !new.is_empty() {
-        let mut slice = Slice { old: None, endpoints: Vec::new(), changed: true };
+        let mut slice = Slice::new();
         fill(&mut slice, &mut new);
         slices.push(slice);
-    }
-    if slices.is_empty() {
-        slices.push(Slice { old: None, endpoints: Vec::new(), changed: true });
     }
     slices
 }
@@ -168,28 +179,29 @@ fn roomy<'s, 'a>(slices: &'s mut [Slice<'a>], count: usize) -> Option<&'s mut Sl
     slices.iter_mut().filter(fits).max_by_key(|slice| slice.endpoints.len())
 }
 
-fn write(
+/// What makes a slice of the family the wanted one.
+fn change(
     service: &ServiceView,
     observed: &Observed,
-    address_type: &str,
+    old: &EndpointSliceView,
     ports: &[EndpointPort],
-    slice: &Slice<'_>,
+    endpoints: &[Endpoint],
 ) -> Option<Action> {
     let labels = build::slice_labels(service);
-    let Some(old) = slice.old else {
-        return Some(create(service, observed, address_type, ports, &slice.endpoints, &labels));
-    };
-    if slice.endpoints.is_empty() && !ports.is_empty() {
-        return Some(Action::delete(old.reference()));
-    }
-    if !slice.changed && old.metadata.labels == labels {
+    let (moved, changed) = (sorted(&old.ports) != ports, *old.endpoints != *endpoints);
+    if !moved && !changed && old.metadata.labels == labels {
         return None;
     }
     let mut patch = json!({"metadata": {"labels": differences(&old.metadata.labels, &labels)}});
-    if slice.changed {
+    if moved || changed {
         let last = old.metadata.annotations.get(build::TRIGGER);
         patch["metadata"]["annotations"] = json!({build::TRIGGER: build::trigger(service, observed, last)});
-        patch["endpoints"] = json!(slice.endpoints);
+    }
+    if moved {
+        patch["ports"] = json!(ports);
+    }
+    if changed {
+        patch["endpoints"] = json!(endpoints);
     }
     Some(Action::merge(old.reference().at(old.metadata.resource_version), patch))
 }
@@ -210,13 +222,12 @@ fn create(
     address_type: &str,
     ports: &[EndpointPort],
     endpoints: &[Endpoint],
-    labels: &Pairs,
 ) -> Action {
     let owner: ObjectRef = service.reference();
     let mut metadata = json!({
         "generateName": prefix(&service.metadata.name),
         "namespace": service.metadata.namespace,
-        "labels": labels,
+        "labels": build::slice_labels(service),
         "ownerReferences": [controller_reference(&owner)],
     });
     if let Some(trigger) = build::trigger(service, observed, None) {
