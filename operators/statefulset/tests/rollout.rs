@@ -1,4 +1,5 @@
-//! Random updates and scalings of a stateful set against a model of pods: order and bounds hold, and every one ends.
+//! Random updates and scalings of a stateful set against a model of pods: order and bounds hold at every write, and every
+//! one ends.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
 
@@ -34,6 +35,12 @@ fn is_deleting(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null()
 }
 
+/// The place of a pod among the wanted numbers.
+fn place(pod: &Value) -> usize {
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    name.strip_prefix("db-").unwrap().parse::<usize>().unwrap() - START
+}
+
 impl World {
     fn new(replicas: usize, is_ordered: bool, most: usize) -> Self {
         let policy = if is_ordered { "OrderedReady" } else { "Parallel" };
@@ -54,20 +61,41 @@ impl World {
         };
         let plan = plan(&view::<StatefulSetView>(&self.set), &observed, Timestamp::UNIX_EPOCH);
         let is_over = plan.actions.is_empty() && plan.status.is_none();
+        let current = self.set["status"]["currentRevision"].clone();
         if let Some(status) = plan.status {
             self.set["status"] = status;
         }
-        plan.actions.iter().for_each(|action| self.write(action));
+        plan.actions.iter().for_each(|action| self.write(action, &current));
         !is_over
     }
-    fn write(&mut self, action: &Action) {
+    fn replicas(&self) -> usize {
+        usize::try_from(self.set["spec"]["replicas"].as_u64().unwrap()).unwrap()
+    }
+    fn partition(&self) -> usize {
+        let partition = &self.set["spec"]["updateStrategy"]["rollingUpdate"]["partition"];
+        usize::try_from(partition.as_u64().unwrap()).unwrap()
+    }
+    fn at(&self, wanted: usize) -> Option<&Value> {
+        self.pods.iter().find(|pod| place(pod) == wanted)
+    }
+    /// Places without a pod that is well.
+    fn unavailable(&self) -> usize {
+        (0..self.replicas()).filter(|place| !self.at(*place).is_some_and(is_well)).count()
+    }
+    /// `current` is the revision that pods had before the update, if there was any.
+    fn write(&mut self, action: &Action, current: &Value) {
         match action {
-            Action::Batch(Batch { actions, .. }) => actions.iter().for_each(|action| self.write(action)),
+            Action::Batch(Batch { actions, .. }) => {
+                actions.iter().for_each(|action| self.write(action, current));
+            }
             Action::Create(create) => {
                 let mut object = create.object.clone();
                 object["metadata"]["namespace"] = json!("ns");
                 object["metadata"]["uid"] = object["metadata"]["name"].clone();
-                if &*create.kind.kind == "Pod" { self.create(object) } else { self.revisions.push(object) }
+                match &*create.kind.kind {
+                    "Pod" => self.create(object, current),
+                    _ => self.revisions.push(object),
+                }
             }
             Action::Patch(patch) => {
                 let name = &*patch.target.name;
@@ -75,27 +103,56 @@ impl World {
                 revision["revision"] = patch.patch["revision"].clone();
             }
             Action::Delete(delete) if &*delete.target.kind.kind == "Pod" => {
-                let name = &*delete.target.name;
-                let pod = self.pods.iter_mut().find(|pod| pod["metadata"]["name"] == *name).unwrap();
-                pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T01:00:00Z");
+                let is_it = |pod: &Value| pod["metadata"]["name"] == *delete.target.name;
+                let at = self.pods.iter().position(is_it).unwrap();
+                self.may_go(&self.pods[at]);
+                self.pods[at]["metadata"]["deletionTimestamp"] = json!("2026-01-01T01:00:00Z");
             }
             Action::Delete(delete) => self.revisions.retain(|r| r["metadata"]["name"] != *delete.target.name),
             other => panic!("{other:?}"),
         }
     }
-    fn create(&mut self, mut pod: Value) {
-        let name = pod["metadata"]["name"].clone();
-        assert!(self.pods.iter().all(|own| own["metadata"]["name"] != name), "{name} is there twice");
-        let number: usize = name.as_str().unwrap().strip_prefix("db-").unwrap().parse().unwrap();
+    fn create(&mut self, mut pod: Value, current: &Value) {
+        let number = place(&pod);
+        assert!(self.at(number).is_none(), "number {number} is there twice");
+        assert!(number < self.replicas(), "number {number} is not wanted");
         if self.is_ordered {
-            for before in START..number {
-                let name = format!("db-{before}");
-                let before = self.pods.iter().find(|own| own["metadata"]["name"] == *name);
-                assert!(before.is_some_and(is_well), "db-{number} is made before {name} is well");
-            }
+            let before = (0..number).all(|place| self.at(place).is_some_and(is_well));
+            assert!(before, "number {number} is made before those below are well");
         }
+        let revision = &pod["metadata"]["labels"]["controller-revision-hash"];
+        let is_kept = number < self.partition() && !current.is_null();
+        let wanted = if is_kept { current } else { &self.set["status"]["updateRevision"] };
+        assert_eq!(revision, wanted, "number {number} with the partition at {}", self.partition());
         pod["status"] = json!({"phase": "Pending"});
         self.pods.push(pod);
+    }
+    /// Checks that a pod may be deleted now; what ended by itself always may.
+    fn may_go(&self, pod: &Value) {
+        let number = place(pod);
+        if pod["status"]["phase"] == "Failed" {
+            return;
+        }
+        if number >= self.replicas() {
+            let is_last = self.pods.iter().all(|other| place(other) <= number);
+            let unavailable = self.unavailable();
+            assert!(
+                !self.is_ordered || is_last && unavailable == 0,
+                "{number} goes, {unavailable} are not well"
+            );
+            return;
+        }
+        assert!(number >= self.partition(), "{number} goes, before the partition at {}", self.partition());
+        if is_well(pod) {
+            let update = &self.set["status"]["updateRevision"];
+            let is_done = |pod: &Value| {
+                is_deleting(pod) || pod["metadata"]["labels"]["controller-revision-hash"] == *update
+            };
+            let after = (number + 1..self.replicas()).all(|place| self.at(place).is_none_or(is_done));
+            assert!(after, "{number} goes before one behind it");
+            let unavailable = self.unavailable();
+            assert!(unavailable < self.most, "{number} goes, {unavailable} of {} may", self.most);
+        }
     }
     fn update(&mut self, template: usize) {
         self.set["spec"]["template"]["spec"]["priority"] = json!(template);
@@ -103,6 +160,9 @@ impl World {
     }
     fn scale(&mut self, replicas: usize) {
         self.set["spec"]["replicas"] = json!(replicas);
+    }
+    fn divide(&mut self, partition: usize) {
+        self.set["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = json!(partition);
     }
     /// One pod becomes ready.
     fn ready(&mut self, which: usize) {
@@ -129,12 +189,6 @@ impl World {
             self.pods.remove(going[which % going.len()]);
         }
     }
-    fn check(&self) {
-        // One more than an update may take at once is a surplus pod; what ended by itself does not count.
-        let is_taken = |pod: &&Value| is_deleting(pod) && pod["status"]["phase"] != "Failed";
-        let taken = self.pods.iter().filter(is_taken).count();
-        assert!(!self.is_ordered || taken <= self.most + 1, "{taken} pods go at once");
-    }
     fn settle(&mut self) {
         for _ in 0..500 {
             for which in 0..self.pods.len() {
@@ -156,22 +210,22 @@ proptest! {
         replicas in 0..5usize,
         is_ordered: bool,
         most in 1..4usize,
-        steps in prop::collection::vec((0..14usize, 0..4usize), 1..60),
+        steps in prop::collection::vec((0..15usize, 0..4usize), 1..60),
     ) {
         let mut world = World::new(replicas, is_ordered, most);
         world.settle();
-        world.check();
         for (what, which) in steps {
             match what {
                 0 => world.update(which),
                 1 => world.scale(which + 1),
                 2 => world.fail(which),
-                3..6 => world.ready(which),
-                6..9 => world.collect(which),
+                3 => world.divide(which),
+                4..7 => world.ready(which),
+                7..10 => world.collect(which),
                 _ => drop(world.pass()),
             }
-            world.check();
         }
+        world.divide(0);
         world.settle();
         let status = &world.set["status"];
         let wanted = world.set["spec"]["replicas"].as_u64().unwrap();
