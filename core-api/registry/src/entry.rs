@@ -301,6 +301,17 @@ impl Entry {
             + self.decoded.fields.len()
             + 160
     }
+    /// Whether its deletion was asked for. Reads the metadata alone.
+    pub(crate) fn is_deleting(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata {
+            deletion_timestamp: Option<serde::de::IgnoredAny>,
+        }
+        let Some(members) = self.tail.get(1..self.decoded.metadata_end as usize) else { return false };
+        let json = [b"{", members].concat();
+        serde_json::from_slice(&json).is_ok_and(|own: Metadata| own.deletion_timestamp.is_some())
+    }
     fn text(&self, (at, len): (u32, u16)) -> &str {
         let at = at as usize;
         self.tail.get(at..at + usize::from(len)).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default()
@@ -424,6 +435,19 @@ mod tests {
         let cut = [b"{\"metadata\":{\"x\":1".as_slice(), &entry.metadata_tail(), b"}"].concat();
         let partial: Value = serde_json::from_slice(&cut).expect("metadata alone is JSON");
         assert_eq!(partial["metadata"]["labels"]["app"], "web");
+    }
+
+    #[test]
+    fn only_the_metadata_say_that_an_object_is_deleted() {
+        let at = "2026-01-02T03:04:05Z";
+        for (object, is_deleting) in [
+            (json!({"metadata": {"name": "web", "deletionTimestamp": at}}), true),
+            (json!({"metadata": {"name": "web"}, "deletionTimestamp": at}), false),
+            (json!({"metadata": {"name": "web", "labels": {"deletionTimestamp": "no"}}}), false),
+            (json!({"metadata": {"name": "web", "deletionTimestamp": null}}), false),
+        ] {
+            assert_eq!(entry(&object, &[]).is_deleting(), is_deleting, "{object}");
+        }
     }
 
     #[test]

@@ -123,6 +123,14 @@ impl Cluster {
     }
     /// Takes in a change of a node.
     pub fn node(&mut self, change: &Change<NodeView>) {
+        let labels = |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| node.metadata.labels.clone());
+        if labels(&change.old) != labels(&change.new) {
+            let slot = change.latest().and_then(|node| self.nodes.find(&node.metadata.name));
+            // Nothing is counted on a node without pods.
+            let has_pods =
+                slot.and_then(|slot| self.nodes.get(slot)).is_some_and(|node| !node.residents.is_empty());
+            self.is_relabelled |= has_pods;
+        }
         match (&change.old, &change.new) {
             (_, Some(new)) => {
                 let slot = self.nodes.set(new);
@@ -133,8 +141,6 @@ impl Cluster {
             (Some(old), None) => self.nodes.remove(&old.metadata.name),
             (None, None) => {}
         }
-        let labels = |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| node.metadata.labels.clone());
-        self.is_relabelled |= labels(&change.old) != labels(&change.new);
     }
     /// Takes in a change of a namespace.
     pub fn namespace(&mut self, change: &Change<NamespaceView>) {
@@ -324,7 +330,7 @@ impl Cluster {
             }
         }
         if !tried.rules.is_empty() {
-            self.rules.prepare(&tried, &self.nodes, &self.nodes.residents());
+            self.rules.prepare(&tried, &self.nodes, self.nodes.residents());
         }
         Some((key, Arc::new(tried)))
     }

@@ -142,11 +142,11 @@ impl Stages<'_> {
         let generated = metadata::text(&object, "name").is_empty();
         let mut attempt = 1;
         loop {
-            let mut object = object.clone();
+            let mut object = if generated { object.clone() } else { std::mem::take(&mut object) };
             let asked = object["metadata"].get("resourceVersion").cloned();
             metadata::fill_create(&mut object, self.registry.now());
             let key = self.key(metadata::text(&object, "name"));
-            let mut create = Create { stages: self, object, unlabelled };
+            let mut create = Create { stages: self, object, unlabelled, warnings: Vec::new() };
             let done = self.registry.commit(&self.target.kind, &key, self.options.dry_run, &mut create).await;
             let done = done.map_err(|error| error.with_warnings(self.notes.warnings()));
             let taken = matches!(&done, Err(e) if e.reason() == Reason::AlreadyExists);
@@ -156,11 +156,8 @@ impl Stages<'_> {
             }
             return match done? {
                 Done::Put(entry) => {
-                    let def = self.def();
                     warnings.extend(self.notes.warnings());
-                    let made = entry.value(def);
-                    warnings.extend((def.strategy.warnings)(&made));
-                    warnings.extend((def.strategy.create_warnings)(&made));
+                    warnings.extend(create.warnings);
                     let mut written = self.written(entry, true, warnings);
                     // Nothing was stored, so there is no other.
                     if let (Object::Made(object), Some(asked)) = (&mut written.object, asked) {
@@ -179,6 +176,8 @@ struct Create<'a> {
     stages: &'a Stages<'a>,
     object: Value,
     unlabelled: bool,
+    /// What the last decision's object is warned of.
+    warnings: Vec<String>,
 }
 
 impl Decide for Create<'_> {
@@ -227,6 +226,8 @@ impl Decide for Create<'_> {
             (stages.def().strategy.validate_create)(&object, &mut errors);
             stages.refuse(&object, &errors)?;
             stages.admit(&name, &object, None).await?;
+            self.warnings = (def.strategy.warnings)(&object);
+            self.warnings.extend((def.strategy.create_warnings)(&object));
             Ok(Verdict::Put { object, guards })
         })
     }

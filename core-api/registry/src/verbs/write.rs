@@ -75,8 +75,13 @@ impl<'a> Stages<'a> {
     pub(super) fn identify(&self, object: &mut Value) -> ApiResult<()> {
         let def = self.def();
         let kind = object["kind"].as_str().unwrap_or_default();
-        let same_version = object["apiVersion"].as_str().is_none_or(|v| v == def.gvk.api_version());
-        if def.custom && same_version && !kind.is_empty() && *kind != *def.gvk.kind {
+        let (given, expected) = (object["apiVersion"].as_str().unwrap_or_default(), def.gvk.api_version());
+        if def.custom && !given.is_empty() && given != expected {
+            return Err(ApiError::bad_request(format!(
+                "the API version in the data ({given}) does not match the expected API version ({expected})"
+            )));
+        }
+        if def.custom && !kind.is_empty() && *kind != *def.gvk.kind {
             return Err(other_custom_kind(def, object, kind));
         }
         self.registry.catalogue().is_of_kind(object, &def.gvk)?;
@@ -130,8 +135,7 @@ impl<'a> Stages<'a> {
         let Some(entry) = namespaces.state.get(&key) else {
             return Err(ApiError::not_found(&NAMESPACES, name));
         };
-        let namespace = entry.stored_value(entry.revision);
-        if metadata::is_deleting(&namespace) {
+        if entry.is_deleting() {
             let why =
                 format!("unable to create new content in namespace {name} because it is being terminated");
             let cause = proa_meta::status::Cause {
@@ -256,7 +260,11 @@ impl<'a> Stages<'a> {
             metadata::validate_standard_finalizers(object, errors);
         }
         if def.custom {
-            for warning in validate::validate_object(&def.schema, object, old, errors) {
+            let validate = match self.target.subresource.as_str() {
+                "status" => validate::validate_status,
+                _ => validate::validate_object,
+            };
+            for warning in validate(&def.schema, object, old, errors) {
                 self.notes.warn(warning);
             }
             scale_numbers(def, object, errors);

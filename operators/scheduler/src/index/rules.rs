@@ -132,27 +132,31 @@ impl Rules {
             count(&mut self.wishes, &(weight, term.place()), term, nodes, slot, comes);
         }
     }
-    /// Makes the groups that a pod's rules need.
+    /// Makes the groups that a pod's rules need, in one pass over the placed pods.
     pub(super) fn prepare<'a>(
         &mut self,
         pod: &Candidate,
         nodes: &Nodes,
-        placed: &(impl Iterator<Item = (&'a Candidate, Slot)> + Clone),
+        placed: impl Iterator<Item = (&'a Candidate, Slot)>,
     ) {
-        let missing = pod.rules.all().filter(|term| self.groups.get(term).is_none()).count();
-        if self.groups.all.len() + missing > REMEMBERED {
+        if pod.rules.all().all(|term| self.groups.get(term).is_some()) {
+            return;
+        }
+        if self.groups.all.len() + pod.rules.all().count() > REMEMBERED {
             self.groups = Groups::default();
         }
-        for term in pod.rules.all() {
-            if self.groups.get(term).is_some() {
-                continue;
+        let mut missing: Vec<Counted> = Vec::new();
+        for term in pod.rules.all().filter(|term| self.groups.get(term).is_none()) {
+            if !missing.iter().any(|own| own.term.place() == term.place()) {
+                missing.push(Counted::new(term));
             }
-            let mut group = Counted::new(term);
-            for (_, slot) in placed.clone().filter(|(pod, _)| term.matches(&pod.view, &self.namespaces)) {
+        }
+        for (other, slot) in placed {
+            for group in missing.iter_mut().filter(|own| own.term.matches(&other.view, &self.namespaces)) {
                 group.step(nodes, slot, true);
             }
-            self.groups.insert(group);
         }
+        missing.into_iter().for_each(|group| self.groups.insert(group));
     }
     /// Whether labels of namespaces decide what any of them is about.
     pub(super) fn know_namespaces(&self) -> bool {

@@ -19,6 +19,9 @@ const SEPARATOR: &str = "__";
 
 /// Whether the node is where all bound volumes are. A node without any such label is anywhere.
 pub fn fits(claims: &PodClaims, node: &NodeView) -> bool {
+    if claims.bound.is_empty() {
+        return true;
+    }
     let labels = &node.metadata.labels;
     let has_zones = LABELS.iter().any(|(label, _)| labels.get(label).is_some());
     !has_zones || claims.bound.iter().flatten().all(|volume| is_near(volume, node))

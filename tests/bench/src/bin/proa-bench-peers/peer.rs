@@ -98,7 +98,7 @@ pub(crate) struct Peer {
     begun: Instant,
     ready: Duration,
     kubeconfig: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Peer {
@@ -111,6 +111,12 @@ impl Peer {
             Kind::Etcd | Kind::Kine => upstream::start(programs, directory, kind, with).await,
         }
         .with_context(|| format!("start {}", kind.title()))
+    }
+    /// Starts the scheduler of a server that was started without, as a process of its own.
+    pub(crate) fn start_scheduler(&mut self, programs: &Programs, kind: Kind) -> Result<()> {
+        let start = if kind == Kind::Proa { proa::scheduler } else { upstream::scheduler };
+        self.processes.push(start(programs, self.directory.path(), &self.kubeconfig)?);
+        Ok(())
     }
     /// How its administrator reaches it.
     pub(crate) fn kubeconfig(&self) -> &Path {

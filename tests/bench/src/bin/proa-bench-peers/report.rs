@@ -102,8 +102,9 @@ fn words(part: Part) -> &'static str {
         }
         Part::Scheduling => {
             "Nodes are objects that say that they are ready and never change. 16 clients create the pods while the\n\
-             scheduler works; the time is from the first create to the last binding. API server, store and scheduler. On kine only with\n\
-             `FULL=1`: the scheduler is the same."
+             scheduler works; the time is from the first create to the last binding. API server, store and scheduler. In the last rows all\n\
+             pods are there when the scheduler is started, as a process of its own; the time is from its start. On kine\n\
+             only with `FULL=1`: the scheduler is the same."
         }
         Part::Ingress => {
             "Requests passed on to one backend, a second nginx that answers with 2 bytes. Proa's is a node's ingress operator\n\

@@ -2,13 +2,14 @@
 
 use super::{Peer, Process, Programs, With, free_port, until_ready};
 use anyhow::Result;
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 use tempfile::TempDir;
 
 /// Every operator but the scheduler.
 const ALL_BUT_SCHEDULER: &str = "service-account,namespace,garbage-collector,resource-quota,disruption,\
                                  horizontal-pod-autoscaler,metrics,deployment,replicaset,replicationcontroller,daemonset,\
-                                 statefulset,job,cronjob,service,ingress,persistent-volume,node-lifecycle";
+                                 statefulset,job,cronjob,service,load-balancer,ingress,persistent-volume,node-ipam,certificates,\
+                                 bootstrap-token,node-lifecycle,storage-version-migrator";
 
 pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -> Result<Peer> {
     let data = directory.path().join("data");
@@ -24,5 +25,12 @@ pub(super) async fn start(programs: &Programs, directory: TempDir, with: With) -
     let mut processes = vec![Process::start("proa", &programs.proa, directory.path(), arguments)?];
     let kubeconfig = data.join("admin.kubeconfig");
     let endpoint = until_ready(&mut processes, &kubeconfig, None).await?;
-    Ok(Peer { processes, endpoint, begun, ready: begun.elapsed(), kubeconfig, _directory: directory })
+    Ok(Peer { processes, endpoint, begun, ready: begun.elapsed(), kubeconfig, directory })
+}
+
+/// The scheduler as a process of its own.
+pub(super) fn scheduler(programs: &Programs, directory: &Path, kubeconfig: &Path) -> Result<Process> {
+    let arguments = ["operator", "scheduler", "--kubeconfig"].map(std::ffi::OsStr::new);
+    let arguments = arguments.into_iter().chain([kubeconfig.as_os_str()]);
+    Process::start("proa-scheduler", &programs.proa, directory, arguments)
 }

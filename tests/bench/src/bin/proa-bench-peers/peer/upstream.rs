@@ -18,13 +18,13 @@ pub(super) async fn start(programs: &Programs, directory: TempDir, kind: Kind, w
     let ready = begun.elapsed();
     // Only now: earlier they would fail and wait for their next try.
     if with != With::Nothing {
-        processes.push(kube_scheduler(programs, path, &credentials)?);
+        processes.push(scheduler(programs, path, &credentials.kubeconfig)?);
     }
     if with == With::Everything {
         processes.push(kube_controller_manager(programs, path, &credentials)?);
     }
     let kubeconfig = credentials.kubeconfig.clone();
-    Ok(Peer { processes, endpoint, begun, ready, kubeconfig, _directory: directory })
+    Ok(Peer { processes, endpoint, begun, ready, kubeconfig, directory })
 }
 
 /// The store and its address.
@@ -77,11 +77,12 @@ fn kube_apiserver(
     Process::start("kube-apiserver", &programs.tool("kube-apiserver")?, directory, arguments)
 }
 
-fn kube_scheduler(programs: &Programs, directory: &Path, credentials: &Credentials) -> Result<Process> {
+/// kube-scheduler.
+pub(super) fn scheduler(programs: &Programs, directory: &Path, kubeconfig: &Path) -> Result<Process> {
     // The default of 50 requests a second would be what is measured; 5,000 are what upstream's own benchmark sets.
     let configuration = serde_json::json!({
         "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
-        "clientConnection": {"kubeconfig": credentials.kubeconfig, "qps": 5000, "burst": 5000},
+        "clientConnection": {"kubeconfig": kubeconfig, "qps": 5000, "burst": 5000},
         "leaderElection": {"leaderElect": false},
     });
     let file = directory.join("scheduler.json");

@@ -78,7 +78,7 @@ pub(super) fn of(part: Part) -> &'static [Chart] {
     const SCHEDULING: &[Chart] = &[chart(
         "scheduling.svg",
         "Pods bound per second",
-        &["plain-1000", "apart-1000", "plain-5000", "apart-5000"],
+        &["plain-1000", "apart-1000", "plain-5000", "apart-5000", "late-plain-5000", "late-apart-5000"],
         0,
     )];
     const ROWS: &[&str] = &["http1", "tls1", "tls2"];
