@@ -6,9 +6,11 @@ use crate::{
     cursor::Cursor,
     fill::{absent, present},
 };
-use proa_meta::{FieldErrors, names};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proa_meta::{FieldErrors, names, pem};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const FORM: &str = "; desired format: https://host[/path]";
@@ -47,6 +49,23 @@ pub(crate) fn review_versions(list: &Cursor<'_, '_>, missing: &str, errors: &mut
     if !REVIEW_VERSIONS.iter().any(|version| seen.contains(version)) {
         list.invalid(errors, &format!("must include at least one of {}", REVIEW_VERSIONS.join(", ")));
     }
+}
+
+/// What is wrong with the authorities of a webhook, base64 of certificates in PEM; none at all are fine.
+pub(crate) fn authorities_problem(bundle: &str) -> Option<String> {
+    if bundle.is_empty() {
+        return None;
+    }
+    let text = STANDARD.decode(bundle).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let blocks = pem::blocks(&text).into_iter();
+    let mut certificates =
+        blocks.filter(|block| block.kind == "CERTIFICATE" && !block.has_headers).peekable();
+    if certificates.peek().is_none() {
+        return Some("data does not contain any valid RSA or ECDSA certificates".to_owned());
+    }
+    let is_malformed = certificates.any(|block| X509Certificate::from_der(&block.bytes).is_err());
+    is_malformed.then(|| "x509: malformed certificate".to_owned())
 }
 
 /// The parts of a URL that matter here, as Go's `net/url` takes it apart.

@@ -249,6 +249,8 @@ pub struct Strategy {
     pub warnings: fn(&Value) -> Vec<String>,
     /// Those that only a new object gets.
     pub create_warnings: fn(&Value) -> Vec<String>,
+    /// Those that an update (`new`, `old`) gets for what it changes.
+    pub update_warnings: fn(&Value, &Value) -> Vec<String>,
     /// What is wrong with a name; the flag says that it is a `generateName` prefix.
     pub name: fn(&str, bool) -> Vec<String>,
     /// When `metadata.generation` grows.
@@ -290,6 +292,7 @@ impl Default for Strategy {
             validate_status: |_, _, _| {},
             warnings: |_| Vec::new(),
             create_warnings: |_| Vec::new(),
+            update_warnings: |_, _| Vec::new(),
             name: proa_meta::names::name_is_dns_subdomain,
             generation: Generation::None,
             grace: None,

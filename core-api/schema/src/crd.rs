@@ -27,6 +27,53 @@ pub(crate) fn pattern_of(source: &str) -> Result<regex::Regex, String> {
     pattern::compile(source).map(|pattern| pattern.regex)
 }
 
+/// The field that a path without brackets leads to, and the path in the form of error messages.
+///
+/// # Errors
+/// It is malformed, or there is no such field.
+pub fn field_at<'j>(text: &str, schema: &'j Value) -> Result<(Box<str>, &'j Value), String> {
+    crate::cel::rules::field_at(text, schema)
+}
+
+/// Calls `visit` with a schema and all schemas in it.
+pub fn each_node<'v>(json: &'v Value, visit: &mut dyn FnMut(&'v Value)) {
+    const BELOW: [&str; 11] = [
+        "items",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "properties",
+        "additionalProperties",
+        "patternProperties",
+        "additionalItems",
+        "definitions",
+        "dependencies",
+    ];
+    let Some(node) = Node::of(json) else { return };
+    visit(json);
+    for keyword in BELOW {
+        match (keyword, node.get(keyword)) {
+            (_, Some(Value::Array(list))) => list.iter().for_each(|one| each_node(one, visit)),
+            (
+                "properties" | "patternProperties" | "definitions" | "dependencies",
+                Some(Value::Object(map)),
+            ) => {
+                map.values().for_each(|one| each_node(one, visit));
+            }
+            (_, Some(one)) => each_node(one, visit),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Whether a schema or one in it has a default.
+pub fn has_default(json: &Value) -> bool {
+    let mut found = false;
+    each_node(json, &mut |node| found |= !node["default"].is_null());
+    found
+}
+
 /// Whether the version serves `/status`, which restricts the root of its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusSubresource {
@@ -71,26 +118,32 @@ fn checked(
     if root.flag("nullable") {
         errors.forbidden(&path.child("nullable"), "nullable cannot be true at the root");
     }
-    let (schema, unsupported) = match convert::schema_of(json) {
-        Ok(schema) => (Some(schema), None),
-        Err(why) => (None, Some(why)),
-    };
-    if let Some(schema) = &schema {
+    let converted = convert::schema_of(json);
+    let mut is_structural = false;
+    if let Ok(schema) = &converted {
         let mut wrong = FieldErrors::default();
         structural::check(root, path, &mut wrong);
         if wrong.is_empty() {
             defaults::check(schema, path, &mut wrong);
         }
+        is_structural = wrong.is_empty();
         errors.extend(wrong);
     }
-    extensions::check(root, path, errors);
-    if errors.is_empty() && schema.is_some() {
-        rules::check(root, path, errors);
+    let mut misused = FieldErrors::default();
+    extensions::check(root, path, &mut misused);
+    let mut broken = FieldErrors::default();
+    if is_structural {
+        rules::check(root, path, &misused, &mut broken);
     }
-    if let (true, Some(why)) = (errors.is_empty(), unsupported) {
-        errors.invalid(path, &Value::String(String::new()), &why);
+    errors.extend(misused);
+    errors.extend(broken);
+    match converted {
+        Err(why) if errors.is_empty() => {
+            errors.invalid(path, &Value::String(String::new()), &why);
+            None
+        }
+        converted => converted.ok(),
     }
-    schema
 }
 
 #[cfg(test)]

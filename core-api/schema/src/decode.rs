@@ -8,6 +8,7 @@
 
 use crate::{
     json::{MAX_ISSUES, StrictIssue},
+    protobuf::Wire,
     schema::{ObjectShape, Schema, SchemaRef, Shape},
 };
 use base64::{Engine as _, alphabet, engine};
@@ -83,8 +84,8 @@ impl Decoder {
 
     fn node(&mut self, schema: &Schema, type_name: &str, value: &mut Value, site: &Site<'_>) -> Decoded {
         match (&schema.shape, &mut *value) {
-            (Shape::Any, _)
-            | (Shape::Boolean, Value::Bool(_))
+            (Shape::Any, value) => self.open(&schema.wire, value),
+            (Shape::Boolean, Value::Bool(_))
             | (Shape::Number, Value::Number(_))
             | (Shape::String, Value::String(_)) => Ok(()),
             (Shape::Integer { bits }, Value::Number(number)) => match number.as_i64() {
@@ -139,6 +140,26 @@ impl Decoder {
             true
         });
         result
+    }
+
+    /// A schema, or what else may stand in its place. Go reads it by a method of its own, which knows neither where it
+    /// is nor that unknown fields are to be told.
+    fn open(&mut self, wire: &Wire, value: &mut Value) -> Decoded {
+        let told = self.issues.len();
+        let decoded = match (wire, value) {
+            (Wire::SchemaOrBool(_), Value::Bool(_)) => Ok(()),
+            (
+                Wire::SchemaOrBool(schema) | Wire::SchemaOrArray(schema) | Wire::SchemaOrStrings(schema),
+                value @ Value::Object(_),
+            ) => self.child(schema, value, &Site::ROOT),
+            (Wire::SchemaOrArray(schema), Value::Array(list)) => {
+                list.iter_mut().try_for_each(|one| self.child(schema, one, &Site::ROOT))
+            }
+            (Wire::SchemaOrBool(_), _) => Err(DecodeError("boolean or JSON schema expected".to_owned())),
+            _ => Ok(()),
+        };
+        self.issues.truncate(told);
+        decoded
     }
 
     /// A key without a schema of its own: whether it stays.

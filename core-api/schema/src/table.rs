@@ -1,80 +1,15 @@
-//! Table columns of custom kinds and what their cells show; durations as people read them.
+//! What cells of custom kinds' tables show; durations as people read them.
 //!
 //! Cells are computed from the object and the present; nothing here fails: what cannot be shown is null.
 //! Upstream: apiextensions `pkg/registry/customresource/tableconvertor`, apimachinery `pkg/util/duration`.
 
 use crate::{
-    jsonpath::{JsonPath, JsonPathError},
+    jsonpath::JsonPath,
     validate::{go_float, whole_of},
 };
 use jiff::Timestamp;
 use proa_meta::time::Time;
 use serde_json::Value;
-
-/// One column of `additionalPrinterColumns`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// Heading.
-    pub name: String,
-    /// `string`, `integer`, `number`, `boolean` or `date`.
-    pub kind: String,
-    /// OpenAPI format.
-    pub format: String,
-    /// Text for people.
-    pub description: String,
-    /// 0: always shown.
-    pub priority: i32,
-    /// Where the value is.
-    pub path: JsonPath,
-}
-
-impl Column {
-    /// From its definition. Fails when the path cannot be parsed.
-    pub fn from_definition(definition: &Value) -> Result<Self, JsonPathError> {
-        let text = |name: &str| definition[name].as_str().unwrap_or_default().to_owned();
-        let path = text("jsonPath");
-        let description = match text("description") {
-            empty if empty.is_empty() => {
-                format!("Custom resource definition column (in JSONPath format): {path}")
-            }
-            description => description,
-        };
-        let priority = definition["priority"].as_i64().and_then(|n| i32::try_from(n).ok());
-        Ok(Self {
-            name: text("name"),
-            kind: text("type"),
-            format: text("format"),
-            description,
-            priority: priority.unwrap_or_default(),
-            path: JsonPath::parse(&path)?,
-        })
-    }
-
-    /// The column of kinds that define none.
-    pub fn age() -> Self {
-        Self {
-            name: "Age".to_owned(),
-            kind: "date".to_owned(),
-            format: String::new(),
-            description: "Time since the object was created.".to_owned(),
-            priority: 0,
-            path: JsonPath::parse(".metadata.creationTimestamp").expect("a constant path of fields parses"),
-        }
-    }
-
-    /// What the cell shows.
-    pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
-        cell(&self.path, &self.kind, object, now)
-    }
-}
-
-/// The columns behind `Name`: as defined, or the age.
-pub fn columns(definitions: &[Value]) -> Result<Vec<Column>, JsonPathError> {
-    if definitions.is_empty() {
-        return Ok(vec![Column::age()]);
-    }
-    definitions.iter().map(Column::from_definition).collect()
-}
 
 /// What a cell of type `kind` shows: the first value at the path.
 pub fn cell(path: &JsonPath, kind: &str, object: &Value, now: Timestamp) -> Value {

@@ -53,6 +53,31 @@ pub fn validate_object(
     let root = FieldPath::root("");
     walk::check(schema, value, old).report(&root, errors);
     validate_embedded(schema, value, &root, errors);
+    validate_whole(schema, value, old, errors)
+}
+
+/// The same for a write through `/status`: of values only those of the status are looked at.
+pub fn validate_status(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    errors: &mut FieldErrors,
+) -> Vec<String> {
+    if let (Some(part), Some(status)) = (schema.child("status"), value.get("status")) {
+        let before = old.and_then(|old| old.get("status"));
+        walk::check(part, status, before).report(&FieldPath::root("status"), errors);
+    }
+    validate_whole(schema, value, old, errors)
+}
+
+/// List types and rules.
+fn validate_whole(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    errors: &mut FieldErrors,
+) -> Vec<String> {
+    let root = FieldPath::root("");
     let mut before = FieldErrors::default();
     if let Some(old) = old {
         validate_lists(schema, old, &root, &mut before);

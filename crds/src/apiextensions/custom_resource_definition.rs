@@ -5,15 +5,17 @@
 //! `pkg/apis/apiextensions/{v1/defaults.go,validation/validation.go}`.
 
 mod versions;
+mod warnings;
 
 use crate::{
     cursor::Cursor,
     facts,
-    fill::{absent, is_empty, keep, present, remove, set, sub, zero},
+    fill::{absent, keep, present, remove, set, sub, zero},
     webhook_client,
 };
-use proa_meta::{FieldErrors, Gvk, names};
-use proa_registry::kind::{Generation, KindDef, Strategy};
+use jiff::Timestamp;
+use proa_meta::{FieldErrors, Gvk, gvk::Name, names};
+use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::{Value, json};
 
 /// Keeps a definition until its objects are gone.
@@ -39,12 +41,17 @@ pub(crate) fn kind() -> KindDef {
                 keep(new, old, "status");
                 store_versions(new);
             },
-            validate,
             validate_create: |object, errors| {
-                approval(object, None, errors);
-                preserved(object, errors);
+                name(object, errors);
+                validate(object, None, errors);
             },
-            validate_update,
+            validate_update: |new, old, errors| validate(new, Some(old), errors),
+            validate_status: |new, _, errors| {
+                let root = Cursor::root(new);
+                resource_names(&root.get("status").get("acceptedNames"), errors);
+            },
+            create_warnings: |object| warnings::of(object, &Value::Null),
+            update_warnings: warnings::of,
             generation: Generation::Spec,
             unconditional_update: false,
             // The first request only marks it: its objects go before it does.
@@ -52,6 +59,53 @@ pub(crate) fn kind() -> KindDef {
             mark_deleted,
             ..Strategy::default()
         })
+        .with_table(&COLUMNS, row)
+}
+
+const COLUMNS: [Column; 8] = [
+    Column::name(),
+    column("Scope", "string", "Cluster/Namespaced", 0),
+    column("Versions", "string", "Served versions", 0),
+    Column::of("Created At", "date"),
+    column("Group", "string", "API group", 1),
+    column("Kind", "string", "CustomResource kind", 1),
+    column("ShortNames", "string", "Short names", 1),
+    column("Established", "boolean", "Established status", 1),
+];
+
+const fn column(name: &'static str, kind: &'static str, description: &'static str, priority: i32) -> Column {
+    Column {
+        name: Name::Borrowed(name),
+        kind: Name::Borrowed(kind),
+        format: Name::Borrowed(""),
+        description: Name::Borrowed(description),
+        priority,
+    }
+}
+
+fn row(object: &Value, _: Timestamp) -> Vec<Value> {
+    let spec = &object["spec"];
+    let served =
+        spec["versions"].as_array().into_iter().flatten().filter(|version| version["served"] == true);
+    let mut versions: Vec<String> = served
+        .map(|version| {
+            let name = version["name"].as_str().unwrap_or_default();
+            if version["storage"] == true { format!("{name}(storage)") } else { name.to_owned() }
+        })
+        .collect();
+    versions.sort_unstable();
+    let short = spec["names"]["shortNames"].as_array().into_iter().flatten();
+    let short: Vec<&str> = short.filter_map(Value::as_str).collect();
+    vec![
+        crate::table::name(object),
+        spec["scope"].clone(),
+        versions.join(",").into(),
+        object["metadata"]["creationTimestamp"].clone(),
+        spec["group"].clone(),
+        spec["names"]["kind"].clone(),
+        short.join(",").into(),
+        is_established(object).into(),
+    ]
 }
 
 /// What upstream does besides, when a definition is first deleted; it counts no generation and no grace.
@@ -87,6 +141,12 @@ fn default(object: &mut Value) {
     if let Some(client) = webhook.and_then(|webhook| present(webhook, "clientConfig")) {
         webhook_client::default(client);
     }
+    // A webhook of which nothing is said is none: upstream's own form has no place for it.
+    let conversion = sub(spec, "conversion");
+    let says = |part: &str| !conversion["webhook"][part].is_null();
+    if !says("clientConfig") && !says("conversionReviewVersions") {
+        remove(conversion, "webhook");
+    }
     let names = sub(spec, "names");
     let kind = names["kind"].as_str().unwrap_or("").to_owned();
     zero(names, "singular", kind.to_lowercase());
@@ -108,14 +168,31 @@ fn store_versions(object: &mut Value) {
     }
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+/// The name says what is defined; so would the beginning of a generated one.
+fn name(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let (metadata, spec) = (root.get("metadata"), root.get("spec"));
-    let (group, names_at) = (spec.get("group"), spec.get("names"));
-    let name = metadata.get("name");
-    if name.text() != format!("{}.{}", names_at.text_of("plural"), group.text()) {
-        name.invalid(errors, "must be spec.names.plural+\".\"+spec.group");
+    let wanted = format!("{}.{}", spec.get("names").text_of("plural"), spec.text_of("group"));
+    for field in ["generateName", "name"] {
+        let at = metadata.get(field);
+        if !at.is_empty() && at.text() != wanted {
+            at.invalid(errors, "must be spec.names.plural+\".\"+spec.group");
+        }
     }
+    // It stands behind what else is wrong with the same name.
+    let mut all: Vec<_> = std::mem::take(errors).into_iter().collect();
+    all.sort_by_key(|error| match error.field.as_str() {
+        "metadata.generateName" => 0,
+        "metadata.name" => 1,
+        _ => 2,
+    });
+    all.into_iter().for_each(|error| errors.push(error));
+}
+
+fn validate(object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+    let root = Cursor::root(object);
+    let spec = root.get("spec");
+    let (group, names_at) = (spec.get("group"), spec.get("names"));
     if group.must_be_set(errors) {
         let problems = names::is_dns1123_subdomain(group.text());
         if !problems.is_empty() {
@@ -125,15 +202,40 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
         }
     }
     spec.get("scope").one_of(errors, &["Cluster", "Namespaced"]);
-    versions::versions(&spec, errors);
+    versions::each(&spec, errors);
     for field in ["plural", "singular", "kind", "listKind"] {
         names_at.get(field).must_be_set(errors);
     }
     resource_names(&names_at, errors);
-    conversion(&spec.get("conversion"), errors);
+    versions::shared(&spec, errors);
+    conversion(&spec, old, errors);
+    if let Some(old) = old {
+        immutable(&spec, old, errors);
+    }
     let status = root.get("status");
     resource_names(&status.get("acceptedNames"), errors);
     stored_versions(&status.get("storedVersions"), &spec, errors);
+    approval(object, old, errors);
+    if old.is_none_or(|old| old["spec"]["preserveUnknownFields"] != true) {
+        preserved(&spec, errors);
+    }
+}
+
+fn is_established(object: &Value) -> bool {
+    crate::table::condition(object, "Established") == "True"
+}
+
+/// What the stored objects depend on.
+fn immutable(spec: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
+    let before = Cursor::root(old);
+    let before = before.get("spec");
+    let (names, old_names) = (spec.get("names"), before.get("names"));
+    if is_established(old) {
+        spec.get("scope").immutable(&before.get("scope"), errors);
+        names.get("kind").immutable(&old_names.get("kind"), errors);
+    }
+    spec.get("group").immutable(&before.get("group"), errors);
+    names.get("plural").immutable(&old_names.get("plural"), errors);
 }
 
 fn resource_names(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -157,26 +259,43 @@ fn resource_names(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     at.get("categories").items().for_each(|name| label(&name, name.text(), "", errors));
 }
 
-fn conversion(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn conversion(spec: &Cursor<'_, '_>, old: Option<&Value>, errors: &mut FieldErrors) {
+    let at = spec.get("conversion");
     let strategy = at.get("strategy");
+    if strategy.text() != "None" && spec.get("preserveUnknownFields").is_true() {
+        strategy.invalid(errors, "must be None if spec.preserveUnknownFields is true");
+    }
     strategy.one_of(errors, &["None", "Webhook"]);
     let webhook = at.get("webhook");
+    let (client, versions) = (webhook.get("clientConfig"), webhook.get("conversionReviewVersions"));
+    // The paths are those of an older version of the API, as upstream's.
+    let (client_at, versions_at) = (at.get("webhookClientConfig"), at.get("conversionReviewVersions"));
+    let (client, versions) = (client_at.with(client.value()), versions_at.with(versions.value()));
     if strategy.text() == "Webhook" {
-        let shown = at.get("webhookClientConfig");
-        let client = webhook.get("clientConfig");
         if client.is_set() {
-            webhook_client::validate(&shown.with(client.value()), errors);
+            webhook_client::validate(&client, errors);
+            authorities(&client.get("caBundle"), old, errors);
         } else {
-            shown.required(errors, "required when strategy is set to Webhook");
+            client.required(errors, "required when strategy is set to Webhook");
         }
-        let versions = webhook.get("conversionReviewVersions");
-        let shown = at.get("conversionReviewVersions");
-        return webhook_client::review_versions(&shown.with(versions.value()), "", errors);
+        return webhook_client::review_versions(&versions, "", errors);
     }
-    let parts =
-        [("clientConfig", "webhookClientConfig"), ("conversionReviewVersions", "conversionReviewVersions")];
-    for (_, shown) in parts.into_iter().filter(|(part, _)| webhook.get(part).is_set()) {
-        at.get(shown).forbidden(errors, "should not be set when strategy is not set to Webhook");
+    let is_set = [(client, client.is_set()), (versions, !versions.is_empty())];
+    for (part, _) in is_set.into_iter().filter(|(_, is_set)| *is_set) {
+        part.forbidden(errors, "should not be set when strategy is not set to Webhook");
+    }
+}
+
+/// The webhook of an established definition is known by certificates, unless it was not before either.
+fn authorities(bundle: &Cursor<'_, '_>, old: Option<&Value>, errors: &mut FieldErrors) {
+    let problem = |bundle: &str| webhook_client::authorities_problem(bundle);
+    let before = |old: &Value| old["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"].clone();
+    let before = old.filter(|old| is_established(old)).map(before);
+    if let Some(before) = before
+        && before.as_str().and_then(problem).is_none()
+        && let Some(why) = problem(bundle.text())
+    {
+        bundle.invalid(errors, &format!("unable to load root certificates: {why}"));
     }
 }
 
@@ -185,15 +304,18 @@ fn stored_versions(list: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fi
         return errors.invalid(list.path(), &Value::Null, "must have at least one stored version");
     }
     let versions = spec.get("versions");
-    for version in versions.items().filter(|version| version.get("storage").is_true()) {
-        if !list.list().iter().any(|stored| stored == version.text_of("name")) {
-            let text = format!("must have the storage version {}", version.text_of("name"));
-            list.invalid(errors, &text);
+    // Each may be named by one version only.
+    let mut left: Vec<&str> = list.items().map(|stored| stored.text()).collect();
+    for version in versions.items() {
+        let name = version.text_of("name");
+        if version.get("storage").is_true() && !left.contains(&name) {
+            list.invalid(errors, &format!("must have the storage version {name}"));
         }
+        left.retain(|stored| *stored != name);
     }
     for stored in list.items() {
         let name = stored.text();
-        if !versions.items().any(|version| version.text_of("name") == name) {
+        if left.contains(&name) {
             let text = format!(
                 "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
             );
@@ -202,9 +324,7 @@ fn stored_versions(list: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fi
     }
 }
 
-fn preserved(object: &Value, errors: &mut FieldErrors) {
-    let root = Cursor::root(object);
-    let spec = root.get("spec");
+fn preserved(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let flag = spec.get("preserveUnknownFields");
     if flag.is_true() {
         let text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
@@ -256,21 +376,5 @@ fn approval(object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
             at.invalid(errors, &text);
         }
         Approval::Bypassed | Approval::Approved => {}
-    }
-}
-
-fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let (now, before) = (Cursor::root(new), Cursor::root(old));
-    let (spec, old_spec) = (now.get("spec"), before.get("spec"));
-    let (names_at, old_names) = (spec.get("names"), old_spec.get("names"));
-    if crate::table::condition(old, "Established") == "True" {
-        spec.get("scope").immutable(&old_spec.get("scope"), errors);
-        names_at.get("kind").immutable(&old_names.get("kind"), errors);
-    }
-    spec.get("group").immutable(&old_spec.get("group"), errors);
-    names_at.get("plural").immutable(&old_names.get("plural"), errors);
-    approval(new, Some(old), errors);
-    if is_empty(&old["spec"]["preserveUnknownFields"]) || old["spec"]["preserveUnknownFields"] == false {
-        preserved(new, errors);
     }
 }

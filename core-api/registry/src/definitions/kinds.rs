@@ -8,7 +8,7 @@ use crate::{
     webhook::WebhookClient,
 };
 use proa_meta::{ApiError, ApiResult, GroupResource, Gvk, gvk::Name};
-use proa_schema::{SchemaRef, crd};
+use proa_schema::{SchemaRef, crd, jsonpath::JsonPath};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -100,14 +100,23 @@ fn table(version: &Value) -> Table {
     match version["additionalPrinterColumns"].as_array() {
         Some(declared) if !declared.is_empty() => {
             for column in declared {
+                let path = column["jsonPath"].as_str().unwrap_or_default();
+                // A path that cannot be read ends the table, as upstream.
+                if JsonPath::parse(path).is_err() {
+                    break;
+                }
+                let description = match &column["description"] {
+                    Value::String(text) if !text.is_empty() => text.clone(),
+                    _ => format!("Custom resource definition column (in JSONPath format): {path}"),
+                };
                 columns.push(Column {
                     name: owned(&column["name"]),
                     kind: owned(&column["type"]),
                     format: owned(&column["format"]),
-                    description: owned(&column["description"]),
+                    description: Name::Owned(description),
                     priority: column["priority"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or(0),
                 });
-                paths.push(column["jsonPath"].as_str().unwrap_or_default().to_owned());
+                paths.push(path.to_owned());
             }
         }
         _ => {

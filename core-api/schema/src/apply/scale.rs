@@ -47,7 +47,11 @@ pub fn to_parent(object: &Value, scale: &[Value], replicas: &[&str], api_version
                 entry.fields.unite(owner.fields);
                 entry.time = owner.time;
             }
-            None => entries.push(owner),
+            // As upstream, which knows no time of a manager that is new to the object.
+            None => {
+                owner.time.clear();
+                entries.push(owner);
+            }
         }
     }
     managed::encode(entries)

@@ -21,7 +21,7 @@ use std::{
 
 mod place;
 
-pub(crate) use place::field_path;
+pub(crate) use place::{field_at, field_path};
 
 /// Longest message that an expression makes.
 const LONGEST_MESSAGE: usize = 5 << 10;

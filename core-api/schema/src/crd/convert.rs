@@ -46,6 +46,11 @@ impl Converter {
         if matches!(node.get("items"), Some(Value::Array(list)) if !list.is_empty()) {
             return Err("OpenAPIV3Schema 'items' must be a schema, but is an array".to_owned());
         }
+        if node.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
+            const WHY: &str =
+                "internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined";
+            return Err(WHY.to_owned());
+        }
         let description = node.text("description");
         Ok(Schema {
             shape: self.shape(node)?,

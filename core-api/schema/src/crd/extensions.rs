@@ -59,7 +59,7 @@ fn unsupported(node: Node<'_>, place: Place<'_>, path: &FieldPath<'_>, errors: &
     if kind == "null" {
         errors.forbidden(&path.child("type"), "type cannot be set to null, use nullable as an alternative");
     }
-    if matches!(node.get("items"), Some(Value::Array(_))) {
+    if !node.list("items").is_empty() {
         errors.forbidden(&path.child("items"), "items must be a schema object and not an array");
     }
     if place.in_meta && node.is_embedded() {
@@ -105,6 +105,11 @@ fn children(parent: Node<'_>, place: Place<'_>, path: &FieldPath<'_>, errors: &m
             node(one, inner, &path.child(keyword).index(i), errors);
         }
     }
+    let below = |keyword: &str, errors: &mut FieldErrors| {
+        let at = path.child(keyword);
+        parent.map_of(keyword).for_each(|(name, one)| node(one, inner, &at.key(name), errors));
+    };
+    below("definitions", errors);
     let items = path.child("items");
     if let Some(schema) = parent.items() {
         node(schema, inner, &items, errors);
@@ -112,6 +117,7 @@ fn children(parent: Node<'_>, place: Place<'_>, path: &FieldPath<'_>, errors: &m
     for (i, schema) in parent.nodes("items").enumerate() {
         node(schema, inner, &items.index(i), errors);
     }
+    below("dependencies", errors);
 }
 
 fn preserve_and_map_type(node: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErrors) {

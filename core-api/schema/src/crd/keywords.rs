@@ -179,22 +179,33 @@ pub(super) fn check_root_with_status(
     path: &FieldPath<'_>,
     errors: &mut FieldErrors,
 ) {
+    let is_refused = |keyword: &str| {
+        let is_known = KEYWORDS.binary_search_by(|(name, _)| (*name).cmp(keyword)).is_ok();
+        is_known && !AT_ROOT.iter().any(|(_, allowed)| *allowed == keyword) && is_set(root, keyword)
+    };
     let kind = root.text("type");
-    if !kind.is_empty() && kind != "object" {
+    // The first that is wrong counts, in the order of upstream's type.
+    if !["id", "$schema", "$ref"].into_iter().any(is_refused) && !kind.is_empty() && kind != "object" {
         const WHY: &str = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
         errors.invalid(&path.child("type"), &Value::String(kind.to_owned()), WHY);
         return;
     }
-    let is_refused = |keyword: &str| {
-        KEYWORDS.binary_search_by(|(name, _)| (*name).cmp(keyword)).is_ok()
-            && !AT_ROOT.iter().any(|(_, allowed)| *allowed == keyword)
-    };
-    if root.map().keys().any(|keyword| is_refused(keyword) && root.has(keyword)) {
+    if root.map().keys().any(|keyword| is_refused(keyword)) {
         let names = AT_ROOT.map(|(name, _)| name).join(" ");
         let why = format!(
             "only [{names}] fields are allowed at the root of the schema if the status subresource is enabled"
         );
         errors.invalid(path, json, &why);
+    }
+}
+
+/// Whether a keyword is there; an empty value of some is like none at all.
+fn is_set(root: Node<'_>, keyword: &str) -> bool {
+    match keyword {
+        "default" | "not" | "additionalProperties" | "additionalItems" | "$ref" => {
+            root.get(keyword).is_some()
+        }
+        _ => root.has(keyword),
     }
 }
 

@@ -74,12 +74,13 @@ fn field_path(text: &str, is_unknown: &dyn Fn(&str) -> bool, at: &FieldPath<'_>,
     }
 }
 
-/// Compiles all rules of a schema that is structural, and adds up what they may cost.
-pub(super) fn check(root: Node<'_>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
-    let mut check = Check { total: 0, expensive: Vec::new(), errors };
+/// Compiles all rules of a schema that is structural, and adds up what they may cost. Rules of a node are left alone
+/// while something else is wrong with it or below it.
+pub(super) fn check(root: Node<'_>, path: &FieldPath<'_>, misused: &FieldErrors, errors: &mut FieldErrors) {
+    let mut check = Check { total: 0, expensive: Vec::new(), misused, errors };
     let place = Place { is_root: true, cardinality: Some(1), uncorrelated: None };
     check.node(root, &place, path);
-    let Check { total, mut expensive, errors } = check;
+    let Check { total, mut expensive, errors, .. } = check;
     if total <= SCHEMA_LIMIT {
         return;
     }
@@ -106,6 +107,7 @@ struct Check<'e> {
     total: u64,
     /// Expressions that cost more than a hundredth of the limit.
     expensive: Vec<(u64, String)>,
+    misused: &'e FieldErrors,
     errors: &'e mut FieldErrors,
 }
 
@@ -132,9 +134,19 @@ impl Check<'_> {
             }
             self.node(items, &below, &path.child("items"));
         }
-        if node.has(KEYWORD) {
+        if node.has(KEYWORD) && !self.is_misused(path) {
             self.rules(node, place, &path.child(KEYWORD));
         }
+    }
+
+    fn is_misused(&self, path: &FieldPath<'_>) -> bool {
+        let path = path.to_string();
+        let is_within = |field: &str| {
+            field
+                .strip_prefix(path.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.misused.iter().any(|error| is_within(&error.field))
     }
 
     fn rules(&mut self, node: Node<'_>, place: &Place, path: &FieldPath<'_>) {

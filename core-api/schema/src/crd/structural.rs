@@ -29,7 +29,7 @@ fn text(text: &str) -> Value {
 }
 
 fn invariants(node: Node<'_>, level: Level, path: &FieldPath<'_>, errors: &mut FieldErrors) {
-    if node.text("type") == "array" && node.get("items").is_none() {
+    if node.text("type") == "array" && node.items().is_none() {
         errors.required(&path.child("items"), "must be specified");
     }
     if let Some(items) = node.items() {

@@ -72,15 +72,3 @@ fn cells_follow_the_declared_type() {
         assert_eq!(cell(&path_, kind, &object, now), want, "{path} {kind}");
     }
 }
-
-#[test]
-fn columns_come_from_their_definition() {
-    let defined =
-        columns(&[json!({"name": "Ready", "type": "string", "jsonPath": ".status.ready", "priority": 1})]);
-    let [ready] = defined.unwrap().try_into().unwrap();
-    assert_eq!((ready.name.as_str(), ready.kind.as_str(), ready.priority), ("Ready", "string", 1));
-    assert_eq!(ready.description, "Custom resource definition column (in JSONPath format): .status.ready");
-    assert_eq!(ready.cell(&json!({"status": {"ready": "yes"}}), Timestamp::UNIX_EPOCH), "yes");
-    assert_eq!(columns(&[]).unwrap(), [Column::age()]);
-    assert!(columns(&[json!({"name": "x", "type": "string", "jsonPath": ".a[x]"})]).is_err());
-}

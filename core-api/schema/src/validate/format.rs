@@ -56,6 +56,16 @@ pub enum Format {
     LongName,
 }
 
+/// Whether a format means something for values of this type; without one they count as texts.
+pub fn is_checked(kind: &str, format: &str) -> bool {
+    match kind {
+        "" | "string" => Format::named(format).is_some(),
+        "integer" => matches!(format, "int32" | "int64"),
+        "number" => matches!(format, "float" | "double"),
+        _ => false,
+    }
+}
+
 impl Format {
     /// By its name; dashes do not matter.
     pub fn named(name: &str) -> Option<Self> {

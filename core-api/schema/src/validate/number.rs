@@ -171,10 +171,14 @@ impl Check<'_> {
             Some(false) => {
                 self.fail(format!("{} in body should be a multiple of {factor_text}", self.path), out);
             }
-            None => self.fail(
-                format!("factor MultipleOf declared for {} must be positive: {factor_text}", self.path),
-                out,
-            ),
+            None => out.fail(Failure::Invalid {
+                path: self.path.to_string(),
+                value: match amount {
+                    Amount::Whole(_) => Value::from(factor as i64),
+                    Amount::Float(_) => Value::from(factor),
+                },
+                text: format!("factor MultipleOf declared for {} must be positive: {factor_text}", self.path),
+            }),
         }
     }
 

@@ -88,7 +88,8 @@ impl<'a> Declared<'a> {
             Shape::List(_) => &["array"],
         };
         let format = schema.rules.as_ref().and_then(|rules| rules.format.as_deref());
-        Self { types, format: format.filter(|format| is_checked(types, format)) }
+        let kind = if let [kind] = types { kind } else { "" };
+        Self { types, format: format.filter(|format| format::is_checked(kind, format)) }
     }
 
     fn has(&self, wanted: &str) -> bool {
@@ -126,15 +127,6 @@ impl<'a> Declared<'a> {
         } else {
             out.fail(wrong_type(path, &self.types.join(","), found));
         }
-    }
-}
-
-fn is_checked(types: &[&str], format: &str) -> bool {
-    match types {
-        ["integer"] => matches!(format, "int32" | "int64"),
-        ["number"] => matches!(format, "float" | "double"),
-        [] | ["string"] | [_, _] => format::Format::named(format).is_some(),
-        _ => false,
     }
 }
 

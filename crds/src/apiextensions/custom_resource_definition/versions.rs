@@ -4,11 +4,7 @@
 
 use crate::{cursor::Cursor, fill::same};
 use proa_meta::{FieldErrors, names};
-use proa_schema::{
-    Schema, SchemaRef, Shape,
-    crd::{self, StatusSubresource},
-    jsonpath::JsonPath,
-};
+use proa_schema::crd::{self, StatusSubresource};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -20,62 +16,120 @@ const HOISTED_SCHEMA: &str = "may only be set when validations.schema is include
 const VERSION_SCHEMA: &str = "may only be set when `version.schema.openAPIV3Schema` is not included";
 const MAX_SELECTABLE: usize = 8;
 
-/// `spec.versions`.
-pub(super) fn versions(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+/// The parts of versions that upstream checks once, below `spec`, where they are the same in all of them.
+const PARTS: [&str; 4] = ["schema", "subresources", "additionalPrinterColumns", "selectableFields"];
+
+/// The parts that all versions share.
+fn shared_parts(versions: &[Value]) -> Vec<&'static str> {
+    let Some(first) = versions.first() else { return Vec::new() };
+    let is_same = |part: &str, version: &Value| {
+        let (one, other) = (&version[part], &first[part]);
+        // An empty object is not an absent one; an empty list is.
+        same(one, other) && one.is_object() == other.is_object()
+    };
+    let is_shared = |part: &&str| versions.iter().all(|version| is_same(part, version));
+    PARTS.into_iter().filter(is_shared).collect()
+}
+
+/// What each version has of its own, and what holds for all of them together.
+pub(super) fn each(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let list = spec.get("versions");
-    let mut unique = BTreeSet::new();
-    let mut is_unique = true;
     for version in list.items() {
-        is_unique &= unique.insert(version.text_of("name"));
-        let name = version.get("name");
-        let problems = names::is_dns1035_label(name.text());
-        if !problems.is_empty() {
-            name.invalid(errors, &problems.join(","));
-        }
-        deprecation(&version, errors);
         let schema = version.get("schema");
         let schema = schema.get("openAPIV3Schema");
         if !schema.is_set() {
             schema.required(errors, "");
         }
     }
-    shared(spec, "schema", "validation", errors, schema);
-    shared(spec, "subresources", "subresources", errors, |at, _, errors| scale(at, errors));
-    shared(spec, "additionalPrinterColumns", "additionalPrinterColumns", errors, |at, _, errors| {
-        at.items().for_each(|one| column(&one, errors));
-    });
-    shared(spec, "selectableFields", "selectableFields", errors, selectable);
-    let first = spec.get("version");
-    let first = first.with(list.value().get(0).map_or(&Value::Null, |version| &version["name"]));
-    let problems = names::is_dns1035_label(first.text());
-    if !first.is_empty() && !problems.is_empty() {
-        first.invalid(errors, &problems.join(","));
+    let preserved = spec.get("preserveUnknownFields");
+    let schemas = || list.list().iter().map(|version| &version["schema"]["openAPIV3Schema"]);
+    if preserved.is_true() && schemas().any(crd::has_default) {
+        preserved.invalid(errors, "must be false in order to use defaults in the schema");
     }
-    if !is_unique {
-        list.invalid(errors, "must contain unique version names");
+    let shared = shared_parts(list.list());
+    let mut unique = BTreeSet::new();
+    for version in list.items() {
+        unique.insert(version.text_of("name"));
+        label(&version.get("name"), errors);
+        deprecation(&version, errors);
+        // Of versions of the same name, the first says whether there is a status.
+        let named = list.list().iter().find(|other| other["name"] == version.value()["name"]);
+        let status = status_of(named.unwrap_or(version.value()));
+        let check =
+            Check { parts: version.value(), schema_at: "schema", needs_schema: VERSION_SCHEMA, status };
+        check.run(&version, |part| !shared.contains(&part), errors);
+    }
+    if unique.len() < list.list().len() {
+        errors.invalid(list.path(), list.value(), "must contain unique version names");
     }
     if list.items().filter(|version| version.get("storage").is_true()).count() != 1 {
-        list.invalid(errors, "must have exactly one version marked as storage version");
+        let why = "must have exactly one version marked as storage version";
+        errors.invalid(list.path(), list.value(), why);
+    }
+    let first = spec.get("version");
+    let first = first.with(list.value().get(0).map_or(&Value::Null, |version| &version["name"]));
+    if !first.is_empty() {
+        label(&first, errors);
     }
 }
 
-/// Checks a part of each version, or of all at once when they are equal.
-fn shared(
-    spec: &Cursor<'_, '_>,
-    part: &str,
-    hoisted: &str,
-    errors: &mut FieldErrors,
-    check: fn(&Cursor<'_, '_>, &Value, &mut FieldErrors),
-) {
-    let versions = spec.get("versions");
-    let list = versions.list();
+/// What all versions share.
+pub(super) fn shared(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let list = spec.get("versions");
+    let list = list.list();
     let Some(first) = list.first() else { return };
-    if list.iter().all(|version| same(&version[part], &first[part])) {
-        let at = spec.get(hoisted);
-        return check(&at.with(&first[part]), first, errors);
+    let shared = shared_parts(list);
+    let served = list.iter().map(status_of).find(|status| *status == StatusSubresource::Served);
+    let status = served.unwrap_or(StatusSubresource::Absent);
+    let check = Check { parts: first, schema_at: "validation", needs_schema: HOISTED_SCHEMA, status };
+    check.run(spec, |part| shared.contains(&part), errors);
+}
+
+fn label(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+    let problems = names::is_dns1035_label(at.text());
+    if !problems.is_empty() {
+        at.invalid(errors, &problems.join(","));
     }
-    for version in versions.items() {
-        check(&version.get(part), version.value(), errors);
+}
+
+/// A check of parts, of one version or of all.
+struct Check<'v> {
+    parts: &'v Value,
+    schema_at: &'static str,
+    needs_schema: &'static str,
+    status: StatusSubresource,
+}
+
+impl Check<'_> {
+    fn run(&self, at: &Cursor<'_, '_>, is_here: impl Fn(&str) -> bool, errors: &mut FieldErrors) {
+        let schema = &self.parts["schema"]["openAPIV3Schema"];
+        let has_schema = is_here("schema") && !schema.is_null();
+        if has_schema {
+            let at = at.get(self.schema_at);
+            crd::compile(schema, self.status, at.get("openAPIV3Schema").path(), errors);
+        }
+        if is_here("subresources") {
+            scale(&at.get("subresources").with(&self.parts["subresources"]), errors);
+        }
+        if is_here("additionalPrinterColumns") {
+            let columns = at.get("additionalPrinterColumns");
+            columns
+                .with(&self.parts["additionalPrinterColumns"])
+                .items()
+                .for_each(|one| column(&one, errors));
+        }
+        let fields = at.get("selectableFields");
+        let fields = fields.with(&self.parts["selectableFields"]);
+        if !is_here("selectableFields") || fields.is_empty() {
+            return;
+        }
+        if !has_schema {
+            return fields.with(&"".into()).invalid(errors, self.needs_schema);
+        }
+        match crd::schema_of(schema) {
+            Ok(_) => selectable(&fields, schema, errors),
+            Err(why) => at.get("schema.openAPIV3Schema").with(&"".into()).invalid(errors, &why),
+        }
     }
 }
 
@@ -91,23 +145,24 @@ fn deprecation(version: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if text.is_empty() {
         warning.invalid(errors, "must not be an empty string");
     }
-    if let Some((index, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
+    if let Some((index, _)) = text.char_indices().find(|(_, c)| !is_printable(*c)) {
         let found = format!("non-printable character found at index {index}");
         warning.invalid(errors, &format!("must only contain printable UTF-8 characters; {found}"));
     }
+}
+
+/// Of white space only the plain blank is.
+fn is_printable(c: char) -> bool {
+    c == ' '
+        || !(c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}'))
 }
 
 fn status_of(version: &Value) -> StatusSubresource {
     match version["subresources"]["status"].is_null() {
         true => StatusSubresource::Absent,
         false => StatusSubresource::Served,
-    }
-}
-
-fn schema(at: &Cursor<'_, '_>, version: &Value, errors: &mut FieldErrors) {
-    let schema = at.get("openAPIV3Schema");
-    if schema.is_set() {
-        crd::compile(schema.value(), status_of(version), schema.path(), errors);
     }
 }
 
@@ -153,51 +208,39 @@ fn column(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
     let (path, shown) = (at.get("jsonPath"), at.get("JSONPath"));
     let shown = shown.with(path.value());
-    if shown.must_be_set(errors)
-        && simple_path(&shown, errors)
-        && let Err(problem) = JsonPath::parse(path.text())
-    {
-        shown.invalid(errors, &problem.to_string());
+    if shown.must_be_set(errors) {
+        simple_path(&shown, errors);
     }
 }
 
-fn selectable(at: &Cursor<'_, '_>, version: &Value, errors: &mut FieldErrors) {
-    if at.is_empty() {
-        return;
-    }
-    if version["schema"]["openAPIV3Schema"].is_null() {
-        let hoisted = !at.path().to_string().contains('[');
-        let needed = if hoisted { HOISTED_SCHEMA } else { VERSION_SCHEMA };
-        return at.with(&"".into()).invalid(errors, needed);
-    }
-    let Ok(schema) = crd::schema_of(&version["schema"]["openAPIV3Schema"]) else { return };
+fn selectable(at: &Cursor<'_, '_>, schema: &Value, errors: &mut FieldErrors) {
     let mut seen = BTreeSet::new();
     for entry in at.items() {
         let path = entry.get("jsonPath");
         if !path.must_be_set(errors) {
             continue;
         }
-        if path.text().starts_with(".metadata") {
+        let (place, found) = match crd::field_at(path.text(), schema) {
+            Ok(found) => found,
+            Err(why) => {
+                path.invalid(errors, &format!("is an invalid path: {why}"));
+                continue;
+            }
+        };
+        if place.split(['.', '[']).next() == Some("metadata") {
             path.invalid(errors, "must not point to fields in metadata");
         }
-        match field(&schema, path.text()) {
-            None => path.invalid(errors, "is an invalid path: does not refer to a valid field"),
-            Some(Shape::String | Shape::Boolean | Shape::Integer { .. }) => {}
-            Some(_) => path.invalid(
+        if !matches!(found["type"].as_str(), Some("string" | "boolean" | "integer")) {
+            path.invalid(
                 errors,
                 "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
-            ),
+            );
         }
-        if !seen.insert(path.text()) {
+        if !seen.insert(place) {
             path.duplicate(errors);
         }
     }
     if seen.len() > MAX_SELECTABLE {
         errors.too_many(at.path(), seen.len(), MAX_SELECTABLE);
     }
-}
-
-fn field<'a>(schema: &'a Schema, path: &str) -> Option<&'a Shape> {
-    let mut steps = path.strip_prefix('.')?.split('.');
-    steps.try_fold(schema, |at, step| at.child(step).map(SchemaRef::get)).map(|found| &found.shape)
 }
