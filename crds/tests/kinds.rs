@@ -185,8 +185,12 @@ fn found(case: &Case) -> Found {
     };
     let errors = errors.iter().map(ToString::to_string).collect();
     let mut warnings = (def.strategy.warnings)(&object);
-    if case.old.is_none() {
-        warnings.extend((def.strategy.create_warnings)(&object));
+    match &case.old {
+        None => warnings.extend((def.strategy.create_warnings)(&object)),
+        Some(old) if !case.status && case.part.is_none() => {
+            warnings.extend((def.strategy.update_warnings)(&object, &stored(&def, old)));
+        }
+        Some(_) => {}
     }
     let mut shown = object.clone();
     if let (Some(status), None) = (case.object.get("status"), &case.old) {

@@ -133,6 +133,64 @@ fn status_restricts_the_root() {
         "{found}"
     );
     assert_eq!(errors_of(&schema, StatusSubresource::Absent), Vec::<String>::new());
+    for (schema, want) in [
+        (json!({"type": "object", "not": {}}), &["only [Description"][..]),
+        (
+            json!({"type": "string"}),
+            &["type: Invalid value: \"string\": only \"object\" is", "type: Invalid"],
+        ),
+        // What is wrong first hides the type.
+        (json!({"id": "a", "type": "string"}), &["only [Description", "id: Forbidden"]),
+    ] {
+        let found = errors_of(&schema, StatusSubresource::Served);
+        assert_eq!(found.len(), want.len(), "{found:?}");
+        assert!(found.iter().zip(want).all(|(found, want)| found.contains(want)), "{found:?}");
+    }
+}
+
+#[test]
+fn rules_are_left_alone_above_what_is_wrong() {
+    let rule = json!([{"rule": "self.x"}]);
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "object", "x-kubernetes-validations": rule, "properties": {"b": {"type": "string", "default": "x", "id": "i"}}},
+        "c": {"type": "object", "x-kubernetes-validations": rule, "x-kubernetes-map-type": "granular"}}});
+    let found = errors_of(&schema, StatusSubresource::Absent);
+    assert_eq!(found[0], "properties[a].properties[b].id: Forbidden: id is not supported");
+    // Without the schema that cannot be read, the rules of the other part are judged.
+    let mut schema = schema;
+    schema["properties"]["a"]["properties"]["b"] =
+        json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true});
+    let found = errors_of(&schema, StatusSubresource::Absent);
+    let fields = found.iter().map(|text| text.split(": ").next().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        fields,
+        ["properties[a].properties[b].uniqueItems", "properties[c].x-kubernetes-validations[0].rule"]
+    );
+}
+
+#[test]
+fn selectable_fields_are_found_in_what_is_written() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string", "x-kubernetes-int-or-string": true, "properties": {"b": {"type": "integer"}}},
+        "m": {"type": "object", "additionalProperties": {"type": "string"}}, "s": {"type": "string"}}});
+    for (path, want) in [
+        (".s", Ok("s")),
+        (".a.b", Ok("a.b")),
+        (".m.k", Ok("m[k]")),
+        ("s", Err("expected [ or . but got: s")),
+        (".", Err("unexpected end of JSON path")),
+        ("..s", Err("does not refer to a valid field")),
+        (".s.x", Err("does not refer to a valid field")),
+        (".m['k']", Err("array notation is not allowed")),
+    ] {
+        let found = field_at(path, &schema);
+        assert_eq!(
+            found.as_ref().map(|(place, _)| &**place),
+            want.map_err(str::to_owned).as_ref().map(|want| *want),
+            "{path}"
+        );
+    }
+    assert!(!has_default(&schema) && has_default(&json!({"anyOf": [{"items": {"default": 1}}]})));
 }
 
 #[test]
@@ -267,11 +325,18 @@ fn defaults_obey_their_schema() {
             json!({"type": "object", "default": {}, "required": ["a"], "properties": {"a": {"type": "integer"}}}),
             &["default.a: Required value"],
         ),
+        // Upstream does not ask for a number or a text here.
+        (json!({"x-kubernetes-int-or-string": true, "default": true}), &[]),
     ] {
         let found: Vec<String> = errors_in(&x);
         let want: Vec<String> = want.iter().map(|text| text.replace("default in body", " in body")).collect();
         assert_eq!(found, want, "{x}");
     }
+    let whole = json!({"type": "object", "default": {}, "x-kubernetes-preserve-unknown-fields": true});
+    assert_eq!(
+        errors_of(&whole, StatusSubresource::Absent),
+        ["default.apiVersion: Required value", "default.kind: Required value"]
+    );
 }
 
 #[test]
