@@ -198,8 +198,7 @@ impl<'v, 'p> Cursor<'v, 'p> {
     }
     /// The same for a rule that upstream declares on the type: those do not show the value.
     pub(crate) fn declared_immutable(&self, old: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-        // Both are in the form that is stored; an empty part is not an absent one.
-        if self.value != old.value {
+        if !crate::fill::same(self.value, old.value) {
             errors.invalid(&self.path, &NULL, IMMUTABLE);
         }
     }

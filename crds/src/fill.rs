@@ -25,7 +25,9 @@ pub(crate) fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// Equal when empty lists, maps and absent fields count as the same: upstream's semantic equality.
+/// Equal when null, an absent field and an empty list count as the same: upstream's semantic equality of values in the
+/// form that is stored. There maps and structs that Go leaves out are absent, so an object without fields is a pointer
+/// that is set: a selector `{}` is not the absent one.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
@@ -40,7 +42,7 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 }
 
 fn is_vacant(value: &Value) -> bool {
-    !value.is_string() && is_empty(value)
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// A named field as an object, made when absent.
@@ -124,7 +126,8 @@ mod tests {
     #[test]
     fn semantic_equality_ignores_vacant_fields() {
         assert!(same(&json!({"a": []}), &json!({})));
-        assert!(same(&json!({}), &json!({"a": {}, "b": null})));
+        assert!(same(&json!({}), &json!({"a": [], "b": null})));
+        assert!(!same(&json!({}), &json!({"a": {}})));
         assert!(!same(&json!({"a": 0}), &json!({})));
         assert!(!same(&json!({"a": [1]}), &json!({"a": [2]})));
     }

@@ -1,11 +1,12 @@
 //! Checks of IP addresses and CIDRs as text.
 //!
-//! `parse` and `ip` take no leading zeros in IPv4 octets, which upstream still reads from old objects;
-//! `parse_with_zeros` does.
+//! Addresses and networks that not all programs read alike are refused, unless an update finds them in the object that
+//! was stored before: callers give what may stay. `parse` takes no leading zeros in IPv4 octets; `parse_with_zeros` does.
 //! Upstream: apimachinery `pkg/util/validation/ip.go`, core validation's `ValidateEndpointIP`.
 
 use crate::cursor::Cursor;
 use proa_meta::FieldErrors;
+use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const IP_TEXT: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
@@ -30,14 +31,22 @@ pub(crate) fn readable_ip(text: &str) -> Vec<String> {
     }
 }
 
-/// An IP address that all programs must read alike.
-pub(crate) fn ip(at: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
-    at.named(errors, readable_ip)
+/// An IP address that all programs must read alike, or one of a list that was there before.
+pub(crate) fn ip(at: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) -> bool {
+    is_in(kept, at.text()) || at.named(errors, readable_ip)
 }
 
-/// A network that all programs must read alike.
-pub(crate) fn cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    network(at, false, errors);
+/// A network that all programs must read alike, or one of a list that was there before.
+pub(crate) fn cidr(at: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) {
+    if !is_in(kept, at.text()) {
+        network(at, false, errors);
+    }
+}
+
+/// Whether a list has this text, or an element with this `ip`.
+fn is_in(list: &Value, text: &str) -> bool {
+    let is_it = |one: &Value| one.as_str().or(one["ip"].as_str()).map(str::trim) == Some(text);
+    list.as_array().is_some_and(|list| list.iter().any(is_it))
 }
 
 /// What is wrong with an address that must be written as usual.
@@ -93,8 +102,12 @@ fn has_bits_beyond(ip: &IpAddr, bits: u32) -> bool {
     }
 }
 
-/// What is unusual in how a valid address is written.
+/// What is unusual in how an address is written.
 pub(crate) fn ip_warning(at: &Cursor<'_, '_>) -> Option<String> {
+    if let Some(ip) = parse_with_zeros(at.text()).filter(|_| !readable_ip(at.text()).is_empty()) {
+        let (path, text, ip) = (at.path(), at.text(), ip.to_canonical());
+        return Some(format!("{path}: non-standard IP address {text:?} is invalid: use \"{ip}\""));
+    }
     let ip = parse(at.text()).filter(|ip| ip.is_ipv6() && ip.to_string() != at.text())?;
     Some(format!(
         "{}: IPv6 address {:?} should be in RFC 5952 canonical format (\"{ip}\")",
@@ -147,9 +160,15 @@ pub(crate) fn is_cidr(text: &str) -> bool {
     }
 }
 
+/// Whether an address or a network is of IPv6; one of IPv4 may be written as an IPv6 address.
+pub(crate) fn is_v6(text: &str) -> bool {
+    let address = text.split('/').next().unwrap_or(text);
+    text.contains(':') && parse(address).is_none_or(|ip| ip.to_canonical().is_ipv6())
+}
+
 /// At most two values, of different families, or the given text.
 pub(crate) fn one_per_family(list: &Cursor<'_, '_>, texts: &[&str], detail: &str, errors: &mut FieldErrors) {
-    let family = |text: &&str| text.contains(':');
+    let family = |text: &&str| is_v6(text);
     let both = texts.iter().any(family) && !texts.iter().all(family);
     if texts.len() > 2 || (texts.len() == 2 && !both) {
         list.invalid(errors, detail);
@@ -158,7 +177,7 @@ pub(crate) fn one_per_family(list: &Cursor<'_, '_>, texts: &[&str], detail: &str
 
 /// An address that traffic can be sent to.
 pub(crate) fn endpoint_ip(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let Some(address) = parse(at.text()) else {
+    let Some(address) = parse_with_zeros(at.text()).map(|ip| ip.to_canonical()) else {
         return at.invalid(errors, "must be a valid IP address");
     };
     if address.is_unspecified() {

@@ -2,6 +2,7 @@
 //!
 //! Fields of features that are off by default are dropped, as upstream drops them: derived attributes, lists as
 //! attributes, allocatable resources of nodes, compatibility groups, types of partitions, skipped node operations.
+//! What upstream's code checks is in the files of the kinds; what it declares on the types is `declared`.
 //! Deliberately absent: whatever acts on devices.
 //! Upstream: `pkg/apis/resource/validation/validation.go`.
 
@@ -12,10 +13,11 @@ pub(crate) mod resource_claim_template;
 pub(crate) mod resource_slice;
 
 mod claim_spec;
+mod declared;
 mod taint;
 
 use crate::{cursor::Cursor, facts, storage};
-use proa_meta::{FieldError, FieldErrors, Gvk, field::Problem, names};
+use proa_meta::{FieldErrors, Gvk, names};
 use proa_schema::{
     SchemaRef,
     cel::{self, Misfit},
@@ -30,7 +32,6 @@ const CONFIGURATIONS: usize = 32;
 const EXPRESSION: usize = 10 << 10;
 const PARAMETERS: usize = 10 << 10;
 const POOL: usize = 253;
-const DRIVER: usize = 63;
 const IDENTIFIER: usize = 32;
 
 /// Name and schema of a kind of the group.
@@ -48,6 +49,11 @@ fn is_short(list: &Cursor<'_, '_>, most: usize, errors: &mut FieldErrors) -> boo
     len <= most
 }
 
+/// The elements of a list that has no more than it may; that one has more is declared.
+fn few<'v, 'b>(list: &'b Cursor<'v, '_>, most: usize) -> impl Iterator<Item = Cursor<'v, 'b>> {
+    list.items().filter(move |_| list.list().len() <= most)
+}
+
 /// Elements whose key was there before.
 fn unique<'v, K: Ord>(list: &Cursor<'v, '_>, key: impl Fn(&'v Value) -> K, errors: &mut FieldErrors) {
     let mut seen = BTreeSet::new();
@@ -59,32 +65,6 @@ fn unique<'v, K: Ord>(list: &Cursor<'v, '_>, key: impl Fn(&'v Value) -> K, error
 /// A text of a field, empty when absent.
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or("")
-}
-
-/// The name of a driver, where upstream checks it by the rules that its types declare.
-fn driver_of_any_case(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    const TEXT: &str = "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and \
-                        end with an alphanumeric character";
-    const REGEX: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
-    if !at.must_be_set(errors) {
-        return;
-    }
-    for problem in names::is_dns1123_subdomain(&at.text().to_lowercase()) {
-        let is_length = problem == names::max_len_error(names::DNS_SUBDOMAIN_MAX);
-        let problem = if is_length { problem } else { names::regex_error(TEXT, REGEX, &["Example.com"]) };
-        at.invalid(errors, &problem);
-    }
-    if at.text().chars().count() > DRIVER {
-        let text = format!("Too long: may not be more than {DRIVER} characters");
-        errors.push(FieldError { problem: Problem::TooLong, field: at.path().to_string(), body: text });
-    }
-}
-
-/// A label that must be there.
-fn label(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    if at.must_be_set(errors) {
-        at.named(errors, names::is_dns1123_label);
-    }
 }
 
 /// Subdomains between slashes.
@@ -119,14 +99,6 @@ fn qualified_name(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-/// A name with its domain.
-fn fully_qualified_name(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    qualified_name(at, errors);
-    if !at.text().contains('/') {
-        at.invalid(errors, "a fully qualified name must be a domain and a name separated by a slash");
-    }
-}
-
 fn identifier(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if at.text().len() > IDENTIFIER {
         errors.too_long(at.path(), IDENTIFIER);
@@ -134,24 +106,9 @@ fn identifier(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     at.named(errors, names::is_c_identifier);
 }
 
-/// A uid in its normal form.
-fn uid(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    const LENGTH: usize = 36;
-    let fits = |(i, b): (usize, u8)| match i {
-        8 | 13 | 18 | 23 => b == b'-',
-        _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
-    };
-    if at.text().len() != LENGTH || !at.text().bytes().enumerate().all(fits) {
-        at.invalid(errors, "must be a lowercase UUID in 8-4-4-4-12 format");
-    }
-}
-
 /// Expressions that devices must meet.
 fn selectors(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    if !is_short(list, SELECTORS, errors) {
-        return;
-    }
-    for selector in list.items() {
+    for selector in few(list, SELECTORS) {
         let cel = selector.get("cel");
         if !cel.is_set() {
             cel.required(errors, "");
@@ -176,7 +133,6 @@ fn configuration(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     if !opaque.is_set() {
         return opaque.required(errors, "");
     }
-    driver_of_any_case(&opaque.get("driver"), errors);
     raw(&opaque.get("parameters"), PARAMETERS, errors);
 }
 

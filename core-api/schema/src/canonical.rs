@@ -59,7 +59,8 @@ fn fields(schema: &Schema, object: &ObjectShape, map: &mut Map<String, Value>, w
         Some(field) => {
             walk(&field.schema, value, written + 1, form);
             let is_always_written = form == Form::Stored && field.omit == Omit::Never;
-            if is_always_written && value.as_array().is_some_and(Vec::is_empty) {
+            let is_list = matches!(field.schema.shape, Shape::List(_));
+            if is_always_written && is_list && value.as_array().is_some_and(Vec::is_empty) {
                 *value = Value::Null;
             }
             !is_left_out(field, value)

@@ -18,11 +18,7 @@ pub(crate) fn kind() -> KindDef {
             validate_create,
             validate_update: |new, old, errors| {
                 let (new, old) = (Cursor::root(new), Cursor::root(old));
-                let data = new.get("data");
-                // It is kept as it was written: an empty one is not an absent one.
-                if *data.value() != old.value()["data"] {
-                    errors.invalid(data.path(), data.value(), crate::cursor::IMMUTABLE);
-                }
+                new.get("data").immutable(&old.get("data"), errors);
             },
             ..Strategy::default()
         },

@@ -100,7 +100,7 @@ fn validate(object: &Value, is_new: bool, errors: &mut FieldErrors) {
     }
     if is_new {
         let claims = spec.get("volumeClaimTemplates");
-        claims.items().for_each(|claim| claim_spec(&claim.get("spec"), errors));
+        claims.items().for_each(|claim| claim_spec(&claim.get("spec"), true, errors));
     }
     spec.get("replicas").non_negative(errors);
     spec.get("minReadySeconds").non_negative(errors);

@@ -36,7 +36,12 @@ pub(crate) fn v1_kind() -> KindDef {
     let kind = completed(gvk, "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler")
         .with_table(&table::COLUMNS, |object, now| table::row(&stored(object), now))
         .with_strategy(Strategy {
-            default: |object| absent(sub(object, "spec"), "minReplicas", 1),
+            default: |object| {
+                absent(sub(object, "spec"), "minReplicas", 1);
+                // What the stored form makes of it is what its writer owns: annotations that stand for fields.
+                v1::to_storage(object);
+                v1::from_storage(object);
+            },
             validate_create: |object, errors| validate::object(&stored(object), None, errors),
             validate_update: |new, old, errors| validate::object(&stored(new), Some(&stored(old)), errors),
             validate_status: |new, _, errors| validate::status(&stored(new), errors),

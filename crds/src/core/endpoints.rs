@@ -15,7 +15,18 @@ pub(crate) fn kind() -> KindDef {
     let kind = namespaced("Endpoints", "endpoints")
         .short(&["ep"])
         .with_table(&[Column::name(), Column::text("Endpoints"), Column::age()], row)
-        .with_strategy(Strategy { default, validate, create_on_update: true, ..Strategy::default() });
+        .with_strategy(Strategy {
+            default,
+            validate_create: validate,
+            // Addresses that are as they were stay, whatever the rules are by now.
+            validate_update: |new, old, errors| {
+                if !fill::same(&new["subsets"], &old["subsets"]) {
+                    validate(new, errors);
+                }
+            },
+            create_on_update: true,
+            ..Strategy::default()
+        });
     KindDef { deprecation: Some(DEPRECATED.into()), ..kind }
 }
 
@@ -42,7 +53,7 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
 
 fn validate_address(address: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let ip = address.get("ip");
-    network::ip(&ip, errors);
+    network::ip(&ip, &Value::Null, errors);
     address.get("hostname").opt_named(errors, names::is_dns1123_label);
     if let Some(node) = address.present("nodeName") {
         node.named(errors, names::is_dns1123_subdomain);

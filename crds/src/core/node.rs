@@ -61,7 +61,11 @@ pub(crate) fn kind() -> KindDef {
                 used.then(|| format!("spec.externalID: {UNUSED}")).into_iter().collect()
             },
             validate,
-            validate_update,
+            validate_create: |object, errors| cidrs(&Cursor::root(object).get("spec"), &Value::Null, errors),
+            validate_update: |new, old, errors| {
+                cidrs(&Cursor::root(new).get("spec"), &old["spec"]["podCIDRs"], errors);
+                validate_update(new, old, errors);
+            },
             validate_status: validate_update,
             ..Strategy::default()
         })
@@ -101,7 +105,6 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
         metadata.get("nodeSwapStatus").get("capacity").with(swap).positive(errors);
     }
     features(&status.get("declaredFeatures"), errors);
-    cidrs(&root.get("spec"), errors);
 }
 
 fn taints(root: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -150,10 +153,10 @@ fn is_feature(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_uppercase()) && text.split('/').all(is_segment)
 }
 
-fn cidrs(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn cidrs(spec: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) {
     let list = spec.get("podCIDRs");
     list.items().for_each(|one| {
-        network::cidr(&one, errors);
+        network::cidr(&one, kept, errors);
     });
     let texts: Vec<&str> = list.list().iter().filter_map(Value::as_str).collect();
     network::one_per_family(&list, &texts, "may specify no more than one CIDR for each IP family", errors);
@@ -191,10 +194,10 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     amounts(&new, errors);
     features(&status.get("declaredFeatures"), errors);
     let addresses = status.get("addresses");
-    for (i, address) in addresses.items().enumerate() {
-        if addresses.list()[..i].contains(address.value()) {
-            address.duplicate(errors);
-        }
+    let mut seen = BTreeSet::new();
+    for address in addresses.items().filter(|one| !seen.insert((one.text_of("type"), one.text_of("address"))))
+    {
+        address.duplicate(errors);
     }
     let (cidrs, old_cidrs) = (spec.get("podCIDRs"), before.get("podCIDRs"));
     if !old_cidrs.is_empty() && cidrs.list() != old_cidrs.list() {

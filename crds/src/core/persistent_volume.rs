@@ -166,11 +166,7 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     {
         remove(csi, "controllerExpandSecretRef");
     }
-    // An empty source is one all the same.
-    let kinds = |source: &Value| -> Vec<String> {
-        source.as_object().into_iter().flat_map(|s| s.keys().cloned()).collect()
-    };
-    if kinds(&now) != kinds(&before) || !same(&now, &before) {
+    if !same(&now, &before) {
         let difference = differences(&before, &now);
         let text = format!("spec.persistentvolumesource is immutable after creation\n{difference}");
         spec.get("persistentvolumesource").forbidden(errors, &text);

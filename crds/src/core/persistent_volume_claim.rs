@@ -112,39 +112,7 @@ fn data_sources(spec: &mut Value, old: &Value) {
 
 /// Upstream does not look at the groups of sources of a claim that had one.
 fn validate(object: &Value, checks_groups: bool, errors: &mut FieldErrors) {
-    let root = Cursor::root(object);
-    let spec = root.get("spec");
-    claim_spec(&spec, errors);
-    let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
-    for at in [source, reference].iter().filter(|at| at.is_set()) {
-        data_source(at, checks_groups, errors);
-    }
-    if !source.is_set() || !reference.is_set() {
-        return;
-    }
-    let namespace = reference.get("namespace");
-    // Upstream shows one of its internal values.
-    let shown = json!({});
-    let shown = spec.with(&shown);
-    if !namespace.is_empty() {
-        shown.invalid(errors, "may not be specified when dataSourceRef.namespace is specified");
-    } else if ["apiGroup", "kind", "name"].iter().any(|f| source.text_of(f) != reference.text_of(f)) {
-        shown.invalid(errors, "must match dataSourceRef");
-    }
-}
-
-fn data_source(at: &Cursor<'_, '_>, checks_groups: bool, errors: &mut FieldErrors) {
-    let (kind, group) = (at.get("kind"), at.get("apiGroup"));
-    at.get("name").must_be_set(errors);
-    kind.must_be_set(errors);
-    if group.is_empty() && kind.text() != "PersistentVolumeClaim" {
-        let text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
-        at.with(kind.value()).invalid(errors, text);
-    }
-    if checks_groups {
-        group.opt_named(errors, names::is_dns1123_subdomain);
-    }
-    at.get("namespace").opt_named(errors, names::is_dns1123_label);
+    claim_spec(&Cursor::root(object).get("spec"), checks_groups, errors);
 }
 
 fn warnings(object: &Value) -> Vec<String> {
@@ -192,8 +160,7 @@ fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
         }
         keep(&mut now, &before, "volumeAttributesClassName");
     }
-    // No selector is not the empty one.
-    if now["selector"].is_null() != before["selector"].is_null() || !same(&now, &before) {
+    if !same(&now, &before) {
         let difference = differences(&before, &now);
         let text = format!(
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \

@@ -46,7 +46,7 @@ pub(crate) fn kind() -> KindDef {
                 drop_internal_policy(object);
             },
             prepare_update,
-            validate_create: validate::service,
+            validate_create: |object, errors| validate::service(object, &Value::Null, errors),
             validate_update: validate::update,
             validate_status: validate::status,
             warnings,
@@ -113,10 +113,11 @@ fn default(object: &mut Value) {
     }
 }
 
-/// A name elsewhere has no endpoints here. Upstream keeps what is not the default.
+/// A name elsewhere has no endpoints here. What is no policy is left for validation to refuse.
 fn drop_internal_policy(object: &mut Value) {
     let spec = sub(object, "spec");
-    if text(spec, "type") == "ExternalName" && text(spec, "internalTrafficPolicy") == "Cluster" {
+    let is_policy = matches!(text(spec, "internalTrafficPolicy"), "Cluster" | "Local");
+    if text(spec, "type") == "ExternalName" && is_policy {
         remove(spec, "internalTrafficPolicy");
     }
 }

@@ -145,17 +145,14 @@ fn validate_create(object: &Value, errors: &mut FieldErrors) {
 }
 
 fn validate_status(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let known = |ip: &str| {
-        let entries = old["status"]["loadBalancer"]["ingress"].as_array();
-        entries.is_some_and(|entries| entries.iter().any(|entry| entry["ip"] == ip))
-    };
+    let kept = &old["status"]["loadBalancer"]["ingress"];
     let root = Cursor::root(new);
     let status = root.get("status");
     let balancer = status.get("loadBalancer");
     for ingress in balancer.get("ingress").items() {
         let (ip, name) = (ingress.get("ip"), ingress.get("hostname"));
-        if !ip.is_empty() && !known(ip.text()) {
-            ip.named(errors, network::readable_ip);
+        if !ip.is_empty() {
+            network::ip(&ip, kept, errors);
         }
         if !name.is_empty() {
             name.named(errors, names::is_dns1123_subdomain);

@@ -2,13 +2,16 @@
 //!
 //! Upstream: `pkg/apis/core/helper/qos/qos.go`.
 
-use super::resources::{Amounts, amounts};
+use super::resources::{Amounts, amounts, is_pod_level};
 use proa_meta::quantity::Quantity;
 use serde_json::Value;
 
 /// `Guaranteed`, `Burstable` or `BestEffort`.
 pub(crate) fn class(spec: &Value) -> &'static str {
-    let own = spec.get("resources").filter(|v| !v.is_null());
+    let is_set = |own: &&Value| {
+        ["requests", "limits"].iter().any(|list| amounts(&own[*list]).keys().any(|name| is_pod_level(name)))
+    };
+    let own = spec.get("resources").filter(is_set);
     let parts: Vec<&Value> = match own {
         Some(resources) => vec![resources],
         None => (["initContainers", "containers"].iter())
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn classes() {
-        let container = |resources: Value| json!({"containers": [{"resources": resources}]});
+        let container = |resources: Value| json!({"containers": [{"resources": resources}], "resources": {}});
         for (spec, class_name) in [
             (container(json!({})), "BestEffort"),
             (container(json!({"requests": {"cpu": "1"}})), "Burstable"),

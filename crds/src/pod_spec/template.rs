@@ -32,7 +32,9 @@ pub(crate) fn metadata(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     selector::labels(&at.get("labels"), errors);
     for (key, value) in at.value().as_object().into_iter().flatten() {
         if !matches!(key.as_str(), "labels" | "annotations") && !value.is_null() {
-            at.get(key).forbidden(errors, "cannot be set");
+            // Upstream makes the path of the name in Go.
+            let name = if key == "uid" { "uID" } else { key };
+            at.get(name).forbidden(errors, "cannot be set");
         }
     }
 }

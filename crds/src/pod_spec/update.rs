@@ -5,7 +5,7 @@
 use super::validate;
 use crate::{
     cursor::Cursor,
-    fill::{keep, remove, set},
+    fill::{keep, remove, same, set},
 };
 use proa_meta::{FieldErrors, names};
 use serde_json::Value;
@@ -65,15 +65,14 @@ pub(crate) fn spec(new: &Cursor<'_, '_>, old: &Cursor<'_, '_>, errors: &mut Fiel
     }
     only_added_tolerations(&new.get("tolerations"), old.get("tolerations").list(), errors);
     only_removed_gates(&new.get("schedulingGates"), old.get("schedulingGates").list(), errors);
-    // Both are canonical, so a part that is empty and not absent means something: `{}` selects everything.
-    if new.value() == old.value() {
+    if same(new.value(), old.value()) {
         return;
     }
     let mut rest = without_updatable(new.value(), old.value());
     if !old.get("schedulingGates").is_empty() {
         gated(new, old, &mut rest, errors);
     }
-    if rest != *old.value() {
+    if !same(&rest, old.value()) {
         let difference = differences(old.value(), &rest);
         let text = format!("pod updates may not change fields other than {UPDATABLE}\n{difference}");
         new.forbidden(errors, &text);

@@ -110,7 +110,7 @@ fn names_and_numbers(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     spec.get("subdomain").opt_named(errors, names::is_dns1123_label);
     tolerations(&spec.get("tolerations"), errors);
     for alias in spec.get("hostAliases").items() {
-        network::ip(&alias.get("ip"), errors);
+        network::ip(&alias.get("ip"), &Value::Null, errors);
         for name in alias.get("hostnames").items() {
             name.named(errors, names::is_dns1123_subdomain);
         }

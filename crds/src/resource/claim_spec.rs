@@ -1,6 +1,6 @@
 //! The spec of a claim, in claims and in their templates.
 
-use super::{configuration, driver, fully_qualified_name, is_short, selectors, taint, text, unique};
+use super::{configuration, driver, few, selectors, taint, text};
 use crate::{
     cursor::Cursor,
     fill::{items, present, remove, zero},
@@ -16,6 +16,7 @@ const ALTERNATIVES: usize = 8;
 /// Completes what is asked for.
 pub(super) fn default(spec: &mut Value) {
     each_request(spec, |request| {
+        items(request, "tolerations").for_each(|toleration| zero(toleration, "operator", "Equal"));
         zero(request, "allocationMode", "ExactCount");
         if request["allocationMode"] == "ExactCount" {
             zero(request, "count", 1);
@@ -74,12 +75,9 @@ impl<'v> Requests<'v> {
         }
     }
 
-    /// A list of such names, each once.
+    /// A list of such names.
     pub(super) fn references(&self, list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-        if is_short(list, REQUESTS, errors) {
-            list.items().for_each(|name| self.reference(&name, errors));
-            unique(list, |name| name.as_str().unwrap_or(""), errors);
-        }
+        few(list, REQUESTS).for_each(|name| self.reference(&name, errors));
     }
 }
 
@@ -88,20 +86,12 @@ pub(super) fn validate(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let devices = spec.get("devices");
     let names = Requests::of(devices.value());
     let requests = devices.get("requests");
-    if is_short(&requests, REQUESTS, errors) {
-        requests.items().for_each(|request| validate_request(&request, errors));
-        unique(&requests, |request| text(request, "name"), errors);
-    }
+    few(&requests, REQUESTS).for_each(|request| validate_request(&request, errors));
     let constraints = devices.get("constraints");
-    if is_short(&constraints, CONSTRAINTS, errors) {
-        constraints.items().for_each(|constraint| validate_constraint(&constraint, &names, errors));
-    }
-    let configurations = devices.get("config");
-    if is_short(&configurations, super::CONFIGURATIONS, errors) {
-        for one in configurations.items() {
-            names.references(&one.get("requests"), errors);
-            configuration(&one, errors);
-        }
+    few(&constraints, CONSTRAINTS).for_each(|constraint| validate_constraint(&constraint, &names, errors));
+    for one in few(&devices.get("config"), super::CONFIGURATIONS) {
+        names.references(&one.get("requests"), errors);
+        configuration(&one, errors);
     }
 }
 
@@ -115,46 +105,42 @@ fn validate_request(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
             let text = format!("{EITHER}, but multiple fields are set");
             errors.invalid(at.path(), &Value::Null, &text);
         }
-        (Some(exactly), true) => validate_asked(&exactly, errors),
+        (Some(exactly), true) => {
+            let class = exactly.get("deviceClassName");
+            if class.must_be_set(errors) {
+                class.named(errors, names::is_dns1123_subdomain);
+            }
+            validate_asked(&exactly, errors);
+        }
         (None, false) => {
-            if is_short(&alternatives, ALTERNATIVES, errors) {
-                for alternative in alternatives.items() {
-                    alternative.get("name").named(errors, names::is_dns1123_label);
-                    validate_asked(&alternative, errors);
-                }
-                unique(&alternatives, |alternative| text(alternative, "name"), errors);
+            for alternative in few(&alternatives, ALTERNATIVES) {
+                alternative.get("name").named(errors, names::is_dns1123_label);
+                validate_asked(&alternative, errors);
             }
         }
     }
 }
 
 fn validate_asked(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    let class = at.get("deviceClassName");
-    if class.must_be_set(errors) {
-        class.named(errors, names::is_dns1123_subdomain);
-    }
     selectors(&at.get("selectors"), errors);
     let (mode, count) = (at.get("allocationMode"), at.get("count"));
     match mode.text() {
         "All" if count.int() != 0 => {
             count.invalid(errors, "must not be specified when allocationMode is 'All'");
         }
-        "All" => {}
         "ExactCount" => count.positive(errors),
-        _ => mode.unsupported(errors, &["All", "ExactCount"]),
+        _ => {}
     }
     taint::tolerations(&at.get("tolerations"), errors);
 }
 
 fn validate_constraint(at: &Cursor<'_, '_>, names: &Requests<'_>, errors: &mut FieldErrors) {
     names.references(&at.get("requests"), errors);
-    let (same, distinct) = (at.present("matchAttribute"), at.present("distinctAttribute"));
-    if same.is_none() && distinct.is_none() {
+    if !at.get("matchAttribute").is_set() && !at.get("distinctAttribute").is_set() {
         // The words of upstream, which also takes both.
         let text = "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set";
         at.required(errors, text);
     }
-    [same, distinct].iter().flatten().for_each(|attribute| fully_qualified_name(attribute, errors));
 }
 
 /// Driver, pool and device, as they name one device.

@@ -2,9 +2,9 @@
 //!
 //! Upstream: `pkg/registry/resource/deviceclass/strategy.go`.
 
-use super::{configuration, is_short, named, selectors};
+use super::{configuration, declared, few, named, selectors};
 use crate::{cursor::Cursor, table};
-use proa_meta::{FieldErrors, names};
+use proa_meta::FieldErrors;
 use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::Value;
 
@@ -16,7 +16,15 @@ pub(crate) fn kind() -> KindDef {
             vec![table::name(object), table::age(object, now)]
         })
         .with_strategy(Strategy {
+            // It is declared, and of a name that was made it is the result that counts.
+            name: |_, _| Vec::new(),
             validate,
+            validate_create: |object, errors| {
+                declared::validate("DeviceClass", &Cursor::root(object), None, errors)
+            },
+            validate_update: |new, old, errors| {
+                declared::validate("DeviceClass", &Cursor::root(new), Some(old), errors);
+            },
             generation: Generation::Spec,
             returns_deleted: true,
             ..Strategy::default()
@@ -27,27 +35,5 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     selectors(&spec.get("selectors"), errors);
-    let configurations = spec.get("config");
-    if is_short(&configurations, super::CONFIGURATIONS, errors) {
-        configurations.items().for_each(|one| configuration(&one, errors));
-    }
-    if let Some(name) = spec.present("extendedResourceName") {
-        extended(&name, errors);
-    }
-}
-
-/// A resource of a domain that is not Kubernetes' own, and whose quota can be named.
-fn extended(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    const QUOTA: &str = "requests.";
-    const OWN: &str = "kubernetes.io/";
-    let name = at.text();
-    if !name.contains('/') {
-        at.invalid(errors, "a name must be a domain-prefixed path, such as 'example.com/my-prop'");
-    } else if name.contains(OWN) {
-        at.invalid(errors, &format!("must not have {OWN:?} domain"));
-    }
-    if name.starts_with(QUOTA) {
-        at.invalid(errors, &format!("must not have {QUOTA:?} prefix"));
-    }
-    at.invalid_each(errors, &names::is_qualified_name(&format!("{QUOTA}{name}")));
+    few(&spec.get("config"), super::CONFIGURATIONS).for_each(|one| configuration(&one, errors));
 }

@@ -3,7 +3,7 @@
 //! When a taint was added is set by admission, which knows the time.
 //! Upstream: `pkg/registry/resource/devicetaintrule/strategy.go`.
 
-use super::{driver, is_short, named, pool, taint};
+use super::{declared, driver, is_short, named, pool, taint};
 use crate::{conditions, cursor::Cursor, fill::keep_metadata, table};
 use jiff::Timestamp;
 use proa_meta::{FieldErrors, names};
@@ -27,6 +27,12 @@ pub(crate) fn kind() -> KindDef {
         Strategy {
             prepare_status: keep_metadata,
             validate,
+            validate_create: |object, errors| {
+                declared::validate("DeviceTaintRule", &Cursor::root(object), None, errors);
+            },
+            validate_update: |new, old, errors| {
+                declared::validate("DeviceTaintRule", &Cursor::root(new), Some(old), errors);
+            },
             validate_status: |new, _, errors| {
                 let root = Cursor::root(new);
                 let status = root.get("status");

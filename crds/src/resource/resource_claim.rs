@@ -5,10 +5,10 @@
 
 mod status;
 
-use super::{claim_spec, named};
+use super::{claim_spec, declared, named};
 use crate::{
-    cursor::{Cursor, IMMUTABLE},
-    fill::{is_empty, keep_metadata, present, same, sub},
+    cursor::Cursor,
+    fill::{is_empty, keep_metadata, present, sub},
     table,
 };
 use jiff::Timestamp;
@@ -34,15 +34,17 @@ pub(crate) fn kind() -> KindDef {
                 keep_metadata(new, old);
                 status::prepare(new, old);
             },
-            validate_create: |object, errors| claim_spec::validate(&Cursor::root(object).get("spec"), errors),
+            validate_create: |object, errors| {
+                let root = Cursor::root(object);
+                claim_spec::validate(&root.get("spec"), errors);
+                declared::validate("ResourceClaim", &root, None, errors);
+            },
             validate_update: |new, old, errors| {
-                let (new, old) = (Cursor::root(new), Cursor::root(old));
-                if !same(new.get("spec").value(), old.get("spec").value()) {
-                    errors.invalid(new.get("spec").path(), &Value::Null, IMMUTABLE);
-                }
+                declared::validate("ResourceClaim", &Cursor::root(new), Some(old), errors);
             },
             validate_status: |new: &Value, old: &Value, errors: &mut FieldErrors| {
                 status::validate(new, old, errors);
+                declared::validate("ResourceClaim", &Cursor::root(new), Some(old), errors);
             },
             returns_deleted: true,
             ..Strategy::default()

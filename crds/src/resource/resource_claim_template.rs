@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/registry/resource/resourceclaimtemplate/strategy.go`.
 
-use super::{claim_spec, named};
+use super::{claim_spec, declared, named};
 use crate::{
     cursor::Cursor,
     fill::{present, sub},
@@ -29,8 +29,12 @@ pub(crate) fn kind() -> KindDef {
             prepare_create: |object| claim_spec::drop_disabled(sub(sub(object, "spec"), "spec")),
             prepare_update: |new, _| claim_spec::drop_disabled(sub(sub(new, "spec"), "spec")),
             validate,
+            validate_create: |object, errors| {
+                declared::validate("ResourceClaimTemplate", &Cursor::root(object), None, errors);
+            },
             validate_update: |new, old, errors| {
                 Cursor::root(new).get("spec").immutable(&Cursor::root(old).get("spec"), errors);
+                declared::validate("ResourceClaimTemplate", &Cursor::root(new), Some(old), errors);
             },
             returns_deleted: true,
             ..Strategy::default()

@@ -6,7 +6,7 @@
 mod capacity;
 mod device;
 
-use super::{driver, is_short, label, named, pool, text, unique};
+use super::{declared, driver, few, is_short, named, pool, text};
 use crate::{
     cursor::Cursor,
     fill::{items, present, remove},
@@ -39,9 +39,8 @@ pub(crate) fn kind() -> KindDef {
         .with_strategy(Strategy {
             prepare_create: drop_disabled,
             prepare_update: |new, _| drop_disabled(new),
-            validate,
-            validate_create: |object, errors| devices(object, &Value::Null, errors),
-            validate_update,
+            validate_create: |object, errors| validate(object, None, errors),
+            validate_update: |new, old, errors| validate(new, Some(old), errors),
             warnings,
             generation: Generation::Spec,
             returns_deleted: true,
@@ -57,7 +56,7 @@ fn drop_disabled(object: &mut Value) {
     items(spec, "devices").for_each(device::drop_disabled);
 }
 
-fn validate(object: &Value, errors: &mut FieldErrors) {
+fn validate(object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
     let spec = root.get("spec");
     driver(&spec.get("driver"), errors);
@@ -68,18 +67,22 @@ fn validate(object: &Value, errors: &mut FieldErrors) {
     if generation.int() < 0 {
         generation.invalid(errors, "must be greater than or equal to zero");
     }
+    if let Some(before) = old.map(Cursor::root) {
+        let before = before.get("spec");
+        spec.get("pool").get("name").immutable(&before.get("pool").get("name"), errors);
+        for field in ["driver", "nodeName"] {
+            spec.get(field).immutable(&before.get(field), errors);
+        }
+    }
     placement(&spec, errors);
     if !spec.get("sharedCounters").list().is_empty() && !spec.get("devices").list().is_empty() {
         errors.invalid(spec.path(), &"".into(), "only one of `sharedCounters` or `devices` is allowed");
     }
-    let sets = spec.get("sharedCounters");
-    if is_short(&sets, COUNTER_SETS, errors) {
-        for set in sets.items() {
-            label(&set.get("name"), errors);
-            counters(&set.get("counters"), errors);
-        }
-        unique(&sets, |set| text(set, "name"), errors);
+    devices(&spec, old.unwrap_or(&Value::Null), errors);
+    for set in few(&spec.get("sharedCounters"), COUNTER_SETS) {
+        is_short(&set.get("counters"), COUNTERS, errors);
     }
+    declared::validate("ResourceSlice", &root, old, errors);
 }
 
 /// Where the devices are: exactly one way of saying it.
@@ -122,19 +125,8 @@ fn placement(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-/// Counters by their names.
-fn counters(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    if at.must_be_set(errors) && is_short(at, COUNTERS, errors) {
-        for (name, _) in at.entries() {
-            at.with(&name.into()).named(errors, names::is_dns1123_label);
-        }
-    }
-}
-
 /// Devices; what has not changed in one is not looked at again.
-fn devices(object: &Value, old: &Value, errors: &mut FieldErrors) {
-    let root = Cursor::root(object);
-    let spec = root.get("spec");
+fn devices(spec: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
     let list = spec.get("devices");
     let is_advanced = |one: &Value| ["taints", "consumesCounters"].iter().any(|field| one[field].is_array());
     let most = if list.list().iter().any(is_advanced) { ADVANCED_DEVICES } else { DEVICES };
@@ -150,16 +142,6 @@ fn devices(object: &Value, old: &Value, errors: &mut FieldErrors) {
     for one in list.items().filter(|one| !seen.insert(one.text_of("name"))) {
         one.with(&one.text_of("name").into()).duplicate(errors);
     }
-}
-
-fn validate_update(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let (root, before) = (Cursor::root(new), Cursor::root(old));
-    let (spec, before) = (root.get("spec"), before.get("spec"));
-    spec.get("pool").get("name").immutable(&before.get("pool").get("name"), errors);
-    for field in ["driver", "nodeName"] {
-        spec.get(field).immutable(&before.get(field), errors);
-    }
-    devices(new, old, errors);
 }
 
 fn warnings(object: &Value) -> Vec<String> {

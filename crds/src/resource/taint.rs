@@ -1,38 +1,28 @@
 //! Taints of devices, what tolerates them, and what must hold before a device is bound.
 
-use super::is_short;
+use super::few;
 use crate::cursor::Cursor;
 use proa_meta::{FieldErrors, names};
 use std::collections::BTreeSet;
 
-const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "None"];
 const CONDITIONS: usize = 4;
 
 /// A taint.
 pub(super) fn taint(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     at.get("key").named(errors, names::is_qualified_name);
     at.get("value").opt_named(errors, names::is_label_value);
-    at.get("effect").one_of(errors, &EFFECTS);
 }
 
 /// Tolerations of a request.
 pub(super) fn tolerations(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     for toleration in list.items() {
-        toleration.get("key").opt_named(errors, names::is_qualified_name);
         let (operator, value) = (toleration.get("operator"), toleration.get("value"));
         match operator.text() {
             "Exists" if !value.is_empty() => value.invalid(errors, "must be empty for operator `Exists`"),
-            "Exists" => {}
             "Equal" => {
                 value.named(errors, names::is_label_value);
             }
-            _ => {
-                operator.one_of(errors, &["Equal", "Exists"]);
-            }
-        }
-        let effect = toleration.get("effect");
-        if !effect.is_empty() {
-            effect.enumeration(errors, &EFFECTS);
+            _ => {}
         }
     }
 }
@@ -41,10 +31,8 @@ pub(super) fn tolerations(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 pub(super) fn binding_conditions(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     let (binding, failure) = (at.get("bindingConditions"), at.get("bindingFailureConditions"));
     for list in [binding, failure] {
-        if is_short(&list, CONDITIONS, errors) {
-            list.items().for_each(|condition| {
-                condition.named(errors, names::is_qualified_name);
-            });
+        for condition in few(&list, CONDITIONS) {
+            condition.named(errors, names::is_qualified_name);
         }
     }
     let mut good = BTreeSet::new();

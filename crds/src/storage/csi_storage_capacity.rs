@@ -4,8 +4,7 @@
 
 use super::named;
 use crate::{
-    cursor::{Cursor, IMMUTABLE, NEGATIVE},
-    fill::same,
+    cursor::{Cursor, NEGATIVE},
     selector,
 };
 use proa_meta::{FieldErrors, names, quantity::Quantity};
@@ -19,13 +18,8 @@ pub(crate) fn kind() -> KindDef {
         validate,
         validate_update: |new, old, errors| {
             let (new, old) = (Cursor::root(new), Cursor::root(old));
-            let (topology, before) = (new.get("nodeTopology"), old.get("nodeTopology"));
-            // No topology is not the empty one.
-            if topology.is_set() != before.is_set() || !same(topology.value(), before.value()) {
-                errors.invalid(topology.path(), topology.value(), IMMUTABLE);
-            }
-            if new.text_of("storageClassName") != old.text_of("storageClassName") {
-                new.get("storageClassName").invalid(errors, IMMUTABLE);
+            for field in ["nodeTopology", "storageClassName"] {
+                new.get(field).immutable(&old.get(field), errors);
             }
         },
         unconditional_update: false,

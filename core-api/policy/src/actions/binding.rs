@@ -30,10 +30,10 @@ async fn answer(registry: &Arc<Registry>, request: ActionRequest) -> ApiResult<W
     if !request.target.subresource.is_empty() && request.target.name != name {
         return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
     }
+    validate(binding)?;
     if request.target.subresource.is_empty() {
         check_name(name)?;
     }
-    validate(binding)?;
     let node = text(&binding["target"], "name");
     let topology = pod_topology_labels::labels_of(registry, node);
     let target = Target {
@@ -59,9 +59,9 @@ fn check_name(name: &str) -> ApiResult<()> {
     if name.is_empty() {
         return Err(ApiError::bad_request("Name parameter required."));
     }
-    match names::is_path_segment_name(name).first() {
-        Some(why) => Err(ApiError::bad_request(format!("Name parameter invalid: {name:?}: {why}"))),
-        None => Ok(()),
+    match names::is_path_segment_name(name).join(";") {
+        why if why.is_empty() => Ok(()),
+        why => Err(ApiError::bad_request(format!("Name parameter invalid: {name:?}: {why}"))),
     }
 }
 

@@ -135,4 +135,9 @@ async fn callers_learn_their_rules_and_name() {
     assert_eq!(me["status"]["userInfo"], json!({"username": "ann", "groups": ["system:authenticated"]}));
     let me = cluster.create_as(&admin(), &OWN_IDENTITY, "", json!({})).await.unwrap();
     assert_eq!(me["kind"], "SelfSubjectReview");
+    for metadata in [json!("text"), json!([]), json!({"creationTimestamp": "yesterday"})] {
+        let body = json!({"metadata": metadata});
+        let refused = cluster.create_as(&admin(), &OWN_IDENTITY, "", body).await.unwrap_err();
+        assert!(refused.message().contains("cannot be handled as a SelfSubjectReview"), "{refused:?}");
+    }
 }

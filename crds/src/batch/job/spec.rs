@@ -226,8 +226,12 @@ fn scheduling_as(allowed: &mut Value, template: &Value) {
         keep(spec, &template["spec"], field);
     }
     let mut affinity = spec["affinity"].clone();
-    keep(&mut affinity, &template["spec"]["affinity"], "nodeAffinity");
-    set(spec, "affinity", if is_empty(&affinity) { Value::Null } else { affinity });
+    let now = &template["spec"]["affinity"];
+    keep(&mut affinity, now, "nodeAffinity");
+    if is_empty(&affinity) {
+        affinity = if now.is_object() { serde_json::json!({}) } else { Value::Null };
+    }
+    set(spec, "affinity", affinity);
 }
 
 fn sizes_as(allowed: &mut Value, spec: &Value) {

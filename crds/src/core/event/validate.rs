@@ -103,12 +103,13 @@ pub(super) fn update(new: &Value, old: &Value, errors: &mut FieldErrors) {
     fixed(&new.get("reportingInstance"), old.get("reportingInstance").value(), errors);
 }
 
-/// A text that is absent shows as an empty one.
+/// A text that is absent shows as an empty one, but a time as null.
 fn fixed(at: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
     if fill::same(at.value(), old) {
         return;
     }
-    match old.is_string() {
+    let path = at.path().to_string();
+    match old.is_string() && !path.ends_with("Time") && !path.ends_with("Timestamp") {
         true => at.invalid(errors, crate::cursor::IMMUTABLE),
         false => errors.invalid(at.path(), at.value(), crate::cursor::IMMUTABLE),
     }

@@ -84,8 +84,8 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     transitions(&status, &before, old.value(), errors);
     claims::claims(&status, spec.value(), errors);
     claims::extended(&status, spec.value(), errors);
-    pod_ips(&status, errors);
-    host_ips(&status, errors);
+    pod_ips(&status, before.value(), errors);
+    host_ips(&status, before.value(), errors);
     for list in LISTS {
         status.get(list).items().for_each(|container| user(&container, spec.value(), errors));
     }
@@ -198,9 +198,9 @@ fn restarts_all(spec: &Value) -> bool {
     rules.any(|rule| rule["action"] == "RestartAllContainers")
 }
 
-fn pod_ips(status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn pod_ips(status: &Cursor<'_, '_>, before: &Value, errors: &mut FieldErrors) {
     let list = status.get("podIPs");
-    each_ip(&list, errors);
+    each_ip(&list, &before["podIPs"], errors);
     let first = status.get("podIP");
     match list.list().first() {
         one if one.is_some() == first.is_empty() => {
@@ -214,19 +214,19 @@ fn pod_ips(status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-fn host_ips(status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn host_ips(status: &Cursor<'_, '_>, before: &Value, errors: &mut FieldErrors) {
     let list = status.get("hostIPs");
     if let Some(first) = list.items().next()
         && first.text_of("ip") != status.text_of("hostIP")
     {
         first.get("ip").invalid(errors, "must be equal to `hostIP`");
     }
-    each_ip(&list, errors);
+    each_ip(&list, &before["hostIPs"], errors);
 }
 
-fn each_ip(list: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn each_ip(list: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) {
     for entry in list.items() {
-        network::ip(&entry.with(entry.get("ip").value()), errors);
+        network::ip(&entry.with(entry.get("ip").value()), kept, errors);
     }
     let texts: Vec<&str> = list.list().iter().filter_map(|entry| entry["ip"].as_str()).collect();
     network::one_per_family(list, &texts, "may specify no more than one IP for each IP family", errors);

@@ -154,7 +154,7 @@ fn families(spec: &mut Value, old: Option<&Value>, errors: &mut FieldErrors) {
     };
     absent(spec, "ipFamilyPolicy", policy);
     let known = errors.len();
-    addresses_and_families(&at_spec(spec), errors);
+    addresses_and_families(&at_spec(spec), old.unwrap_or(&Value::Null), errors);
     if errors.len() > known {
         return;
     }

@@ -15,10 +15,10 @@ const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 const BALANCER_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 const SET_ONCE: &str = "may not change once set";
 
-/// Validates a service as it is.
-pub(super) fn service(object: &Value, errors: &mut FieldErrors) {
+/// Validates a service as it is; `before` is what it was, whose addresses may stay.
+pub(super) fn service(object: &Value, before: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(object);
-    let spec = root.get("spec");
+    let (spec, old) = (root.get("spec"), &before["spec"]);
     annotations(&root, errors);
     let headless = is_headless(spec.value());
     let ports = spec.get("ports");
@@ -31,15 +31,15 @@ pub(super) fn service(object: &Value, errors: &mut FieldErrors) {
     ports.items().for_each(|port| service_port(&port, many, &mut seen, errors));
     selector::labels(&spec.get("selector"), errors);
     affinity(&spec, errors);
-    addresses_and_families(&spec, errors);
+    addresses_and_families(&spec, old, errors);
     for ip in spec.get("externalIPs").items() {
-        if network::ip(&ip, errors) {
+        if network::ip(&ip, &old["externalIPs"], errors) {
             network::endpoint_ip(&ip, errors);
         }
     }
     spec.get("type").one_of(errors, &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
     repeated_ports(&spec, errors);
-    source_ranges(&root, &spec, errors);
+    source_ranges(&root, before, errors);
     balancer(&spec, errors);
     traffic(&spec, errors);
 }
@@ -126,7 +126,7 @@ fn affinity(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 /// `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` fit together.
-pub(super) fn addresses_and_families(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+pub(super) fn addresses_and_families(spec: &Cursor<'_, '_>, old: &Value, errors: &mut FieldErrors) {
     if spec.text_of("type") == "ExternalName" {
         return;
     }
@@ -147,12 +147,12 @@ pub(super) fn addresses_and_families(spec: &Cursor<'_, '_>, errors: &mut FieldEr
     }
     let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
     spec.get("ipFamilyPolicy").opt_one_of(errors, &policies);
-    if each_address(&ips, errors) {
+    if each_address(&ips, &old["clusterIPs"], errors) {
         family_of_each(spec, &ips, &families, errors);
     }
 }
 
-fn each_address(ips: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
+fn each_address(ips: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) -> bool {
     let mut valid = true;
     for (i, ip) in ips.items().enumerate() {
         if i == 0 && ip.text() == "None" {
@@ -162,7 +162,7 @@ fn each_address(ips: &Cursor<'_, '_>, errors: &mut FieldErrors) -> bool {
             }
             continue;
         }
-        valid &= network::ip(&ip, errors);
+        valid &= network::ip(&ip, kept, errors);
     }
     if ips.list().len() > 2 {
         ips.invalid(errors, "may only hold up to 2 values");
@@ -177,7 +177,7 @@ fn family_of_each(
     errors: &mut FieldErrors,
 ) {
     let texts: Vec<&str> = ips.list().iter().filter_map(Value::as_str).collect();
-    let same_family = texts.windows(2).any(|two| two[0].contains(':') == two[1].contains(':'));
+    let same_family = texts.windows(2).any(|two| network::is_v6(two[0]) == network::is_v6(two[1]));
     if texts.len() > 1 && same_family {
         ips.invalid(errors, "may specify no more than one IP for each IP family");
     }
@@ -185,7 +185,7 @@ fn family_of_each(
         return;
     }
     for (i, (ip, family)) in ips.items().zip(families.items()).enumerate() {
-        let is_v6 = ip.text().contains(':');
+        let is_v6 = network::is_v6(ip.text());
         if matches!((family.text(), is_v6), ("IPv4", true) | ("IPv6", false)) {
             let text = format!("expected an {} value as indicated by `ipFamilies[{i}]`", family.text());
             ip.invalid(errors, &text);
@@ -223,7 +223,8 @@ fn repeated_ports(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-fn source_ranges(root: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn source_ranges(root: &Cursor<'_, '_>, before: &Value, errors: &mut FieldErrors) {
+    let (spec, kept) = (root.get("spec"), &before["spec"]["loadBalancerSourceRanges"]);
     let is_balancer = spec.text_of("type") == "LoadBalancer";
     let (list, shown) = (spec.get("loadBalancerSourceRanges"), spec.get("LoadBalancerSourceRanges"));
     let shown = shown.with(list.value());
@@ -232,7 +233,7 @@ fn source_ranges(root: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fiel
             shown.forbidden(errors, BALANCER_ONLY);
         }
         for range in shown.items() {
-            network::cidr(&range.with(&range.text().trim().into()), errors);
+            network::cidr(&range.with(&range.text().trim().into()), kept, errors);
         }
         return;
     }
@@ -242,8 +243,11 @@ fn source_ranges(root: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fiel
     if !is_balancer {
         ranges.forbidden(errors, BALANCER_ONLY);
     }
+    if before["metadata"]["annotations"].get(RANGES) == Some(ranges.value()) {
+        return;
+    }
     for range in ranges.text().split(',').map(str::trim).filter(|_| !ranges.text().trim().is_empty()) {
-        network::cidr(&ranges.with(&range.into()), errors);
+        network::cidr(&ranges.with(&range.into()), &Value::Null, errors);
     }
 }
 
@@ -292,8 +296,8 @@ fn traffic(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 /// Validates a change, then what it leads to.
-pub(super) fn update(object: &Value, old: &Value, errors: &mut FieldErrors) {
-    let (new, old) = (Cursor::root(object), Cursor::root(old));
+pub(super) fn update(object: &Value, before: &Value, errors: &mut FieldErrors) {
+    let (new, old) = (Cursor::root(object), Cursor::root(before));
     let (new, old) = (new.get("spec"), old.get("spec"));
     let external = [&new, &old].iter().any(|spec| spec.text_of("type") == "ExternalName");
     let (headless, was) = (is_headless(new.value()), is_headless(old.value()));
@@ -314,7 +318,7 @@ pub(super) fn update(object: &Value, old: &Value, errors: &mut FieldErrors) {
     if checks && port.int() != old.int_of("healthCheckNodePort") {
         port.forbidden(errors, crate::cursor::IMMUTABLE);
     }
-    service(object, errors);
+    service(object, before, errors);
 }
 
 /// The first value stays; a second may come and, with `SingleStack`, go.
@@ -341,7 +345,7 @@ fn set_once(new: &Cursor<'_, '_>, old: &Cursor<'_, '_>, field: &str, errors: &mu
 }
 
 /// Validates a change through `/status`.
-pub(super) fn status(new: &Value, _: &Value, errors: &mut FieldErrors) {
+pub(super) fn status(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let root = Cursor::root(new);
     let (status, spec) = (root.get("status"), root.get("spec"));
     let balancer = status.get("loadBalancer");
@@ -349,13 +353,14 @@ pub(super) fn status(new: &Value, _: &Value, errors: &mut FieldErrors) {
     if spec.text_of("type") != "LoadBalancer" && !list.is_empty() {
         return list.forbidden(errors, "may only be used when `spec.type` is 'LoadBalancer'");
     }
-    list.items().for_each(|ingress| validate_ingress(&ingress, errors));
+    let kept = &old["status"]["loadBalancer"]["ingress"];
+    list.items().for_each(|ingress| validate_ingress(&ingress, kept, errors));
 }
 
-fn validate_ingress(ingress: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+fn validate_ingress(ingress: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) {
     let (ip, mode, name) = (ingress.get("ip"), ingress.get("ipMode"), ingress.get("hostname"));
     if !ip.is_empty() {
-        network::ip(&ip, errors);
+        network::ip(&ip, kept, errors);
     }
     match (ip.is_empty(), mode.is_set()) {
         (false, false) => mode.required(errors, "must be specified when `ip` is set"),
@@ -366,5 +371,30 @@ fn validate_ingress(ingress: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
     if name.opt_named(errors, names::is_dns1123_subdomain) && network::parse(name.text()).is_some() {
         name.invalid(errors, "must be a DNS name, not an IP address");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_were_there_stay_however_they_are_written() {
+        let service = |ips: Value, ranges: Value| {
+            json!({"metadata": {"annotations": {RANGES: "x"}}, "spec": {
+                "type": "LoadBalancer", "sessionAffinity": "None", "externalTrafficPolicy": "Cluster",
+                "internalTrafficPolicy": "Cluster", "clusterIP": ips[0], "clusterIPs": [ips[0]], "externalIPs": ips,
+                "loadBalancerSourceRanges": ranges, "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}],
+            }})
+        };
+        let old = service(json!(["010.1.0.1"]), json!([" 10.0.0.1/8"]));
+        let mut errors = FieldErrors::default();
+        update(&old, &old, &mut errors);
+        update(&service(json!(["010.1.0.1"]), Value::Null), &old, &mut errors);
+        assert_eq!(errors.summary(), "");
+        let more = service(json!(["010.1.0.1", "010.1.0.2"]), json!(["10.0.0.1/8", "10.0.0.2/8"]));
+        update(&more, &old, &mut errors);
+        let found: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(found, ["spec.externalIPs[1]", "spec.LoadBalancerSourceRanges[1]"]);
     }
 }

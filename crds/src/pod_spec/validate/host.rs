@@ -2,6 +2,7 @@
 
 use crate::{cursor::Cursor, network, pod_spec::each_container};
 use proa_meta::{FieldErrors, names};
+use serde_json::Value;
 
 /// `dnsConfig`.
 pub(super) fn dns_config(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -20,7 +21,7 @@ pub(super) fn dns_config(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         servers.invalid(errors, "must not have more than 3 nameservers");
     }
     servers.items().for_each(|server| {
-        network::ip(&server, errors);
+        network::ip(&server, &Value::Null, errors);
     });
     dns_searches(&searches, errors);
     for option in config.get("options").items().filter(|option| option.text_of("name").is_empty()) {

@@ -7,7 +7,7 @@ use crate::{
     selector,
 };
 use proa_meta::{FieldErrors, names, quantity::Quantity};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Check = fn(&Cursor<'_, '_>, &mut FieldErrors);
@@ -212,7 +212,7 @@ fn ephemeral(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         return at.get("volumeClaimTemplate").required(errors, "");
     };
     template::metadata(&template.get("metadata"), errors);
-    claim_spec(&template.get("spec"), errors);
+    claim_spec(&template.get("spec"), true, errors);
 }
 
 /// Known modes, and the one that excludes others by itself.
@@ -227,8 +227,8 @@ pub(super) fn access_modes(modes: &Cursor<'_, '_>, errors: &mut FieldErrors) {
     }
 }
 
-/// The spec of a PersistentVolumeClaim, without data sources.
-pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
+/// The spec of a PersistentVolumeClaim.
+pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, checks_groups: bool, errors: &mut FieldErrors) {
     let modes = spec.get("accessModes");
     if modes.is_empty() {
         modes.required(errors, "at least 1 access mode is required");
@@ -248,4 +248,39 @@ pub(crate) fn claim_spec(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         spec.get(class).opt_named(errors, names::is_dns1123_subdomain);
     }
     spec.get("volumeMode").opt_one_of(errors, &["Block", "Filesystem"]);
+    claim_sources(spec, checks_groups, errors);
+}
+
+/// What a claim's volume is filled from.
+fn claim_sources(spec: &Cursor<'_, '_>, checks_groups: bool, errors: &mut FieldErrors) {
+    let (source, reference) = (spec.get("dataSource"), spec.get("dataSourceRef"));
+    for at in [source, reference].iter().filter(|at| at.is_set()) {
+        data_source(at, checks_groups, errors);
+    }
+    if !source.is_set() || !reference.is_set() {
+        return;
+    }
+    let namespace = reference.get("namespace");
+    // Upstream shows one of its internal values.
+    let shown = json!({});
+    let shown = spec.with(&shown);
+    if !namespace.is_empty() {
+        shown.invalid(errors, "may not be specified when dataSourceRef.namespace is specified");
+    } else if ["apiGroup", "kind", "name"].iter().any(|f| source.text_of(f) != reference.text_of(f)) {
+        shown.invalid(errors, "must match dataSourceRef");
+    }
+}
+
+fn data_source(at: &Cursor<'_, '_>, checks_groups: bool, errors: &mut FieldErrors) {
+    let (kind, group) = (at.get("kind"), at.get("apiGroup"));
+    at.get("name").must_be_set(errors);
+    kind.must_be_set(errors);
+    if group.is_empty() && kind.text() != "PersistentVolumeClaim" {
+        let text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        at.with(kind.value()).invalid(errors, text);
+    }
+    if checks_groups {
+        group.opt_named(errors, names::is_dns1123_subdomain);
+    }
+    at.get("namespace").opt_named(errors, names::is_dns1123_label);
 }

@@ -7,7 +7,7 @@ use crate::{
     network, pod_spec,
     resource::{
         claim_spec::{self, Requests},
-        configuration, driver_of_any_case, is_short, pool, raw, taint, text, uid, unique,
+        configuration, few, is_short, raw, taint, text,
     },
 };
 use proa_meta::{FieldError, FieldErrors, field::Problem, names};
@@ -20,8 +20,6 @@ const CONFIGURATIONS: usize = 64;
 const CONDITIONS: usize = 8;
 const DATA: usize = 10 << 10;
 const ADDRESSES: usize = 16;
-const INTERFACE: usize = 256;
-const HARDWARE_ADDRESS: usize = 128;
 
 /// Names one device, or one share of it.
 type Device<'v> = [&'v str; 4];
@@ -59,17 +57,13 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let (reserved, devices, allocation) =
         (status.get("reservedFor"), status.get("devices"), status.get("allocation"));
-    if is_short(&reserved, RESERVED_FOR, errors) {
-        for consumer in reserved.items() {
-            for field in ["resource", "name", "uid"] {
-                consumer.get(field).must_be_set(errors);
-            }
+    for consumer in few(&reserved, RESERVED_FOR) {
+        for field in ["resource", "name", "uid"] {
+            consumer.get(field).must_be_set(errors);
         }
-        unique(&reserved, |consumer| text(consumer, "uid"), errors);
     }
     let known = allocated(new);
     devices.items().for_each(|one| validate_device(&one, &known, errors));
-    unique(&devices, device, errors);
     if !reserved.is_empty() {
         let before = &old["status"]["reservedFor"];
         let is_new = |one: &Value| !before.as_array().is_some_and(|before| before.contains(one));
@@ -82,20 +76,13 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
             );
         }
     }
-    let old = Cursor::root(old);
-    let old = old.get("status");
-    match old.present("allocation") {
-        _ if !allocation.is_set() => {}
-        Some(before) => allocation.immutable(&before, errors),
-        None => validate_allocation(&allocation, &Requests::of(&spec.value()["devices"]), errors),
+    if allocation.is_set() && !old["status"]["allocation"].is_object() {
+        validate_allocation(&allocation, &Requests::of(&spec.value()["devices"]), errors);
     }
 }
 
 fn validate_device(at: &Cursor<'_, '_>, known: &BTreeSet<Device<'_>>, errors: &mut FieldErrors) {
     claim_spec::device(at, errors);
-    if let Some(share) = at.present("shareID") {
-        uid(&share, errors);
-    }
     let name = device(at.value());
     if !known.contains(&name) {
         let [driver, pool, device, share] = name.map(Value::from);
@@ -110,32 +97,15 @@ fn validate_device(at: &Cursor<'_, '_>, known: &BTreeSet<Device<'_>>, errors: &m
         raw(&data, DATA, errors);
     }
     let network = at.get("networkData");
-    for (field, most) in [("interfaceName", INTERFACE), ("hardwareAddress", HARDWARE_ADDRESS)] {
-        let text = network.get(field);
-        if text.text().len() > most {
-            errors.too_long(text.path(), most);
-        }
-    }
-    let addresses = network.get("ips");
-    if is_short(&addresses, ADDRESSES, errors) {
-        addresses.items().for_each(|address| network::interface_address(&address, errors));
-        unique(&addresses, |address| address.as_str().unwrap_or(""), errors);
-    }
+    few(&network.get("ips"), ADDRESSES).for_each(|address| network::interface_address(&address, errors));
 }
 
 fn validate_allocation(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mut FieldErrors) {
     let devices = at.get("devices");
-    let results = devices.get("results");
-    if is_short(&results, RESULTS, errors) {
-        results.items().for_each(|result| validate_result(&result, requests, errors));
-    }
-    let configurations = devices.get("config");
-    if is_short(&configurations, CONFIGURATIONS, errors) {
-        for one in configurations.items() {
-            one.get("source").one_of(errors, &["FromClaim", "FromClass"]);
-            requests.references(&one.get("requests"), errors);
-            configuration(&one, errors);
-        }
+    few(&devices.get("results"), RESULTS).for_each(|result| validate_result(&result, requests, errors));
+    for one in few(&devices.get("config"), CONFIGURATIONS) {
+        requests.references(&one.get("requests"), errors);
+        configuration(&one, errors);
     }
     if let Some(selector) = at.present("nodeSelector") {
         pod_spec::validate::node_selector(&selector, errors);
@@ -144,12 +114,7 @@ fn validate_allocation(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mu
 
 fn validate_result(at: &Cursor<'_, '_>, requests: &Requests<'_>, errors: &mut FieldErrors) {
     requests.reference(&at.get("request"), errors);
-    driver_of_any_case(&at.get("driver"), errors);
-    pool(&at.get("pool"), errors);
     at.get("device").named(errors, names::is_dns1123_label);
     taint::binding_conditions(at, errors);
     taint::tolerations(&at.get("tolerations"), errors);
-    if let Some(share) = at.present("shareID") {
-        uid(&share, errors);
-    }
 }

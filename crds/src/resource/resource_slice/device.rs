@@ -1,11 +1,11 @@
 //! One device of a slice.
 
-use super::{capacity, counters};
+use super::{COUNTERS, capacity};
 use crate::{
     cursor::Cursor,
     fill::{items, remove, same},
     pod_spec::validate::node_selector,
-    resource::{is_short, label, qualified_name, taint, text, unique},
+    resource::{few, is_short, qualified_name, taint},
 };
 use proa_meta::{FieldErrors, names};
 use serde_json::Value;
@@ -57,39 +57,21 @@ pub(super) fn validate(
     if has_changed("taints") && is_short(&taints, TAINTS, errors) {
         taints.items().for_each(|one| taint::taint(&one, errors));
     }
-    let consumed = at.get("consumesCounters");
-    if is_short(&consumed, CONSUMED, errors) {
-        for one in consumed.items() {
-            label(&one.get("counterSet"), errors);
-            counters(&one.get("counters"), errors);
-        }
-        unique(&consumed, |one| text(one, "counterSet"), errors);
+    for one in few(&at.get("consumesCounters"), CONSUMED) {
+        is_short(&one.get("counters"), COUNTERS, errors);
     }
     placement(at, places_itself, errors);
     taint::binding_conditions(at, errors);
 }
 
 fn validate_attribute(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
-    const ALL: &str = "`int`, `bool`, `string`, `version`, `ints`, `bools`, `strings`, `versions`";
-    let fields = ["int", "bool", "string", "version"];
-    let set: Vec<_> = fields.into_iter().filter(|field| at.get(field).is_set()).collect();
-    if let Some(version) = at.present("version")
-        && !is_version(version.text())
-    {
-        version.invalid(errors, "must be a string compatible with semver.org spec 2.0.0");
-    }
     for field in ["string", "version"] {
         let value = at.get(field);
+        if field == "version" && value.is_set() && !is_version(value.text()) {
+            value.invalid(errors, "must be a string compatible with semver.org spec 2.0.0");
+        }
         if value.text().len() > ATTRIBUTE {
             errors.too_long(value.path(), ATTRIBUTE);
-        }
-    }
-    match set.len() {
-        0 => at.with(&"".into()).invalid(errors, &format!("must specify one of: {ALL}")),
-        1 => {}
-        _ => {
-            let shown = format!("{{{}}}", set.join(", ")).into();
-            at.with(&shown).invalid(errors, &format!("must specify exactly one of: {ALL}"));
         }
     }
 }
