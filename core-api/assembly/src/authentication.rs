@@ -42,7 +42,7 @@ pub(crate) fn authenticators(
     tokens: Arc<Tokens>,
 ) -> Vec<Arc<dyn Authenticator>> {
     let headers = request_headers.map(|headers| headers.clone() as Arc<dyn Authenticator>);
-    let bearer: Arc<dyn Authenticator> = Arc::new(Bearer::new(vec![Arc::new(BearerTokens(tokens))]));
+    let bearer: Arc<dyn Authenticator> = Arc::new(Bearer::new(Arc::new(BearerTokens(tokens))));
     headers.into_iter().chain([Arc::new(ClientCertificate) as Arc<dyn Authenticator>, bearer]).collect()
 }
 
@@ -71,10 +71,10 @@ fn document(media_type: &'static str, content: &serde_json::Value) -> Document {
 struct BearerTokens(Arc<Tokens>);
 
 impl authn::TokenVerifier for BearerTokens {
-    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, ApiResult<Option<User>>> {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, ApiResult<User>> {
         Box::pin(async move {
             match self.0.verify(token, self.0.audiences()).await {
-                Ok(verified) => Ok(Some(verified.user)),
+                Ok(verified) => Ok(verified.user),
                 Err(error) => {
                     tracing::debug!(%error, "token refused");
                     Err(ApiError::unauthorized())

@@ -21,8 +21,8 @@ use proa_store::{
 };
 use provider::Provider;
 use std::{
-    collections::{HashMap, HashSet},
-    io,
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt, io,
     path::Path,
     sync::Arc,
 };
@@ -95,12 +95,12 @@ impl<E: Engine> Encrypted<E> {
     }
 
     /// Decrypts everything. Of a value that no key is left for, and that a later change replaced, history is forgotten up
-    /// to there: it is what a rotation leaves behind. Any other is an error that names it.
+    /// to there, and told: it is what a rotation leaves behind. Any other is an error that names it.
     fn decrypt(&mut self, loaded: &mut Loaded) -> Result<(), OpenError> {
         let mut stale = self.stale.lock();
         // The next change of each key, for the walk goes backwards.
         let mut next: HashMap<Key, Revision> = HashMap::new();
-        let mut gone = loaded.compacted;
+        let (mut gone, mut unreadable) = (loaded.compacted, Unreadable::default());
         let mut open = |key: &Key, bytes: &mut Bytes, next: Option<&Revision>| {
             match (self.encryption.open(key, bytes), next) {
                 (Ok((plain, is_stale)), next) => {
@@ -109,7 +109,10 @@ impl<E: Engine> Encrypted<E> {
                         stale.insert(key.clone());
                     }
                 }
-                (Err(_), Some(next)) => gone = gone.max(*next),
+                (Err(_), Some(next)) => {
+                    unreadable.add(bytes);
+                    gone = gone.max(*next);
+                }
                 (Err(what), None) => return Err(OpenError::Unreadable { key: key.clone(), what }),
             }
             Ok(())
@@ -125,12 +128,32 @@ impl<E: Engine> Encrypted<E> {
         }
         drop(stale);
         if gone > loaded.compacted {
+            tracing::warn!(%unreadable, "history is forgotten up to the last of these superseded values");
             forget(loaded, gone);
             let what = "forget history that no key is left for".to_owned();
             let forgotten = self.engine.compact(gone).map_err(io::Error::other);
             forgotten.map_err(|source| OpenError::Io { what, source })?;
         }
         Ok(())
+    }
+}
+
+/// Values that no key is left for: how many there are of each key, by what they begin with.
+#[derive(Default)]
+struct Unreadable(BTreeMap<String, usize>);
+
+impl Unreadable {
+    fn add(&mut self, kept: &[u8]) {
+        let end = kept.iter().enumerate().filter(|(_, byte)| **byte == b':').nth(4).map(|(at, _)| at);
+        let key = end.filter(|_| kept.starts_with(ENCRYPTED)).map_or(&b"none"[..], |end| &kept[..end]);
+        *self.0.entry(String::from_utf8_lossy(key).into_owned()).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = self.0.iter().map(|(key, count)| format!("{count} of key {key}"));
+        f.write_str(&each.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -106,6 +106,17 @@ async fn keys_are_rotated_by_writing_again_and_old_ones_can_go() {
 }
 
 #[test]
+fn keys_that_are_missing_are_told_with_how_much_they_had() {
+    let mut unreadable = Unreadable::default();
+    for kept in ["k8s:enc:aescbc:v1:one:a:b", "k8s:enc:aescbc:v1:one:", "k8s:enc:secretbox:v1:two:x", "plain"]
+    {
+        unreadable.add(kept.as_bytes());
+    }
+    let told = "2 of key k8s:enc:aescbc:v1:one, 1 of key k8s:enc:secretbox:v1:two, 1 of key none";
+    assert_eq!(unreadable.to_string(), told);
+}
+
+#[test]
 fn each_provider_reads_what_it_wrote_and_nothing_else() {
     for (method, lengths) in
         [Method::Aescbc, Method::Aesgcm, Method::Secretbox].map(|method| (method, method.key_lengths()))

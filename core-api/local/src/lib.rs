@@ -8,13 +8,13 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
-use proa_meta::{ApiError, User, identity};
+use proa_meta::{ApiError, User};
 use proa_server::{Api, Body, Caller, Request, Switch};
 use std::sync::Arc;
 
 /// A client that acts as `user`. To be called inside the tokio runtime that its requests will run on.
 pub fn client(api: &Api, user: User) -> kube::Client {
-    let user = Arc::new(authenticated(user));
+    let user = Arc::new(user.authenticated());
     let api = api.clone();
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         let (api, user) = (api.clone(), Arc::clone(&user));
@@ -32,13 +32,6 @@ pub fn client(api: &Api, user: User) -> kube::Client {
         }
     });
     kube::Client::new(service, "default")
-}
-
-fn authenticated(mut user: User) -> User {
-    if !user.in_group(identity::AUTHENTICATED) && !user.in_group(identity::UNAUTHENTICATED) {
-        user.groups.push(identity::AUTHENTICATED.to_owned());
-    }
-    user
 }
 
 type Frames<S> = StreamBody<S>;

@@ -32,6 +32,8 @@ pub const ANONYMOUS: &str = "system:anonymous";
 pub const MASTERS: &str = "system:masters";
 /// Group of all service accounts; `system:serviceaccounts:NAMESPACE` is the group of one namespace's.
 pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
+/// Extra attribute that names the credential.
+pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 impl User {
     /// A user in the given groups.
@@ -41,6 +43,14 @@ impl User {
     /// The user of requests without credentials.
     pub fn anonymous() -> Self {
         Self::new(ANONYMOUS, &[UNAUTHENTICATED])
+    }
+    /// The user, in the group of all authenticated ones unless it is nobody known.
+    #[must_use]
+    pub fn authenticated(mut self) -> Self {
+        if !self.in_group(AUTHENTICATED) && !self.in_group(UNAUTHENTICATED) {
+            self.groups.push(AUTHENTICATED.to_owned());
+        }
+        self
     }
     /// Whether the user is in `group`.
     pub fn in_group(&self, group: &str) -> bool {

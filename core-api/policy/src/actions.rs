@@ -88,7 +88,7 @@ pub(crate) fn created(object: Value) -> Written {
 
 /// `Status` of a success, HTTP 201.
 pub(crate) fn success() -> Written {
-    created(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
+    created(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 }
 
 /// Adds a pod condition or brings it up to date; its transition time moves only when its status changes.

@@ -9,7 +9,9 @@
 //! IPAddresses need no repair on account of the server: they come and go in the same write as the address of their
 //! service. People can still delete one whose service lives, or make one that claims to be a service's; and services
 //! that are older than IPAddresses have none. The first is made again, the second removed, the third made at the start.
-//! Meanwhile the address stays taken: that is a claim of its own, which no request reaches.
+//! Meanwhile the address stays taken: that is a claim of its own, which no request reaches. Another's object under such a
+//! name is left alone, and the service's is made when it goes. What is refused holds up nothing else: it is told, and
+//! everything is looked at again a little later.
 //! Upstream: `pkg/controller/servicecidrs`, `pkg/registry/core/service/ipallocator/controller/repairip.go`.
 
 use crate::{objects, task::RETRY};
@@ -20,7 +22,8 @@ use proa_registry::{
     request::{Body, DeleteOptions, Target, WriteOptions},
 };
 use serde_json::{Value, json};
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use tokio::time::{Instant, sleep_until};
 
 const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
@@ -41,12 +44,16 @@ pub async fn run(registry: Arc<Registry>) {
         );
         return;
     };
-    let keeper = Keeper { registry: registry.clone(), networks, addresses, services };
+    let mut keeper = Keeper {
+        registry: registry.clone(),
+        networks,
+        addresses,
+        services,
+        awaited: HashMap::new(),
+        retry: None,
+    };
     loop {
-        if let Err(error) = keeper.follow().await {
-            tracing::warn!(%error, "keeping ServiceCIDRs and IPAddresses failed and is tried again");
-            tokio::time::sleep(RETRY).await;
-        }
+        keeper.follow().await;
     }
 }
 
@@ -55,93 +62,118 @@ struct Keeper {
     networks: Arc<Kind>,
     addresses: Arc<Kind>,
     services: Arc<Kind>,
+    /// Services (namespace and name) by addresses under whose names others have objects.
+    awaited: HashMap<String, (String, String)>,
+    /// When everything is looked at again, since something was refused.
+    retry: Option<Instant>,
 }
 
 impl Keeper {
-    /// Brings everything up to date, then follows changes until some of them were missed.
-    async fn follow(&self) -> ApiResult<()> {
+    /// Brings everything up to date, then follows changes until some of them were missed or it is time to try again.
+    async fn follow(&mut self) {
+        self.retry = None;
         let mut changed = self.networks.changed();
         let start = self.addresses.snapshot();
-        let Ok((mut cursor, _)) = self.addresses.state.cursor(start.revision(), None) else { return Ok(()) };
+        let Ok((mut cursor, _)) = self.addresses.state.cursor(start.revision(), None) else { return };
         for entry in start.iter() {
-            self.check(entry).await?;
+            self.check(entry).await;
         }
-        for service in self.services.snapshot().iter() {
-            self.complete(service).await?;
+        let services = self.services.snapshot();
+        for service in services.iter() {
+            self.complete(service).await;
         }
         let (mut has_changed, mut waits) = (true, false);
         loop {
             cursor.settle();
-            let Ok(events) = self.addresses.state.read(&mut cursor, BATCH) else { return Ok(()) };
+            let Ok(events) = self.addresses.state.read(&mut cursor, BATCH) else { return };
             for event in &events {
                 match (&event.old, &event.new) {
-                    (_, Some(entry)) => self.check(entry).await?,
-                    (Some(gone), None) => {
-                        let service = self.service_of(&gone.stored_value(gone.revision));
-                        self.complete_if_some(service.as_ref()).await?;
-                    }
+                    (_, Some(entry)) => self.check(entry).await,
+                    (Some(gone), None) => self.replace(gone).await,
                     (None, None) => {}
                 }
             }
             // Addresses matter to networks only while one of them waits to go.
             if has_changed || (waits && !events.is_empty()) {
                 changed.borrow_and_update();
-                waits = self.settle().await?;
+                waits = self.settle().await;
                 has_changed = false;
             }
             if events.len() == BATCH {
                 continue;
             }
+            let retry = self.retry;
             tokio::select! {
                 _ = changed.changed() => has_changed = true,
                 () = cursor.wait() => {}
+                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => return,
             }
         }
     }
 
-    async fn complete_if_some(&self, service: Option<&Arc<Entry>>) -> ApiResult<()> {
-        match service {
-            Some(service) => self.complete(service).await,
-            None => Ok(()),
+    /// Tells what was refused, but for what another change has made needless.
+    fn tell<T>(&mut self, what: &str, done: ApiResult<T>, needless: &[Reason]) {
+        if let Err(error) = done
+            && !needless.contains(&error.reason())
+        {
+            tracing::warn!(what, %error, "keeping ServiceCIDRs and IPAddresses failed and is tried again");
+            self.retry.get_or_insert_with(|| Instant::now() + RETRY);
+        }
+    }
+
+    /// Makes what services lack now that an IPAddress has gone: theirs, or another's under the name of theirs.
+    async fn replace(&mut self, gone: &Entry) {
+        let waiting = self.awaited.remove(gone.name());
+        let waiting = waiting.and_then(|(namespace, name)| self.services.get(&namespace, &name));
+        let own = self.service_of(&gone.stored_value(gone.revision));
+        for service in waiting.into_iter().chain(own) {
+            self.complete(&service).await;
         }
     }
 
     /// Makes the IPAddresses that a service lacks.
-    async fn complete(&self, service: &Arc<Entry>) -> ApiResult<()> {
-        let Some(record) = self.services.def.claims.and_then(|claims| claims.record) else { return Ok(()) };
+    async fn complete(&mut self, service: &Arc<Entry>) {
+        let Some(record) = self.services.def.claims.and_then(|claims| claims.record) else { return };
+        let key = (service.namespace().to_owned(), service.name().to_owned());
         let service = service.value(&self.services.def);
-        for ip in addresses(&service).filter(|ip| self.addresses.get("", ip).is_none()) {
-            let body = Body { value: (record.make)(ip, &service), issues: Vec::new() };
-            match self.registry.create(&self.target(&self.addresses, "", ""), body, &options()).await {
-                Err(error) if error.reason() == Reason::AlreadyExists => {}
-                made => drop(made?),
+        for ip in addresses(&service) {
+            let found = self.addresses.get("", ip);
+            let was_missing = found.is_none();
+            if was_missing {
+                let body = Body { value: (record.make)(ip, &service), issues: Vec::new() };
+                let target = self.target(&self.addresses, "", "");
+                let made = self.registry.create(&target, body, &options()).await;
+                if made.is_ok() {
+                    tracing::warn!(address = ip, service = %key.1, "IPAddress was missing");
+                }
+                self.tell(ip, made, &[Reason::AlreadyExists]);
             }
-            tracing::warn!(address = ip, service = %service["metadata"]["name"], "IPAddress was missing");
-            // The service may have gone meanwhile; from now on it takes the IPAddress with it.
-            if let Some(entry) = self.addresses.get("", ip) {
-                self.check(&entry).await?;
+            let Some(entry) = found.or_else(|| self.addresses.get("", ip)) else { continue };
+            if was_missing {
+                // The service may have gone meanwhile; from now on it takes the IPAddress with it.
+                self.check(&entry).await;
+            }
+            let holder = self.service_of(&entry.stored_value(entry.revision));
+            if !holder.is_some_and(|holder| holder.namespace() == key.0 && holder.name() == key.1) {
+                self.awaited.insert(ip.to_owned(), key.clone());
             }
         }
-        Ok(())
     }
 
     /// Removes an IPAddress that claims to be a service's and is not.
-    async fn check(&self, entry: &Entry) -> ApiResult<()> {
-        let is_managed = || entry.label(MANAGED_BY) == Some(ALLOCATOR);
-        if !is_managed() {
-            return Ok(());
+    async fn check(&mut self, entry: &Entry) {
+        if !is_managed(entry) {
+            return;
         }
         let object = entry.stored_value(entry.revision);
         let holder = self.service_of(&object).map(|service| service.value(&self.services.def));
         if holder.is_some_and(|service| addresses(&service).any(|ip| ip == entry.name())) {
-            return Ok(());
+            return;
         }
         let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
         let options = DeleteOptions { uid, ..DeleteOptions::default() };
-        match self.registry.delete(&self.target(&self.addresses, entry.name(), ""), &options).await {
-            Err(error) if !matches!(error.reason(), Reason::NotFound | Reason::Conflict) => Err(error),
-            _ => Ok(()),
-        }
+        let gone = self.registry.delete(&self.target(&self.addresses, entry.name(), ""), &options).await;
+        self.tell(entry.name(), gone, &[Reason::NotFound, Reason::Conflict]);
     }
 
     fn service_of(&self, address: &Value) -> Option<Arc<Entry>> {
@@ -152,15 +184,18 @@ impl Keeper {
     }
 
     /// Brings all ServiceCIDRs forward; whether one of them waits for addresses to go.
-    async fn settle(&self) -> ApiResult<bool> {
+    async fn settle(&mut self) -> bool {
         let networks = self.networks.snapshot();
         let addresses = self.addresses.snapshot();
         let networks: Vec<Value> = networks.iter().map(|entry| entry.value(&self.networks.def)).collect();
         let mut waits = false;
         for network in &networks {
             let in_use = || {
-                let managed = addresses.iter().filter(|e| e.label(MANAGED_BY) == Some(ALLOCATOR));
-                managed.map(|entry| entry.name()).any(|ip| depends(ip, network, &networks))
+                addresses
+                    .iter()
+                    .filter(|entry| is_managed(entry))
+                    .map(|entry| entry.name())
+                    .any(|ip| depends(ip, network, &networks))
             };
             let step = step(network, &in_use);
             waits |= network["metadata"]["deletionTimestamp"].is_string();
@@ -184,13 +219,11 @@ impl Keeper {
             let name = network["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let body = Body { value: network, issues: Vec::new() };
             let target = self.target(&self.networks, &name, subresource);
-            match self.registry.update(&target, body, &options()).await {
-                // A newer version wakes this task again.
-                Err(error) if matches!(error.reason(), Reason::NotFound | Reason::Conflict) => {}
-                written => drop(written?),
-            }
+            let written = self.registry.update(&target, body, &options()).await;
+            // A newer version wakes this task again.
+            self.tell(&name, written, &[Reason::NotFound, Reason::Conflict]);
         }
-        Ok(waits)
+        waits
     }
 
     fn target(&self, kind: &Arc<Kind>, name: &str, subresource: &str) -> Target {
@@ -202,6 +235,10 @@ impl Keeper {
             user: objects::server_user(),
         }
     }
+}
+
+fn is_managed(address: &Entry) -> bool {
+    address.label(MANAGED_BY) == Some(ALLOCATOR)
 }
 
 fn options() -> WriteOptions {

@@ -120,6 +120,8 @@ pub struct DeleteOptions {
     pub grace_period_seconds: Option<i64>,
     /// `propagationPolicy` (or the deprecated `orphanDependents`).
     pub propagation: Option<crate::kind::Propagation>,
+    /// `orphanDependents: false` was asked for: that an object stays for now is told by the status code.
+    pub tells_of_waiting: bool,
     /// Precondition on the uid.
     pub uid: Option<String>,
     /// Precondition on the resourceVersion.

@@ -23,6 +23,7 @@ use crate::{
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode, Uri};
+use jiff::Timestamp;
 use proa_meta::{ApiError, User};
 use proa_registry::{Authorizer, registry::Registry};
 use std::{
@@ -80,19 +81,27 @@ struct PeerState {
     address: SocketAddr,
     certificates: Vec<Bytes>,
     front_proxy: Option<String>,
+    /// The last second of the leaf.
+    end: i64,
     user: OnceLock<Option<Arc<User>>>,
 }
 
 impl Peer {
     /// `certificates` is the client's chain (DER, leaf first), already verified against the client CA.
     pub fn new(address: SocketAddr, certificates: Vec<Bytes>) -> Self {
-        Self(Arc::new(PeerState { address, certificates, front_proxy: None, user: OnceLock::new() }))
+        let end = certificates.first().and_then(|leaf| authn::end(leaf)).unwrap_or(i64::MAX);
+        Self(Arc::new(PeerState { address, certificates, front_proxy: None, end, user: OnceLock::new() }))
     }
     /// The same for a client whose leaf (DER) was verified against the authority of front proxies. `certificates` stay
     /// empty unless the client CA vouches for them, too.
     pub fn front(address: SocketAddr, certificates: Vec<Bytes>, leaf: &[u8]) -> Self {
         let front_proxy = Some(authn::common_name(leaf).unwrap_or_default());
-        Self(Arc::new(PeerState { address, certificates, front_proxy, user: OnceLock::new() }))
+        let end = authn::end(leaf).unwrap_or(i64::MAX);
+        Self(Arc::new(PeerState { address, certificates, front_proxy, end, user: OnceLock::new() }))
+    }
+    /// Whether the client's certificate, valid when it connected, is so no longer.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        now.as_second() > self.0.end
     }
     /// The common name of a front proxy's certificate; none of any other client.
     pub fn front_proxy(&self) -> Option<&str> {

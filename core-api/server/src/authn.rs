@@ -11,7 +11,7 @@ mod x509;
 pub use request_header::RequestHeaders;
 pub use token::{Bearer, TokenVerifier};
 pub use x509::ClientCertificate;
-pub(crate) use x509::common_name;
+pub(crate) use x509::{common_name, end};
 
 use crate::{
     api::{Caller, Request, Server},
@@ -19,13 +19,18 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use http::header;
-use proa_meta::{ApiError, ApiResult, User, identity};
+use jiff::Timestamp;
+use proa_meta::{ApiError, ApiResult, User};
 use std::sync::Arc;
 
 /// Finds out who a request comes from.
 pub trait Authenticator: Send + Sync {
     /// The user; `None` when the request carries no credentials of this sort; an error when they are wrong.
-    fn authenticate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>>;
+    fn authenticate<'a>(
+        &'a self,
+        request: &'a Request,
+        now: Timestamp,
+    ) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>>;
 }
 
 /// Who need not say who they are.
@@ -65,9 +70,9 @@ pub(crate) async fn identify(
 }
 
 async fn ask(server: &Server, request: &Request, path: &str) -> ApiResult<Arc<User>> {
-    let mut refused = None;
+    let (mut refused, now) = (None, server.config.registry.now());
     for authenticator in &server.config.authenticators {
-        match authenticator.authenticate(request).await {
+        match authenticator.authenticate(request, now).await {
             Ok(Some(user)) => return Ok(user),
             Ok(None) => {}
             Err(why) => refused = Some(why),
@@ -81,12 +86,4 @@ async fn ask(server: &Server, request: &Request, path: &str) -> ApiResult<Arc<Us
         None if server.config.anonymous.may_ask(path) => Ok(Arc::new(User::anonymous())),
         None => Err(ApiError::unauthorized()),
     }
-}
-
-/// Adds the group of all authenticated users.
-fn authenticated(mut user: User) -> User {
-    if !user.in_group(identity::AUTHENTICATED) && !user.in_group(identity::UNAUTHENTICATED) {
-        user.groups.push(identity::AUTHENTICATED.to_owned());
-    }
-    user
 }

@@ -23,7 +23,7 @@ use proa_meta::{Gvr, User, identity};
 use proa_registry::Registry;
 use queues::{Entered, Place, Queues, Queuing};
 use seats::Bounds;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, hash_map::RandomState},
     fmt::Write as _,
@@ -54,9 +54,24 @@ pub(crate) struct Flows {
 struct Present {
     /// In the order in which they are tried.
     schemas: Vec<Schema>,
-    levels: BTreeMap<String, Arc<Level>>,
+    levels: BTreeMap<String, (Arc<Level>, Bounds)>,
     /// What falls under no schema.
     rest: Arc<Level>,
+}
+
+/// What is read of a FlowSchema or PriorityLevelConfiguration.
+#[derive(Debug, Deserialize)]
+struct Object<S> {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: S,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    name: String,
+    uid: String,
 }
 
 struct Schema {
@@ -135,47 +150,46 @@ impl Flows {
     pub(crate) fn load(&self, registry: &Registry) {
         let (Some(schemas), Some(levels)) = (registry.kind(&SCHEMAS), registry.kind(&LEVELS)) else { return };
         let (schemas, levels) = (schemas.snapshot(), levels.snapshot());
-        let levels: Vec<seats::Object> =
-            levels.iter().filter_map(|entry| read(&entry.key, entry.decode())).collect();
+        let levels = levels.iter().filter_map(|entry| read(&entry.key, entry.decode())).collect();
         let schemas = schemas.iter().filter_map(|entry| read(&entry.key, entry.decode())).collect();
         self.set(schemas, levels);
     }
 
-    fn set(&self, mut schemas: Vec<schema::Object>, levels: Vec<seats::Object>) {
+    fn set(&self, mut schemas: Vec<Object<schema::Spec>>, levels: Vec<Object<seats::Spec>>) {
         let before = self.present.load_full();
         let bounds = seats::bounds(self.total, &levels.iter().map(|level| &level.spec).collect::<Vec<_>>());
         let mut uids = BTreeMap::new();
         let known = levels.into_iter().zip(bounds).map(|(object, bounds)| {
             let (name, exempt, queuing) =
                 (object.metadata.name, object.spec.is_exempt(), object.spec.queuing());
-            let same = before.levels.get(&name).filter(|level| level.exempt == exempt).cloned();
+            let same = before.levels.get(&name).map(|(level, _)| level);
+            let same = same.filter(|level| level.exempt == exempt).cloned();
             let level = same.unwrap_or_else(|| Arc::new(Level::new(exempt, queuing, bounds.nominal)));
             level.queues.lock().set_queuing(queuing);
             uids.insert(name.clone(), header(&object.metadata.uid));
             (name, (level, bounds))
         });
-        let known: BTreeMap<_, _> = known.collect();
-        self.share_out(known.values());
-        let levels: BTreeMap<_, _> = known.into_iter().map(|(name, (level, _))| (name, level)).collect();
+        let levels: BTreeMap<_, _> = known.collect();
+        self.share_out(&levels);
         schemas.sort_by(|a, b| {
-            let key = |one: &schema::Object| (one.spec.precedence(), one.metadata.name.clone());
+            let key = |one: &Object<schema::Spec>| (one.spec.precedence(), one.metadata.name.clone());
             key(a).cmp(&key(b))
         });
         // A schema whose level is missing counts for nothing; its status says so.
         let schemas = schemas.into_iter().filter_map(|object| {
-            let level = levels.get(object.spec.level())?.clone();
+            let level = levels.get(object.spec.level())?.0.clone();
             let uids =
                 Uids { schema: header(&object.metadata.uid), level: uids.get(object.spec.level())?.clone() };
             Some(Schema { name: object.metadata.name, spec: object.spec, level, uids })
         });
         let schemas = schemas.collect();
-        let rest = levels.get("catch-all").unwrap_or(&before.rest).clone();
+        let rest = levels.get("catch-all").map_or(&before.rest, |(level, _)| level).clone();
         self.present.store(Arc::new(Present { schemas, levels, rest }));
     }
 
     /// Gives each level the seats that it needs, as far as others do not.
-    fn share_out<'a>(&self, levels: impl Iterator<Item = &'a (Arc<Level>, Bounds)>) {
-        let levels: Vec<_> = levels.filter(|(level, _)| !level.exempt).collect();
+    fn share_out(&self, levels: &BTreeMap<String, (Arc<Level>, Bounds)>) {
+        let levels: Vec<_> = levels.values().filter(|(level, _)| !level.exempt).collect();
         let needs: Vec<_> = levels.iter().map(|(level, bounds)| (*bounds, level.need(*bounds))).collect();
         for ((level, _), seats) in levels.into_iter().zip(seats::share_out(self.total, &needs)) {
             let next = level.queues.lock().resize(seats);
@@ -189,18 +203,22 @@ impl Flows {
         let (Some(mut schemas), Some(mut levels)) = (changes(&SCHEMAS), changes(&LEVELS)) else { return };
         let mut period = tokio::time::interval(PERIOD);
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut has_changed = true;
         loop {
-            schemas.borrow_and_update();
-            levels.borrow_and_update();
-            let Some(registry) = registry.upgrade() else { return };
-            self.load(&registry);
-            drop(registry);
-            tokio::select! {
-                is_there = schemas.changed() => if is_there.is_err() { return },
-                is_there = levels.changed() => if is_there.is_err() { return },
+            if has_changed {
+                schemas.borrow_and_update();
+                levels.borrow_and_update();
+                let Some(registry) = registry.upgrade() else { return };
+                self.load(&registry);
+            } else {
                 // Needs change without an object's changing.
-                _ = period.tick() => {}
+                self.share_out(&self.present.load().levels);
             }
+            has_changed = tokio::select! {
+                is_there = schemas.changed() => if is_there.is_ok() { true } else { return },
+                is_there = levels.changed() => if is_there.is_ok() { true } else { return },
+                _ = period.tick() => false,
+            };
         }
     }
 
@@ -210,7 +228,7 @@ impl Flows {
             "PriorityLevelName, ActiveQueues, IsIdle, IsQuiescing, WaitingRequests, ExecutingRequests, \
              DispatchedRequests, RejectedRequests\n",
         );
-        for (name, level) in &self.present.load().levels {
+        for (name, (level, _)) in &self.present.load().levels {
             let _ = if level.exempt {
                 writeln!(text, "{name}, <none>, <none>, <none>, <none>, <none>, <none>, <none>")
             } else {
@@ -229,7 +247,7 @@ impl Flows {
     /// The queues as upstream's debugging path shows them.
     pub(crate) fn dump_queues(&self) -> Response {
         let mut text = String::from("PriorityLevelName, Index, PendingRequests, SeatsInUse, NextDispatchR\n");
-        for (name, level) in self.present.load().levels.iter().filter(|(_, level)| !level.exempt) {
+        for (name, (level, _)) in self.present.load().levels.iter().filter(|(_, (level, _))| !level.exempt) {
             for (index, (waiting, seats, next)) in level.queues.lock().each().enumerate() {
                 let _ = writeln!(text, "{name}, {index}, {waiting}, {seats}, {next:.8}ss");
             }
@@ -318,7 +336,7 @@ mod tests {
         .unwrap()
     }
 
-    fn schema(name: &str, precedence: i64, user: &str, level: &str) -> schema::Object {
+    fn schema(name: &str, precedence: i64, user: &str, level: &str) -> Object<schema::Spec> {
         let everything = json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"],
             "clusterScope": true}]);
         let subject = json!({"kind": "User", "user": {"name": user}});
@@ -330,7 +348,7 @@ mod tests {
         )
     }
 
-    fn level(name: &str, shares: u32, response: &Value) -> seats::Object {
+    fn level(name: &str, shares: u32, response: &Value) -> Object<seats::Spec> {
         object(
             name,
             &json!({"type": "Limited", "limited": {"nominalConcurrencyShares": shares, "limitResponse": response}}),
@@ -376,6 +394,21 @@ mod tests {
         let masters = User::new("root", &[identity::MASTERS]);
         let info = crate::request_info::parse(&http::Method::GET, "/metrics", &Query::default()).unwrap();
         assert!(matches!(flows.enter(&info, &masters, || 1), (None, Turn::Now(None))));
+    }
+
+    #[test]
+    fn levels_lend_seats_while_their_objects_stay() {
+        let flows = flows(8);
+        let queue = json!({"type": "Queue", "queuing": {"queues": 8, "handSize": 2, "queueLengthLimit": 3}});
+        let idle =
+            json!({"type": "Limited", "limited": {"nominalConcurrencyShares": 1, "lendablePercent": 100}});
+        let schemas = vec![schema("ann", 10, "ann", "special")];
+        flows.set(schemas, vec![object("idle", &idle), level("special", 1, &queue)]);
+        let mut turns: Vec<_> = (0..10).map(|_| enter(&flows, "ann").1).collect();
+        let waiting = turns.iter().position(|turn| matches!(turn, Turn::Later(..))).unwrap();
+        flows.share_out(&flows.present.load().levels);
+        let Turn::Later(_, told) = &mut turns[waiting] else { panic!("it waits") };
+        assert!(told.try_recv().is_ok(), "the idle level's seats");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
 };
 use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use proa_meta::{ApiError, ApiResult, Reason};
 use proa_registry::registry::{Catalogue, Kind};
@@ -129,8 +129,15 @@ pub(crate) fn answer(
         "v2" => Some(v2(server, request, &catalogue)),
         rest => {
             let wanted = rest.strip_prefix("v3/")?;
-            let part = parts(&catalogue).into_iter().find(|part| part.path() == wanted)?;
-            Some(v3(server, request, &catalogue, &part, query))
+            let part = parts(&catalogue).into_iter().find(|part| part.path() == wanted);
+            Some(match part {
+                Some(part) => v3(server, request, &catalogue, &part, query),
+                None => Ok(Response {
+                    status: StatusCode::NOT_FOUND,
+                    headers: HeaderMap::new(),
+                    body: Body::empty(),
+                }),
+            })
         }
     }
 }
@@ -148,7 +155,9 @@ fn index(server: &Server, request: &Request, catalogue: &Catalogue) -> Response 
     for remote in server.outline().iter().flat_map(|outline| &outline.remotes) {
         paths.extend(remote.documents.iter().map(|(path, value)| (path.clone(), value.clone())));
     }
-    let response = respond::json(StatusCode::OK, text::json_of(&json!({"paths": paths})));
+    let index = Body::Whole(text::json_of(&json!({"paths": paths})).into());
+    // As upstream, which leaves the type out and has it guessed.
+    let response = respond::with_type(StatusCode::OK, "text/plain; charset=utf-8", index);
     compress::large(response, &request.headers)
 }
 

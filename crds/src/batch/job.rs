@@ -1,4 +1,4 @@
-//! batch/v1 Job. Deliberately absent: the field selector `status.successful`, another name of `status.succeeded`.
+//! batch/v1 Job.
 //!
 //! Upstream: `pkg/registry/batch/job/strategy.go`, `pkg/apis/batch/{v1/defaults.go,validation/validation.go}`.
 
@@ -17,7 +17,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use proa_meta::Gvk;
-use proa_registry::kind::{Column, Generation, KindDef, Propagation, Strategy};
+use proa_registry::kind::{Column, Generation, KindDef, Propagation, Selectable, Strategy};
 use serde_json::{Value, json};
 
 /// Labels that tie pods to their job, in both spellings.
@@ -42,6 +42,7 @@ pub(crate) fn kind() -> KindDef {
     KindDef::namespaced(gvk, "jobs", facts::schema("io.k8s.api.batch.v1.Job"))
         .categories(&["all"])
         .with_status()
+        .selectable(&[Selectable::new("status.succeeded").or("0").called("status.successful")])
         .with_table(&columns, row)
         .with_strategy(Strategy {
             default,

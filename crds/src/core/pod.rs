@@ -69,7 +69,7 @@ pub(crate) fn kind() -> KindDef {
     kind.with_subresource(proxy("PodProxyOptions"))
 }
 
-const SELECTABLE: [Selectable; 8] = [
+const SELECTABLE: [Selectable; 9] = [
     Selectable::indexed("spec.nodeName"),
     Selectable::new("spec.restartPolicy"),
     Selectable::new("spec.schedulerName"),
@@ -77,6 +77,8 @@ const SELECTABLE: [Selectable; 8] = [
     Selectable::new("spec.hostNetwork").or("false"),
     Selectable::new("status.phase"),
     Selectable::new("status.podIP"),
+    // A list, which is empty to selectors, as upstream.
+    Selectable::new("status.podIPs"),
     Selectable::new("status.nominatedNodeName"),
 ];
 

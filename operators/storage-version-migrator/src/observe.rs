@@ -5,6 +5,7 @@ use proa_kit::{
     Error, Kind, Meta, ObjectRef, Reader, discovery,
     views::{ObjectView, WholeView},
 };
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Verbs that a migrated resource must have.
@@ -60,12 +61,19 @@ pub async fn observe(reader: &Reader, migration: &MigrationView) -> Result<Obser
             "resource {name:?} does not support discovery operations: [{verbs}]"
         )));
     }
-    let listed = reader.list::<ObjectView>(&kind, "").await?;
     if migration.status.resource_version.is_empty() {
-        return Ok(Observed::Version(listed.metadata.resource_version));
+        return version(reader, &kind).await.map(Observed::Version);
     }
+    let listed = reader.list::<ObjectView>(&kind, "").await?;
     let objects = listed.items.into_iter().map(|object| object.metadata).collect();
     Ok(Observed::Content { kind, objects })
+}
+
+/// The version of the list of all objects, with as few of them as can be.
+async fn version(reader: &Reader, kind: &Kind) -> Result<Box<str>, Error> {
+    let path = format!("{}?limit=1", kind.path("", "", ""));
+    let page: Value = reader.fetch(&path, "application/json").await?;
+    Ok(page["metadata"]["resourceVersion"].as_str().unwrap_or_default().into())
 }
 
 /// Whether no other migration of the resource runs, and none that waits is older.

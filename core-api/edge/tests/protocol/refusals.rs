@@ -1,7 +1,11 @@
 //! Who and what is refused, in which order, and that no input breaks the server.
 
-use crate::support::{Cluster, send};
+use crate::{
+    support::{Cluster, send},
+    toys::registry_at,
+};
 use serde_json::json;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 mod ways {
     crate::both_ways!(strangers, identities, order, malformed_bodies, unknown_paths, panics);
@@ -70,6 +74,27 @@ async fn identities(cluster: &Cluster) {
     let silent = cluster.front_client("front").expect("over TLS");
     let answer = send(&silent, "GET", TOYS, &[], "").await.message();
     assert!(answer.1.contains("User \"system:anonymous\""), "its own certificate is nobody's: {answer:?}");
+}
+
+/// Connections outlive certificates, whose end is seen with each request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_end_while_their_connections_live() {
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    let now = || jiff::Timestamp::from_second(NOW.load(Ordering::Relaxed)).expect("a time");
+    let cluster = Cluster::over_tls_with(|config| config.registry = registry_at(now)).await;
+    let clients = [cluster.client("tester"), cluster.front_client("front").expect("over TLS")];
+    let says = [("x-remote-user", "tester")];
+    for client in &clients {
+        assert_eq!(send(client, "GET", TOYS, &says, "").await.status, 200);
+    }
+    // The year 5000.
+    NOW.store(95_617_584_000, Ordering::Relaxed);
+    for client in &clients {
+        assert_eq!(send(client, "GET", TOYS, &says, "").await.message(), (401, "Unauthorized".to_owned()));
+    }
+    let bearer = [("authorization", "Bearer right")];
+    assert_eq!(send(&clients[0], "GET", TOYS, &bearer, "").await.status, 200, "the token is good");
+    tokio::task::spawn_blocking(move || cluster.stop()).await.expect("stops");
 }
 
 /// A request with every fault is refused by the first stage; each fault taken away shows the next one.

@@ -46,11 +46,9 @@ impl Authority {
 struct Tokens;
 
 impl TokenVerifier for Tokens {
-    fn verify<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> futures::future::BoxFuture<'a, proa_meta::ApiResult<Option<User>>> {
-        Box::pin(std::future::ready(Ok((token == "right").then(|| User::new("robot", &["robots"])))))
+    fn verify<'a>(&'a self, token: &'a str) -> futures::future::BoxFuture<'a, proa_meta::ApiResult<User>> {
+        let user = (token == "right").then(|| User::new("robot", &["robots"]));
+        Box::pin(std::future::ready(user.ok_or_else(proa_meta::ApiError::unauthorized)))
     }
 }
 
@@ -90,7 +88,7 @@ impl Cluster {
             usernames: vec![HeaderName::from_static("x-remote-user")],
             ..RequestHeaders::default()
         });
-        let bearer = Arc::new(Bearer::new(vec![Arc::new(Tokens)]));
+        let bearer = Arc::new(Bearer::new(Arc::new(Tokens)));
         config.authenticators = vec![headers.clone(), Arc::new(ClientCertificate), bearer];
         config.request_headers = Some(headers);
         config.docs = Arc::new(Docs);

@@ -275,11 +275,13 @@ impl Authorizer for Rules {
 
 /// A registry of the toy kinds with the namespace `d`.
 pub(crate) fn registry() -> Arc<Registry> {
-    let config = Config {
-        object_meta: SchemaRef::inline(Schema::of(metadata())),
-        spaces: Default::default(),
-        now: || jiff::Timestamp::UNIX_EPOCH,
-    };
+    registry_at(|| jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// The same with another clock.
+pub(crate) fn registry_at(now: fn() -> jiff::Timestamp) -> Arc<Registry> {
+    let config =
+        Config { object_meta: SchemaRef::inline(Schema::of(metadata())), spaces: Default::default(), now };
     let registry = Registry::new(config, catalogue());
     let store = Local::open(Memory::default(), registry.clone(), Options::default()).expect("memory opens");
     registry.attach(store);

@@ -178,6 +178,7 @@ fn delete_options(given: &Value, dry_run: bool, name: &str) -> ApiResult<DeleteO
         }
     };
     Ok(DeleteOptions {
+        tells_of_waiting: false,
         grace_period_seconds: given["gracePeriodSeconds"].as_i64(),
         propagation,
         uid: text(&given["preconditions"]["uid"]),

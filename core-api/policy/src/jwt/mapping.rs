@@ -2,13 +2,10 @@
 //!
 //! Upstream: apiserver `plugin/pkg/authenticator/token/oidc/oidc.go` `AuthenticateToken` and below.
 
-use proa_meta::User;
+use proa_meta::{User, identity::CREDENTIAL_ID};
 use proa_schema::cel::{Error, PER_CALL_LIMIT, Program, Value as Cel};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// Extra attribute that names the credential.
-const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// Where something of a user comes from.
 #[derive(Debug)]

@@ -6,10 +6,7 @@
 
 use super::{TokenError, TokenVerifier, Verified};
 use futures::future::{BoxFuture, ready};
-use proa_meta::{
-    User,
-    identity::{AUTHENTICATED, UNAUTHENTICATED},
-};
+use proa_meta::User;
 use std::sync::Arc;
 
 /// What is known of a token; `None` when it is not of this sort, an error when it is and is not valid.
@@ -46,12 +43,8 @@ impl Tokens {
         let mut refusals: Vec<String> = Vec::new();
         for sort in &self.sorts {
             match sort.verify(token, audiences).await {
-                Ok(Some(mut verified)) => {
-                    let user = &mut verified.user;
-                    if !user.in_group(AUTHENTICATED) && !user.in_group(UNAUTHENTICATED) {
-                        user.groups.push(AUTHENTICATED.to_owned());
-                    }
-                    return Ok(verified);
+                Ok(Some(verified)) => {
+                    return Ok(Verified { user: verified.user.authenticated(), ..verified });
                 }
                 Ok(None) => {}
                 Err(why) => refusals.push(why.to_string()),
@@ -86,6 +79,7 @@ pub(crate) fn for_the_server(user: User, own: &[String], asked: &[String]) -> Op
 mod tests {
     use super::*;
     use futures::executor::block_on;
+    use proa_meta::identity::AUTHENTICATED;
 
     struct Fixed(Known);
 

@@ -8,21 +8,22 @@ use super::{
     Claims, TokenError,
     key::{self, PublicKey},
 };
-use crate::objects::{self, Meta};
+use crate::{
+    objects::{self, Meta},
+    remember::{self, Remembered},
+};
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use proa_meta::{
     Gvr, User,
-    identity::{AUTHENTICATED, SERVICE_ACCOUNTS},
+    identity::{AUTHENTICATED, CREDENTIAL_ID, SERVICE_ACCOUNTS},
 };
 use proa_registry::Registry;
-use ring::digest;
-use std::{collections::HashMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 /// Clocks may differ by this many seconds, and an object counts as deleted this long after its deletion.
 const LEEWAY: i64 = 60;
-/// Verified tokens that are remembered.
-const REMEMBERED: usize = 4096;
+/// How long it is remembered that a signature is good. It stays good; this only makes room.
+const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// Verifies service account tokens.
 pub struct TokenVerifier {
@@ -30,7 +31,7 @@ pub struct TokenVerifier {
     issuers: Vec<String>,
     audiences: Vec<String>,
     keys: Vec<PublicKey>,
-    opened: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
+    opened: Remembered<Arc<Claims>>,
 }
 
 /// Whom a token stands for, and for which of the asked audiences.
@@ -53,7 +54,7 @@ impl TokenVerifier {
         audiences: Vec<String>,
         keys: Vec<PublicKey>,
     ) -> Arc<Self> {
-        Arc::new(Self { registry, issuers, audiences, keys, opened: Mutex::default() })
+        Arc::new(Self { registry, issuers, audiences, keys, opened: Remembered::default() })
     }
 
     /// The issuer that new tokens name.
@@ -90,17 +91,12 @@ impl TokenVerifier {
     }
 
     fn open(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
-        let mut id = [0; 32];
-        id.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        if let Some(claims) = self.opened.lock().get(&id) {
-            return Ok(claims.clone());
+        let id = remember::key(token.as_bytes());
+        if let Some(claims) = self.opened.get(&id) {
+            return Ok(claims);
         }
         let claims = Arc::new(key::open(token, &self.issuers, &self.keys)?);
-        let mut opened = self.opened.lock();
-        if opened.len() >= REMEMBERED {
-            opened.clear();
-        }
-        opened.insert(id, claims.clone());
+        self.opened.put(id, claims.clone(), REMEMBERED);
         Ok(claims)
     }
 }
@@ -197,18 +193,18 @@ pub(super) fn user(claims: &Claims) -> User {
         groups: groups.to_vec(),
         extra: std::collections::BTreeMap::new(),
     };
-    let mut extra = |key: &str, value: String| {
+    let mut extra = |key: String, value: String| {
         if !value.is_empty() {
-            user.extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value]);
+            user.extra.insert(key, vec![value]);
         }
     };
     if !claims.jti.is_empty() {
-        extra("credential-id", format!("JTI={}", claims.jti));
+        extra(CREDENTIAL_ID.to_owned(), format!("JTI={}", claims.jti));
     }
     for (kind, bound) in [("pod", &own.pod), ("node", &own.node)] {
         if let Some(bound) = bound {
-            extra(&format!("{kind}-name"), bound.name.clone());
-            extra(&format!("{kind}-uid"), bound.uid.clone());
+            extra(format!("authentication.kubernetes.io/{kind}-name"), bound.name.clone());
+            extra(format!("authentication.kubernetes.io/{kind}-uid"), bound.uid.clone());
         }
     }
     user

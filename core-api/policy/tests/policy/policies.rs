@@ -34,7 +34,7 @@ async fn write(cluster: &Cluster, gvr: &Gvr, name: &str, spec: Value) -> Value {
 }
 
 /// A validating policy and its binding.
-async fn validates(cluster: &Cluster, name: &str, spec: Value, binding: Value) {
+pub(crate) async fn validates(cluster: &Cluster, name: &str, spec: Value, binding: Value) {
     write(cluster, &VALIDATING, name, spec).await;
     let mut bound = json!({"policyName": name, "validationActions": ["Deny"]});
     merge(&mut bound, binding);

@@ -1,6 +1,9 @@
 //! Several ServiceCIDRs, and the IPAddresses of services.
 
-use crate::cluster::{Cluster, admin};
+use crate::{
+    cluster::{Cluster, admin},
+    policies::validates,
+};
 use proa_meta::Gvr;
 use proa_policy::{objects, service_network};
 use serde_json::{Value, json};
@@ -120,4 +123,32 @@ async fn addresses_of_others_are_left_alone_and_missing_ones_are_made_again() {
         .until(ADDRESSES, &ip, |a| a.is_some_and(|a| a["metadata"]["deletionTimestamp"].is_string()))
         .await;
     assert!(cluster.service("b", Some(&ip)).await.is_err(), "it is still taken");
+}
+
+#[tokio::test]
+async fn what_is_refused_holds_up_nothing_else_and_what_others_hold_is_made_when_it_goes() {
+    let cluster = Cluster::start().await;
+    let ip = cluster.service("a", None).await.unwrap();
+    cluster.delete(ADDRESSES, "", &ip).await.unwrap();
+    let parent = json!({"resource": "gateways", "group": "example.com", "name": "g"});
+    let foreign = json!({"metadata": {"name": ip}, "spec": {"parentRef": parent}});
+    cluster.create(ADDRESSES, "", foreign).await.unwrap();
+    let rules = json!([{"operations": ["DELETE"], "apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"],
+        "resources": ["ipaddresses"]}]);
+    let spec = json!({"matchConstraints": {"resourceRules": rules},
+        "validations": [{"expression": "oldObject.metadata.name != '10.96.0.70'"}]});
+    validates(&cluster, "stays", spec, json!({})).await;
+    let labels = json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
+    let service = json!({"resource": "services", "namespace": "default", "name": "none"});
+    for name in ["10.96.0.70", "10.96.0.78"] {
+        let stray = json!({"metadata": {"name": name, "labels": labels}, "spec": {"parentRef": service}});
+        cluster.create(ADDRESSES, "", stray).await.unwrap();
+    }
+    tokio::spawn(service_network::run(cluster.registry.clone()));
+    cluster.until(ADDRESSES, "10.96.0.78", |address| address.is_none()).await;
+    assert!(cluster.get(ADDRESSES, "", "10.96.0.70").is_some());
+    let is_own = |address: Option<&Value>| address.is_some_and(|a| a["spec"]["parentRef"]["name"] == "a");
+    assert!(!is_own(cluster.get(ADDRESSES, "", &ip).as_ref()));
+    cluster.delete(ADDRESSES, "", &ip).await.unwrap();
+    cluster.until(ADDRESSES, &ip, is_own).await;
 }

@@ -73,11 +73,10 @@ impl Registry {
         };
         let mut value = body.value;
         let mut warnings = Vec::new();
-        if def.behaviour == Behaviour::Virtual && target.subresource.is_empty() {
-            let stages = Stages::new(self, target, options, Operation::Create);
+        let virtual_kind = (def.behaviour == Behaviour::Virtual && target.subresource.is_empty())
+            .then(|| Stages::new(self, target, options, Operation::Create));
+        if let Some(stages) = &virtual_kind {
             stages.identify(&mut value)?;
-            stages.check_namespace(&mut value)?;
-            metadata::wipe(&mut value);
         }
         if value.is_object() {
             let unknown = proa_schema::decode::decode(schema, &mut value)?;
@@ -88,6 +87,10 @@ impl Registry {
                 let version = value["apiVersion"].as_str().and_then(proa_meta::gvk::split_api_version);
                 proa_schema::decode::cannot_be_handled(kind, version.map_or("", |(_, v)| v), text)
             })?;
+        }
+        if let Some(stages) = &virtual_kind {
+            stages.check_namespace(&mut value)?;
+            metadata::wipe(&mut value);
         }
         let operation = if verb == "update" { Operation::Update } else { Operation::Create };
         let stages = Stages::new(self, target, options, operation);
@@ -135,7 +138,7 @@ impl Stages<'_> {
         unlabelled: bool,
         mut warnings: Vec<String>,
     ) -> ApiResult<Written> {
-        self.namespace_guard()?;
+        self.namespace_guard(&object)?;
         let mutated = self.mutate(&mut object, None).await;
         mutated.map_err(|error| error.with_warnings(self.notes.warnings()))?;
         self.check_namespace(&mut object)?;
@@ -202,7 +205,7 @@ impl Decide for Create<'_> {
             if current.is_some() {
                 return Err(ApiError::already_exists(&def.group_resource(), &name));
             }
-            let guards = stages.namespace_guard()?;
+            let guards = stages.namespace_guard(&self.object)?;
             let mut object = self.object.clone();
             if def.status
                 && !def.strategy.status_on_create

@@ -50,7 +50,7 @@ impl Registry {
             }
             Done::Put(entry) | Done::Unchanged(Some(entry)) => {
                 let mut written = stages.written(entry, false, warnings);
-                written.accepted = options.propagation == Some(Propagation::Foreground);
+                written.accepted = options.tells_of_waiting;
                 Ok(written)
             }
             Done::Unchanged(None) => Err(not_found(target)),

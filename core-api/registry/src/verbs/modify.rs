@@ -3,7 +3,11 @@
 //! Outside of the kind's update rules and of admission: the action has checked both. Managed fields and generation stay
 //! as they are, as with upstream's own stores behind such subresources.
 
-use super::{get::not_found, update::is_finished, write::Stages};
+use super::{
+    get::not_found,
+    update::{as_last_seen, is_finished},
+    write::Stages,
+};
 use crate::{
     admission::Operation,
     commit::{Decide, Done, Verdict},
@@ -32,12 +36,12 @@ impl Registry {
     ) -> ApiResult<Written> {
         let stages = Stages::new(self, target, options, Operation::Update);
         let key = stages.key(&target.name);
-        let mut modify = Modify { stages: &stages, change };
+        let mut modify = Modify { stages: &stages, change, last: Value::Null };
         match self.commit(&target.kind, &key, options.dry_run, &mut modify).await? {
             Done::Put(entry) | Done::Unchanged(Some(entry)) => Ok(stages.written(entry, false, Vec::new())),
             Done::Unchanged(None) => Err(not_found(target)),
-            Done::Removed(entry, revision) => {
-                let object = Object::Made(Arc::new(entry.value_at(stages.def(), revision)));
+            Done::Removed(..) => {
+                let object = Object::Made(Arc::new(modify.last));
                 Ok(Written { object, created: false, accepted: false, warnings: Vec::new() })
             }
         }
@@ -47,15 +51,19 @@ impl Registry {
 struct Modify<'a> {
     stages: &'a Stages<'a>,
     change: Modification<'a>,
+    /// The object that goes with the write, as the write leaves it.
+    last: Value,
 }
 
 impl Modify<'_> {
-    fn next(&self, current: &Entry) -> Result<Verdict, ApiError> {
+    fn next(&mut self, current: &Entry) -> Result<Verdict, ApiError> {
         let def = self.stages.def();
-        let mut object = current.value(def);
+        let old = current.value(def);
+        let mut object = old.clone();
         (self.change)(&mut object)?;
         self.stages.canonical(&mut object);
         if is_finished(&object, def.strategy.blocks_deletion) {
+            self.last = as_last_seen(object, &old);
             return Ok(Verdict::Remove);
         }
         Ok(Verdict::Put { object, guards: Vec::new() })

@@ -12,14 +12,10 @@ use crate::{
     admission::Operation,
     metadata,
     registry::Registry,
-    request::{FieldValidation, Patch, PatchType, Target, WriteOptions, Written},
+    request::{Patch, PatchType, Target, WriteOptions, Written},
 };
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Reason, gvk::GroupKind};
-use proa_schema::{
-    decode,
-    json::{StrictIssue, strict_text},
-    patch,
-};
+use proa_schema::{decode, json::StrictIssue, patch};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -59,8 +55,7 @@ impl Registry {
             return Applied::run(&stages, patch).await;
         }
         let warnings = stages.patch_warnings(&patch)?;
-        let mut update = Update { stages: &stages, change: Patched(patch) };
-        update.run(warnings).await
+        Update::new(&stages, Patched(patch)).run(warnings).await
     }
 }
 
@@ -70,54 +65,76 @@ struct Patched(Patch);
 impl Change for Patched {
     fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value> {
         let def = stages.def();
-        let mut new = apply_patch(&self.0, &def.schema, old)?;
-        stages.identify(&mut new)?;
-        let issues = stages.decode_types(&mut new).map_err(|e| patch_error(&new, e.message()))?;
+        let (mut new, mut issues) = apply_patch(&self.0, &def.schema, old)?;
+        let refused = |new: &Value, error: &ApiError| patch_error(new, reason(error.message()));
+        stages.identify(&mut new).map_err(|error| refused(&new, &error))?;
+        issues.extend(stages.decode_types(&mut new).map_err(|error| refused(&new, &error))?);
+        let warnings = stages.options.strictness(&issues, |text| patch_error(&new, text))?;
+        warnings.into_iter().for_each(|text| stages.notes.warn(text));
         stages.check_patched_name(&new)?;
         stages.check_namespace(&mut new)?;
-        if !issues.is_empty() && stages.options.field_validation == FieldValidation::Strict {
-            return Err(patch_error(&new, &strict_text(&issues)));
-        }
         stages.isolate(&mut new, old, &PRECONDITIONS);
         stages.manage(old, &mut new);
         Ok(new)
     }
-}
 
-/// The object after a patch other than apply.
-pub(super) fn apply_patch(patch: &Patch, schema: &proa_schema::Schema, old: &Value) -> ApiResult<Value> {
-    match patch.kind {
-        PatchType::Json => patch::json_patch(old.clone(), &patch.bytes),
-        PatchType::Merge => {
-            let mut new = old.clone();
-            patch::merge(&mut new, body_of(patch)?);
-            Ok(new)
-        }
-        PatchType::Strategic | PatchType::Apply => {
-            let mut new = old.clone();
-            patch::strategic(schema, &mut new, body_of(patch)?)?;
-            Ok(new)
-        }
+    fn means_one_uid(&self) -> bool {
+        false
     }
 }
 
-/// The patch as a value. Upstream's text for a malformed one.
-fn body_of(patch: &Patch) -> ApiResult<Value> {
+/// What a body of another type is refused for, without the words of how it was to be handled.
+fn reason(message: &str) -> &str {
+    let handled = message.split_once(" cannot be handled as a ");
+    handled.and_then(|(_, rest)| rest.split_once(": ")).map_or(message, |(_, why)| why)
+}
+
+/// The object after a patch other than apply, and what strictness finds in the patch.
+pub(super) fn apply_patch(
+    patch: &Patch,
+    schema: &proa_schema::Schema,
+    old: &Value,
+) -> ApiResult<(Value, Vec<StrictIssue>)> {
+    let mut new = old.clone();
+    if patch.kind == PatchType::Json {
+        let parsed = patch::JsonPatch::parse(&patch.bytes)?;
+        let issues = parsed.strict_errors().iter().cloned().map(StrictIssue::Yaml).collect();
+        return Ok((parsed.apply(new)?, issues));
+    }
+    let (value, issues) = body_of(patch)?;
+    match patch.kind {
+        PatchType::Merge => patch::merge(&mut new, value),
+        _ => patch::strategic(schema, &mut new, value)?,
+    }
+    Ok((new, issues))
+}
+
+/// What a manager, which must be named, applies.
+pub(super) fn configuration(stages: &Stages<'_>, patch: &Patch) -> ApiResult<Value> {
+    if !stages.options.field_manager.is_empty() {
+        return body_of(patch).map(|(value, _)| value);
+    }
+    let mut errors = FieldErrors::default();
+    errors.required(&FieldPath::root("fieldManager"), "is required for apply patch");
+    Err(ApiError::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &errors))
+}
+
+/// The patch as a value, and what strictness finds in it. Upstream's text for a malformed one.
+fn body_of(patch: &Patch) -> ApiResult<(Value, Vec<StrictIssue>)> {
     let parsed = proa_schema::json::parse(&patch.bytes)
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
-    if parsed.value.is_object() {
-        Ok(parsed.value)
-    } else {
-        let kind = patch::json_kind(&parsed.value);
-        let of_yaml = if patch.kind == PatchType::Apply {
-            "error decoding patch: error unmarshaling JSON: while decoding JSON: "
-        } else {
-            ""
-        };
-        let why =
-            format!("{of_yaml}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
-        Err(ApiError::bad_request(why))
-    }
+    let before = match (patch.kind, &parsed.value) {
+        (_, Value::Object(_)) => return Ok((parsed.value, parsed.issues)),
+        (PatchType::Merge, Value::Null) => return Err(ApiError::bad_request("Invalid JSON Patch")),
+        (PatchType::Strategic, Value::Null) => return Ok((json!({}), Vec::new())),
+        (PatchType::Merge, _) => "error decoding patch: ",
+        (PatchType::Apply, _) => "error decoding patch: error unmarshaling JSON: while decoding JSON: ",
+        (PatchType::Json | PatchType::Strategic, _) => "",
+    };
+    let kind = patch::json_kind(&parsed.value);
+    let why =
+        format!("{before}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
+    Err(ApiError::bad_request(why))
 }
 
 /// 422 that names the patch. Upstream: apiserver `pkg/endpoints/handlers/patch.go`.
@@ -149,12 +166,7 @@ struct Applied(Value);
 
 impl Applied {
     async fn run(stages: &Stages<'_>, patch: Patch) -> ApiResult<Written> {
-        if stages.options.field_manager.is_empty() {
-            let mut errors = FieldErrors::default();
-            errors.required(&FieldPath::root("fieldManager"), "is required for apply patch");
-            return Err(ApiError::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &errors));
-        }
-        let mut applied = body_of(&patch)?;
+        let mut applied = configuration(stages, &patch)?;
         let def = stages.def();
         stages.managing(|manager| manager.check(&applied))?;
         if applied["metadata"]
@@ -190,7 +202,7 @@ impl Applied {
                 answer => return answer,
             }
         }
-        Update { stages, change: Applied(applied) }.run(warnings).await
+        Update::new(stages, Applied(applied)).run(warnings).await
     }
 }
 
@@ -225,5 +237,9 @@ impl Change for Applied {
         stages.decode_types(&mut new)?;
         stages.isolate(&mut new, old, &PRECONDITIONS);
         Ok(new)
+    }
+
+    fn means_one_uid(&self) -> bool {
+        false
     }
 }

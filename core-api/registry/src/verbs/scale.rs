@@ -4,7 +4,7 @@
 
 use super::{
     get::not_found,
-    patch::apply_patch,
+    patch::{apply_patch, configuration},
     update::{Change, Update},
     write::Stages,
 };
@@ -16,6 +16,13 @@ use crate::{
     request::{Body, Object, Patch, PatchType, Target, Written},
 };
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Gvk, gvk::GroupKind, selector};
+use proa_schema::{
+    Field, ObjectShape, Schema, SchemaRef, Shape,
+    apply::{
+        FieldManager, Reset,
+        scale::{keep_times, to_parent, to_scale},
+    },
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -70,12 +77,16 @@ pub(super) async fn update(stages: &Stages<'_>, body: Body) -> ApiResult<Written
 
 /// Patches the scale.
 pub(super) async fn patch(stages: &Stages<'_>, patch: &Patch) -> ApiResult<Written> {
-    run(stages, SetReplicas { wanted: Wanted::Patch(patch.clone()) }).await
+    let wanted = match patch.kind {
+        PatchType::Apply => Wanted::Applied(configuration(stages, patch)?),
+        _ => Wanted::Patch(patch.clone()),
+    };
+    run(stages, SetReplicas { wanted }).await
 }
 
 async fn run(stages: &Stages<'_>, change: SetReplicas) -> ApiResult<Written> {
     declared(stages.def())?;
-    let mut written = Update { stages, change }.run(Vec::new()).await?;
+    let mut written = Update::new(stages, change).run(Vec::new()).await?;
     let object = match &written.object {
         Object::Stored(entry) => entry.value(stages.def()),
         Object::Made(value) => Value::clone(value),
@@ -91,6 +102,48 @@ struct SetReplicas {
 enum Wanted {
     Body(Value),
     Patch(Patch),
+    Applied(Value),
+}
+
+/// The Scale after an apply, with the owners of its fields.
+fn apply(stages: &Stages<'_>, declared: &Scale, old: &Value, applied: Value) -> ApiResult<Value> {
+    let mut before = scale_of(old, declared);
+    let owners = to_scale(old, &steps(&declared.spec_replicas));
+    if !owners.is_empty() {
+        metadata::of(&mut before).insert("managedFields".to_owned(), owners.into());
+    }
+    let manager = FieldManager {
+        schema: &schema(&stages.registry.config.object_meta),
+        api_version: "autoscaling/v1",
+        kind: "Scale",
+        subresource: "scale",
+        manager: &stages.options.field_manager,
+        now: &stages.now_text(),
+        reset: Reset::Nothing,
+    };
+    manager.apply(Some(&before), applied, stages.options.force)
+}
+
+/// What an apply knows of the type.
+fn schema(object_meta: &SchemaRef) -> Schema {
+    let count = || SchemaRef::inline(Schema::of(Shape::Integer { bits: 32 }));
+    let text = || SchemaRef::inline(Schema::of(Shape::String));
+    let object = |fields: Vec<(&str, SchemaRef)>| {
+        let fields = fields.into_iter().map(|(name, schema)| (name.into(), Field::new(schema))).collect();
+        Schema::of(Shape::Object(ObjectShape { fields, ..ObjectShape::default() }))
+    };
+    object(vec![
+        ("apiVersion", text()),
+        ("kind", text()),
+        ("metadata", object_meta.clone()),
+        ("spec", SchemaRef::inline(object(vec![("replicas", count())]))),
+        ("status", SchemaRef::inline(object(vec![("replicas", count()), ("selector", text())]))),
+    ])
+}
+
+/// The names on a dotted path.
+fn steps(path: &str) -> Vec<&str> {
+    path.trim_start_matches('.').split('.').collect()
 }
 
 fn checked(stages: &Stages<'_>, scale: &Value) -> ApiResult<Value> {
@@ -132,13 +185,16 @@ impl Change for SetReplicas {
             Wanted::Patch(patch) => {
                 let before = scale_of(old, declared);
                 let mut patch = patch.clone();
-                // Every field of a Scale is atomic but the maps, so an apply is a merge here.
-                if matches!(patch.kind, PatchType::Strategic | PatchType::Apply) {
+                // Every field of a Scale is atomic but the maps.
+                if patch.kind == PatchType::Strategic {
                     patch.kind = PatchType::Merge;
                 }
-                let after = apply_patch(&patch, &proa_schema::Schema::default(), &before)?;
+                let (after, issues) = apply_patch(&patch, &Schema::default(), &before)?;
+                let warnings = stages.options.strictness(&issues, |text| ApiError::bad_request(text))?;
+                warnings.into_iter().for_each(|text| stages.notes.warn(text));
                 checked(stages, &after)?
             }
+            Wanted::Applied(applied) => checked(stages, &apply(stages, declared, old, applied.clone())?)?,
         };
         let mut new = old.clone();
         for field in ["resourceVersion", "uid"] {
@@ -149,7 +205,16 @@ impl Change for SetReplicas {
         }
         let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
         set(&mut new, &declared.spec_replicas, json!(replicas));
-        stages.manage(old, &mut new);
+        match &self.wanted {
+            Wanted::Applied(_) => {
+                let owners = scale["metadata"]["managedFields"].as_array().map_or(&[][..], Vec::as_slice);
+                let (path, version) = (steps(&declared.spec_replicas), stages.def().gvk.api_version());
+                let entries = to_parent(old, owners, &path, &version);
+                metadata::of(&mut new).insert("managedFields".to_owned(), entries.into());
+            }
+            Wanted::Body(_) | Wanted::Patch(_) => stages.manage(old, &mut new),
+        }
+        keep_times(old, &mut new);
         Ok(new)
     }
 }
@@ -157,7 +222,7 @@ impl Change for SetReplicas {
 /// Sets the value at a dotted path; missing objects on the way are made.
 pub(crate) fn set(object: &mut Value, path: &str, value: Value) {
     let mut at = object;
-    for step in path.trim_start_matches('.').split('.') {
+    for step in steps(path) {
         at = metadata::map(at).entry(step).or_insert(Value::Null);
     }
     *at = value;

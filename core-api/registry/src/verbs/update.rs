@@ -49,8 +49,7 @@ impl Registry {
             stages.manage_new(&mut object);
             return stages.as_create().store_new(object, false, warnings).await;
         }
-        let mut update = Update { stages: &stages, change: Put(object) };
-        update.run(warnings).await
+        Update::new(&stages, Put(object)).run(warnings).await
     }
 }
 
@@ -79,6 +78,10 @@ impl Stages<'_> {
 pub(super) trait Change: Send + Sync {
     /// The new object, decoded, defaulted and with managed fields, before admission.
     fn change(&self, stages: &Stages<'_>, old: &Value) -> ApiResult<Value>;
+    /// Whether a uid says which object is meant. Of a patch it is a field like others, which cannot change.
+    fn means_one_uid(&self) -> bool {
+        true
+    }
 }
 
 /// The body takes the object's place.
@@ -142,11 +145,17 @@ fn set_member(object: &mut Value, name: &str, value: Option<Value>) {
 
 /// An update on its way: shared by PUT, PATCH and scale.
 pub(super) struct Update<'a, C> {
-    pub(super) stages: &'a Stages<'a>,
-    pub(super) change: C,
+    stages: &'a Stages<'a>,
+    change: C,
+    /// The object that goes with the write, as the write leaves it.
+    last: Value,
 }
 
-impl<C: Change> Update<'_, C> {
+impl<'a, C: Change> Update<'a, C> {
+    pub(super) fn new(stages: &'a Stages<'a>, change: C) -> Self {
+        Self { stages, change, last: Value::Null }
+    }
+
     pub(super) async fn run(&mut self, mut warnings: Vec<String>) -> ApiResult<Written> {
         let stages = self.stages;
         let key = stages.key(&stages.target.name);
@@ -169,19 +178,22 @@ impl<C: Change> Update<'_, C> {
                 Ok(stages.written(entry, false, warnings))
             }
             Done::Unchanged(None) => Err(not_found(stages.target)),
-            Done::Removed(entry, revision) => {
-                let object = Object::Made(Arc::new(entry.value_at(def, revision)));
+            Done::Removed(..) => {
+                let object = Object::Made(Arc::new(std::mem::take(&mut self.last)));
                 Ok(Written { object, created: false, accepted: false, warnings })
             }
         }
     }
 
-    async fn next(&self, current: &Entry) -> ApiResult<Verdict> {
+    async fn next(&mut self, current: &Entry) -> ApiResult<Verdict> {
         let stages = self.stages;
         let def = stages.def();
         let old = current.value(def);
         let mut new = self.change.change(stages, &old)?;
-        stages.check_preconditions(&new, &old)?;
+        if self.change.means_one_uid() {
+            stages.check_uid(&new, &old)?;
+        }
+        stages.check_version(&new, &old)?;
         metadata::keep_on_update(&mut new, &old);
         if stages.mutate(&mut new, Some(&old)).await? {
             stages.isolate(&mut new, &old, &["resourceVersion", "uid", "managedFields"]);
@@ -209,10 +221,20 @@ impl<C: Change> Update<'_, C> {
         stages.refuse(&new, &errors)?;
         stages.admit(&stages.target.name, &new, Some(&old)).await?;
         if is_finished(&new, def.strategy.blocks_deletion) {
+            self.last = as_last_seen(new, &old);
             return Ok(Verdict::Remove);
+        }
+        if stages.target.subresource.is_empty() {
+            (def.strategy.update_warnings)(&new, &old).into_iter().for_each(|text| stages.notes.warn(text));
         }
         Ok(Verdict::Put { object: new, guards: Vec::new() })
     }
+}
+
+/// An object that goes with the write that changed it: nobody but who wrote sees it so.
+pub(super) fn as_last_seen(mut object: Value, old: &Value) -> Value {
+    set_member(&mut object["metadata"], "resourceVersion", old["metadata"].get("resourceVersion").cloned());
+    object
 }
 
 /// Whether nothing keeps a deleted object any longer.
@@ -249,16 +271,20 @@ impl<C: Change> Decide for Update<'_, C> {
 }
 
 impl Stages<'_> {
-    /// The uid and resourceVersion that the caller gave are the present ones.
-    fn check_preconditions(&self, new: &Value, old: &Value) -> ApiResult<()> {
+    /// The uid that the caller gave is the present one.
+    fn check_uid(&self, new: &Value, old: &Value) -> ApiResult<()> {
+        let (uid, old_uid) = (metadata::text(new, "uid"), metadata::text(old, "uid"));
+        if uid.is_empty() || uid == old_uid {
+            return Ok(());
+        }
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+        Err(ApiError::conflict(&self.def().group_resource(), &self.target.name, &why))
+    }
+
+    /// The resourceVersion that the caller gave is the present one.
+    fn check_version(&self, new: &Value, old: &Value) -> ApiResult<()> {
         let resource = self.def().group_resource();
         let name = &self.target.name;
-        let (uid, old_uid) = (metadata::text(new, "uid"), metadata::text(old, "uid"));
-        if !uid.is_empty() && uid != old_uid {
-            let why =
-                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
-            return Err(ApiError::conflict(&resource, name, &why));
-        }
         let given = metadata::text(new, "resourceVersion");
         let present = metadata::text(old, "resourceVersion");
         if given.is_empty() || given == "0" {

@@ -123,8 +123,8 @@ impl<'a> Stages<'a> {
         decode_types(self.registry, self.def(), object)
     }
 
-    /// The namespace exists and is not being deleted; guards the write against that changing.
-    pub(super) fn namespace_guard(&self) -> ApiResult<Vec<Guard>> {
+    /// The namespace of a new object exists and is not being deleted; guards the write against that changing.
+    pub(super) fn namespace_guard(&self, object: &Value) -> ApiResult<Vec<Guard>> {
         if !self.def().is_namespaced() {
             return Ok(Vec::new());
         }
@@ -143,7 +143,8 @@ impl<'a> Stages<'a> {
                 message: format!("namespace {name} is being terminated"),
                 field: "metadata.namespace".to_owned(),
             };
-            let object = &self.target.name;
+            let named = ["name", "generateName"].map(|field| metadata::text(object, field));
+            let object = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
             return Err(ApiError::forbidden(&self.def().group_resource(), object, &why).with_cause(cause));
         }
         Ok(vec![Guard { key, expect: Expect::At(entry.revision) }])

@@ -53,7 +53,8 @@ impl Options {
 
     fn validate(&self) -> FieldErrors {
         let mut errors = FieldErrors::default();
-        let whole = FieldPath::root("");
+        // As upstream shows a path without a name.
+        let whole = FieldPath::root("[]");
         let mut least = |name, value: Option<i64>, least: i64, why| {
             if let Some(value) = value.filter(|value| *value < least) {
                 errors.invalid(&FieldPath::root(name), &Value::from(value), why);
@@ -132,7 +133,7 @@ mod tests {
             ("sinceSeconds=0", "sinceSeconds: Invalid value: 0: must be greater than 0"),
             (
                 "sinceSeconds=1&sinceTime=2024-05-01T10:00:00Z",
-                "<nil>: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+                "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
             ),
             (
                 "stream=x",
@@ -140,7 +141,7 @@ mod tests {
             ),
             (
                 "stream=Stdout&tailLines=1",
-                "<nil>: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+                "[]: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
             ),
         ];
         for (query, what) in table {

@@ -153,15 +153,19 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// Default of a field of the elements of a list.
+    /// Default of a field of the elements of a list. A built-in field that is always written has its zero value.
     pub(super) fn default_of(self, name: &str) -> Option<&'s Value> {
-        match self {
-            Self::Typed { schema, .. } => {
-                let field = named(schema, name)?;
-                field.default.as_ref().or(field.schema.get().default.as_ref())
-            }
+        static EMPTY: Value = Value::String(String::new());
+        static ZERO: LazyLock<Value> = LazyLock::new(|| Value::from(0));
+        let Self::Typed { schema, .. } = self else { return None };
+        let field = named(schema, name)?;
+        let type_of = field.schema.get();
+        let zero = || match type_of.shape {
+            Shape::String if field.omit == Omit::Never => Some(&EMPTY),
+            Shape::Integer { .. } if field.omit == Omit::Never => Some(&*ZERO),
             _ => None,
-        }
+        };
+        field.default.as_ref().or(type_of.default.as_ref()).or_else(zero)
     }
 }
 

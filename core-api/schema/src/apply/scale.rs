@@ -47,14 +47,29 @@ pub fn to_parent(object: &Value, scale: &[Value], replicas: &[&str], api_version
                 entry.fields.unite(owner.fields);
                 entry.time = owner.time;
             }
-            // As upstream, which knows no time of a manager that is new to the object.
-            None => {
-                owner.time.clear();
-                entries.push(owner);
-            }
+            None => entries.push(owner),
         }
     }
     managed::encode(entries)
+}
+
+/// Gives owners through `/scale` the times that they had in `old`: as upstream, which knows none of a new one.
+pub fn keep_times(old: &Value, new: &mut Value) {
+    let is_owner = |entry: &Value| entry["subresource"] == "scale";
+    let before = managed::list_of(old).map(Vec::as_slice).unwrap_or_default();
+    let entries = new["metadata"]["managedFields"].as_array_mut().into_iter().flatten();
+    for entry in entries.filter(|entry| is_owner(entry)) {
+        let same = |key: &str, other: &Value| other[key] == entry[key];
+        let known = before.iter().find(|other| {
+            is_owner(other) && ["manager", "operation", "apiVersion"].iter().all(|key| same(key, other))
+        });
+        let time = known.and_then(|known| known.get("time")).cloned();
+        match (entry.as_object_mut(), time) {
+            (Some(entry), Some(time)) => drop(entry.insert("time".to_owned(), time)),
+            (Some(entry), None) => drop(entry.remove("time")),
+            (None, _) => {}
+        }
+    }
 }
 
 fn is_same(a: &Entry, b: &Entry) -> bool {

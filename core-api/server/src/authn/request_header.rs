@@ -4,10 +4,11 @@
 //! its name is allowed; the headers of every other connection count for nothing. Nobody behind authentication sees
 //! them ([`RequestHeaders::remove`]). Upstream: apiserver `pkg/authentication/request/headerrequest`.
 
-use super::{Authenticator, authenticated};
+use super::Authenticator;
 use crate::api::{Caller, Request};
 use futures::future::{BoxFuture, ready};
 use http::{HeaderMap, HeaderName};
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use proa_meta::{ApiError, ApiResult, User};
 use std::sync::Arc;
@@ -70,18 +71,20 @@ fn text(value: &http::HeaderValue) -> Option<String> {
 }
 
 impl Authenticator for RequestHeaders {
-    fn authenticate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>> {
-        let proxy = match &request.caller {
-            Caller::Network(peer) => peer.front_proxy(),
-            Caller::InProcess(_) => None,
-        };
-        Box::pin(ready(match proxy {
+    fn authenticate<'a>(
+        &'a self,
+        request: &'a Request,
+        now: Timestamp,
+    ) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>> {
+        let Caller::Network(peer) = &request.caller else { return Box::pin(ready(Ok(None))) };
+        Box::pin(ready(match peer.front_proxy() {
             None => Ok(None),
+            Some(_) if peer.is_over(now) => Err(ApiError::unauthorized()),
             Some(name) if !self.allowed_names.is_empty() && !self.allowed_names.iter().any(|n| n == name) => {
                 tracing::debug!(name, "front proxy is not in the allowed list");
                 Err(ApiError::unauthorized())
             }
-            Some(_) => Ok(self.user(&request.headers).map(|user| Arc::new(authenticated(user)))),
+            Some(_) => Ok(self.user(&request.headers).map(|user| Arc::new(user.authenticated()))),
         }))
     }
 }

@@ -1,29 +1,34 @@
 //! Client certificates: the common name is the user, organisations are groups.
 //!
-//! The transport has verified the chain; the certificate is read once per connection.
+//! The transport has verified the chain; the certificate is read once per connection, its end is looked at with every
+//! request: connections outlive certificates.
 //! Upstream: apiserver `pkg/authentication/request/x509/x509.go`.
 
-use super::{Authenticator, authenticated};
+use super::Authenticator;
 use crate::api::{Caller, Request};
 use futures::future::{BoxFuture, ready};
-use proa_meta::{ApiResult, User};
+use jiff::Timestamp;
+use proa_meta::{ApiError, ApiResult, User, identity::CREDENTIAL_ID};
 use std::{fmt::Write as _, sync::Arc};
 use x509_parser::prelude::{FromDer, X509Certificate};
-
-/// Extra attribute that names the credential.
-const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// Authenticates by client certificate.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientCertificate;
 
 impl Authenticator for ClientCertificate {
-    fn authenticate<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>> {
-        let user = match &request.caller {
-            Caller::Network(peer) => peer.user_or_read(read),
-            Caller::InProcess(_) => None,
-        };
-        Box::pin(ready(Ok(user)))
+    fn authenticate<'a>(
+        &'a self,
+        request: &'a Request,
+        now: Timestamp,
+    ) -> BoxFuture<'a, ApiResult<Option<Arc<User>>>> {
+        Box::pin(ready(match &request.caller {
+            Caller::Network(peer) if !peer.certificates().is_empty() && peer.is_over(now) => {
+                Err(ApiError::unauthorized())
+            }
+            Caller::Network(peer) => Ok(peer.user_or_read(read)),
+            Caller::InProcess(_) => Ok(None),
+        }))
     }
 }
 
@@ -35,13 +40,18 @@ fn read(der: &[u8]) -> Option<User> {
     let groups: Vec<&str> = subject.iter_organization().filter_map(|o| o.as_str().ok()).collect();
     let mut user = User::new(name, &groups);
     user.extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={}", fingerprint(der))]);
-    Some(authenticated(user))
+    Some(user.authenticated())
 }
 
 /// The common name of a certificate (DER).
 pub(crate) fn common_name(der: &[u8]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(certificate.subject().iter_common_name().last()?.as_str().ok()?.to_owned())
+}
+
+/// The last second of a certificate (DER); none of what is no certificate.
+pub(crate) fn end(der: &[u8]) -> Option<i64> {
+    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate.validity().not_after.timestamp())
 }
 
 fn fingerprint(der: &[u8]) -> String {

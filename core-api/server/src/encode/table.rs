@@ -84,18 +84,18 @@ pub(super) fn open(encoder: &Encoder, revision: Revision, columns: Option<&Vec<V
 /// The column definitions of a kind.
 pub(super) fn columns(def: &KindDef) -> Vec<Value> {
     let mut columns: Vec<Value> = def.table.columns.iter().map(column).collect();
-    if let Row::Paths(paths) = &def.table.row {
-        for (column, path) in columns.iter_mut().zip(paths.iter()).filter(|(c, _)| c["description"] == "") {
-            column["description"] =
-                json!(format!("Custom resource definition column (in JSONPath format): {path}"));
-        }
+    if let Row::Paths(_) = &def.table.row {
         columns.insert(0, column(&Column::name()));
     }
     columns
 }
 
-const SCALE: [Column; 4] =
-    [Column::name(), Column::of("Desired", "integer"), Column::of("Available", "integer"), Column::age()];
+const SCALE: [Column; 4] = [
+    Column::text("Name"),
+    Column::of("Desired", "integer"),
+    Column::of("Available", "integer"),
+    Column::age(),
+];
 
 /// Upstream: `printScale` of `pkg/printers/internalversion`.
 fn scale_cells(encoder: &Encoder, scale: &Value) -> Vec<Value> {
@@ -146,7 +146,7 @@ fn cells(encoder: &Encoder, object: &Value) -> Vec<Value> {
 pub(super) fn compile(def: &KindDef) -> Arc<[Option<JsonPath>]> {
     match &def.table.row {
         Row::Function(_) => Arc::default(),
-        // Definitions with paths that do not parse are not accepted.
+        // Columns with paths that do not parse are not made.
         Row::Paths(paths) => paths.iter().map(|path| JsonPath::parse(path).ok()).collect(),
     }
 }

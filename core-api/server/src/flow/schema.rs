@@ -10,21 +10,6 @@ const ALL: &str = "*";
 
 /// What a schema's object says.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Object {
-    pub(super) metadata: Metadata,
-    pub(super) spec: Spec,
-}
-
-/// What is read of any object's metadata.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Metadata {
-    pub(super) name: String,
-    pub(super) uid: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Spec {
     priority_level_configuration: Named,

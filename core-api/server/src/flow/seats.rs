@@ -4,17 +4,10 @@
 //! borrow, and comes back when it needs them itself. Upstream: apiserver `pkg/util/flowcontrol/apf_controller.go`
 //! (`updateBorrowing`), `conc_alloc.go`; KEP-1040.
 
-use super::{queues::Queuing, schema::Metadata};
+use super::queues::Queuing;
 use serde::Deserialize;
 
 /// What a level's object says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Object {
-    pub(super) metadata: Metadata,
-    pub(super) spec: Spec,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Spec {

@@ -64,6 +64,9 @@ impl Call<'_> {
     pub(super) async fn patch_body(&mut self, kind: PatchType) -> ApiResult<Patch> {
         let bytes = std::mem::take(&mut self.request.body);
         if kind != PatchType::Apply {
+            if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
+                return Err(ApiError::bad_request("invalid JSON patch"));
+            }
             if let Some(record) = self.trace.record() {
                 record.asked_bytes(&bytes);
             }

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, io};
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
+const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
@@ -78,6 +79,10 @@ pub(super) fn each(
             Value::Null => unknown(&name, parts, version),
             schema => schema,
         };
+        if name == WATCH_EVENT {
+            let text = "The new state, the last one before a deletion, or a Status that tells of an error.";
+            schema["properties"]["object"] = described_reference(RAW_EXTENSION, text, version);
+        }
         if let (OpenApi::V3, DELETE_OPTIONS | WATCH_EVENT, [part]) = (version, &*name, parts) {
             of_group(&mut schema, part);
         }

@@ -55,6 +55,7 @@ pub(crate) fn delete_options(
     Ok(DeleteOptions {
         grace_period_seconds: given.grace_period_seconds,
         propagation,
+        tells_of_waiting: given.orphan_dependents == Some(false),
         uid: preconditions.uid,
         resource_version: preconditions.resource_version,
         dry_run,

@@ -141,6 +141,12 @@ impl Listing {
             let text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             errors.forbidden(&path, text);
         }
+        // Upstream turns a watch from nowhere in particular into one with initial events, which asks for a match.
+        let is_legacy = self.resource_version.is_none_or(|version| version.0 == 0);
+        if given.is_none() && self.send_initial_events.is_none() && is_legacy && self.continue_token.is_some()
+        {
+            errors.forbidden(&path, "resourceVersionMatch is forbidden when continue is provided");
+        }
         if let Some(given) = given {
             if self.send_initial_events.is_none() {
                 let text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";

@@ -27,13 +27,9 @@ const MOST: usize = 100;
 pub(super) fn overlaps(volume: &Cursor<'_, '_>, found: &mut Vec<String>) {
     let name = volume.text_of("name");
     let mut tell = |what: &str, files: Vec<Placed<'_>>| {
-        for (i, file) in files.iter().enumerate() {
-            for other in files[..i].iter().filter(|other| meet(file.path, other.path)) {
-                if found.len() >= MOST {
-                    return;
-                }
-                found.push(format!("volume {name:?} ({what}): overlapping paths: {file} with {other}"));
-            }
+        for (file, other) in meeting(&files, MOST.saturating_sub(found.len())) {
+            let (file, other) = (&files[file], &files[other]);
+            found.push(format!("volume {name:?} ({what}): overlapping paths: {file} with {other}"));
         }
     };
     for (kind, what, key) in [("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")] {
@@ -87,12 +83,27 @@ fn projection<'v>(source: &Cursor<'v, '_>) -> Vec<Placed<'v>> {
     files.map(|(field, what)| placed(certificate.text_of(field), &format!("PodCertificate {what}"))).into()
 }
 
-/// Whether one of two paths is the other or lies in it.
-fn meet(one: &str, other: &str) -> bool {
-    let holds = |outer: &str, inner: &str| {
-        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    !one.is_empty() && !other.is_empty() && (holds(one, other) || holds(other, one))
+/// Which files are in each other's place, the later one first; `most` such pairs.
+fn meeting(files: &[Placed<'_>], most: usize) -> Vec<(usize, usize)> {
+    let mut sorted: Vec<usize> = (0..files.len()).filter(|at| !files[*at].path.is_empty()).collect();
+    // By directories, so that what lies in a path follows it.
+    sorted.sort_by(|a, b| files[*a].path.split('/').cmp(files[*b].path.split('/')));
+    let (mut pairs, mut around) = (Vec::new(), Vec::<usize>::new());
+    for at in sorted {
+        while around.last().is_some_and(|outer| !holds(files[*outer].path, files[at].path)) {
+            around.pop();
+        }
+        let left = most - pairs.len();
+        pairs.extend(around.iter().take(left).map(|outer| (at.max(*outer), at.min(*outer))));
+        around.push(at);
+    }
+    pairs.sort_unstable();
+    pairs
+}
+
+/// Whether the inner path is the outer one or lies in it.
+fn holds(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -116,5 +127,19 @@ mod tests {
                 "volume \"v\" (Projected) has no sources provided",
             ]
         );
+    }
+
+    #[test]
+    fn pairs_are_found_among_many_files() {
+        let files = |paths: &[&'static str]| -> Vec<Placed<'static>> {
+            paths.iter().map(|path| placed(path, "")).collect()
+        };
+        let found = |paths: &[&'static str]| meeting(&files(paths), MOST);
+        assert_eq!(
+            found(&["a/b/c", "a-b", "a", "", "a/b", "a"]),
+            [(2, 0), (4, 0), (4, 2), (5, 0), (5, 2), (5, 4)]
+        );
+        assert_eq!(found(&["a", "a/b", "a-b", "a/b-c", "a/b/c"]), [(1, 0), (3, 0), (4, 0), (4, 1)]);
+        assert_eq!(found(&["a"; 30_000]).len(), MOST);
     }
 }
