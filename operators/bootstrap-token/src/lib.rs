@@ -48,7 +48,11 @@ impl Decider for BootstrapToken {
         ]
     }
     fn writes(&self) -> Vec<Write> {
-        vec![Write::to(&TokenView::KIND, &["delete"]), Write::to(&InfoView::KIND, &["patch"])]
+        vec![
+            // A token's name has its id, so this cannot be limited to some names; what is deleted was read as a token.
+            Write::to(&TokenView::KIND, &["delete"]),
+            Write::to(&InfoView::KIND, &["patch"]).named(&["cluster-info"]),
+        ]
     }
     fn plan(&self, item: &Item, index: &mut Tokens, now: Timestamp) -> Plan {
         match item {

@@ -90,7 +90,7 @@ pub(crate) fn watches(node: &str) -> Vec<Watch> {
 /// What it writes.
 pub(crate) fn writes() -> Vec<Write> {
     vec![
-        Write::to(&ServiceView::KIND, &["create", "patch"]),
+        Write::to(&ServiceView::KIND, &["create", "patch"]).named(&[SERVICE]),
         Write::to(&EndpointSliceView::KIND, &["create", "patch", "delete"]),
     ]
 }

@@ -30,7 +30,8 @@ fn plans_match_the_golden_cases() {
 fn rules_name_what_is_watched_and_written() {
     let rules = rules().to_string();
     for rule in [
-        r#""resources":["services"],"verbs":["create","get","list","patch","watch"]"#,
+        r#""resources":["services"],"verbs":["create","get","list","watch"]"#,
+        r#""resourceNames":["kube-dns"],"resources":["services"],"verbs":["patch"]"#,
         r#""resources":["endpointslices"],"verbs":["create","delete","get","list","patch","watch"]"#,
         r#""resources":["nodes"],"verbs":["get","list","watch"]"#,
     ] {

@@ -52,7 +52,7 @@ impl Operator for AutoscalerOperator {
     }
     fn writes(&self) -> Vec<Write> {
         vec![
-            Write { group: "*".into(), resource: "*/scale".into(), verbs: &["patch"] },
+            Write { resource: "*/scale".into(), ..Write::any(&["patch"]) },
             Write::sub(&HorizontalPodAutoscalerView::KIND, "status", &["patch"]),
         ]
     }

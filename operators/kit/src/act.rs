@@ -197,7 +197,7 @@ impl Writer {
     }
     fn prepare(&self, action: &Action) -> Result<Prepared> {
         let prepared = Prepared::new(action, self.manager)?;
-        if self.allowed.permits(prepared.verb, &prepared.kind, prepared.subresource) {
+        if self.allowed.permits(prepared.verb, &prepared.kind, prepared.subresource, &prepared.name) {
             Ok(prepared)
         } else {
             Err(Error::Undeclared { verb: prepared.verb, resource: prepared.resource() })

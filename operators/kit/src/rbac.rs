@@ -15,6 +15,8 @@ pub struct Write {
     pub resource: Box<str>,
     /// API verbs: create, update, patch, delete.
     pub verbs: &'static [&'static str],
+    /// Names of the objects; empty for any. Creating cannot be limited: RBAC decides before the object has a name.
+    pub names: &'static [&'static str],
 }
 
 /// A declared read of single objects or lists beside the watches.
@@ -29,15 +31,21 @@ pub struct Read {
 impl Write {
     /// Verbs on a kind.
     pub fn to(kind: &Kind, verbs: &'static [&'static str]) -> Self {
-        Self { group: (*kind.group).into(), resource: (*kind.plural).into(), verbs }
+        Self { group: (*kind.group).into(), resource: (*kind.plural).into(), verbs, names: &[] }
     }
     /// Verbs on a subresource of a kind.
     pub fn sub(kind: &Kind, subresource: &str, verbs: &'static [&'static str]) -> Self {
-        Self { group: (*kind.group).into(), resource: format!("{}/{subresource}", kind.plural).into(), verbs }
+        let resource = format!("{}/{subresource}", kind.plural).into();
+        Self { group: (*kind.group).into(), resource, verbs, names: &[] }
     }
     /// Verbs on everything: garbage collection, namespace deletion.
     pub fn any(verbs: &'static [&'static str]) -> Self {
-        Self { group: "*".into(), resource: "*".into(), verbs }
+        Self { group: "*".into(), resource: "*".into(), verbs, names: &[] }
+    }
+    /// Only objects of these names, in whatever namespace.
+    #[must_use]
+    pub fn named(self, names: &'static [&'static str]) -> Self {
+        Self { names, ..self }
     }
 }
 
@@ -52,6 +60,8 @@ impl Read {
     }
 }
 
+const CREATE: &str = "create";
+
 /// The declared writes, ready to be asked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Allowed(Vec<Write>);
@@ -61,9 +71,10 @@ impl Allowed {
         Self(writes)
     }
     /// Whether a write was declared. Events always are: the kit records them.
-    pub(crate) fn permits(&self, verb: &str, kind: &Kind, subresource: &str) -> bool {
+    pub(crate) fn permits(&self, verb: &str, kind: &Kind, subresource: &str, name: &str) -> bool {
         self.0.iter().any(|write| {
             write.verbs.contains(&verb)
+                && (write.names.is_empty() || verb == CREATE || write.names.contains(&name))
                 && (&*write.group == "*" || *write.group == *kind.group)
                 && (&*write.resource == "*" || is_resource(&write.resource, &kind.plural, subresource))
         })
@@ -83,24 +94,33 @@ pub fn rbac_rules<'a>(
     reads: &[Read],
     writes: &[Write],
 ) -> Value {
-    let mut verbs: BTreeMap<(Box<str>, Box<str>), BTreeSet<&'static str>> = BTreeMap::new();
-    let mut add = |group: &str, resource: &str, more: &[&'static str]| {
-        verbs.entry((group.into(), resource.into())).or_default().extend(more);
-    };
+    let mut verbs: BTreeMap<(Box<str>, Box<str>, &[&str]), BTreeSet<&'static str>> = BTreeMap::new();
+    let mut add_named =
+        |group: &str, resource: &str, more: &[&'static str], names: &'static [&'static str]| {
+            for verb in more {
+                let names = if *verb == CREATE { &[] } else { names };
+                verbs.entry((group.into(), resource.into(), names)).or_default().insert(verb);
+            }
+        };
+    for write in writes {
+        add_named(&write.group, &write.resource, write.verbs, write.names);
+    }
+    let mut add = |group: &str, resource: &str, more: &[&'static str]| add_named(group, resource, more, &[]);
     for watched in watches {
         add(&watched.kind.group, &watched.kind.plural, &["get", "list", "watch"]);
     }
     for read in reads {
         add(&read.group, &read.resource, &["get", "list"]);
     }
-    for write in writes {
-        add(&write.group, &write.resource, write.verbs);
-    }
     add("events.k8s.io", "events", &["create", "patch"]);
     add("coordination.k8s.io", "leases", &["create", "get", "list", "update", "watch"]);
-    let rules = verbs.into_iter().map(
-        |((group, resource), verbs)| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs}),
-    );
+    let rules = verbs.into_iter().map(|((group, resource, names), verbs)| {
+        let mut rule = json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+        if !names.is_empty() {
+            rule["resourceNames"] = json!(names);
+        }
+        rule
+    });
     Value::Array(rules.collect())
 }
 
@@ -115,13 +135,26 @@ mod tests {
     fn k6_only_declared_verbs_and_subresources_are_permitted() {
         let allowed =
             Allowed::new(vec![Write::to(&PODS, &["create"]), Write::sub(&PODS, "status", &["patch"])]);
-        assert!(allowed.permits("create", &PODS, ""));
-        assert!(!allowed.permits("delete", &PODS, ""));
-        assert!(allowed.permits("patch", &PODS, "status") && !allowed.permits("patch", &PODS, ""));
-        assert!(Allowed::new(vec![Write::any(&["delete"])]).permits("delete", &PODS, ""));
-        let scales = Write { group: "*".into(), resource: "*/scale".into(), verbs: &["patch"] };
+        assert!(allowed.permits("create", &PODS, "", ""));
+        assert!(!allowed.permits("delete", &PODS, "", "a"));
+        assert!(allowed.permits("patch", &PODS, "status", "a") && !allowed.permits("patch", &PODS, "", "a"));
+        assert!(Allowed::new(vec![Write::any(&["delete"])]).permits("delete", &PODS, "", "a"));
+        let scales = Write { resource: "*/scale".into(), ..Write::any(&["patch"]) };
         let scales = Allowed::new(vec![scales]);
-        assert!(scales.permits("patch", &PODS, "scale") && !scales.permits("patch", &PODS, ""));
+        assert!(scales.permits("patch", &PODS, "scale", "a") && !scales.permits("patch", &PODS, "", "a"));
+    }
+
+    #[test]
+    fn k6_names_limit_all_verbs_but_create() {
+        let write = Write::to(&PODS, &["create", "patch"]).named(&["a"]);
+        let rules = rbac_rules([], &[], std::slice::from_ref(&write));
+        let pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]});
+        let named =
+            json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"], "resourceNames": ["a"]});
+        assert_eq!([&rules[0], &rules[1]], [&pods, &named]);
+        let allowed = Allowed::new(vec![write]);
+        assert!(allowed.permits("create", &PODS, "", ""));
+        assert!(allowed.permits("patch", &PODS, "", "a") && !allowed.permits("patch", &PODS, "", "b"));
     }
 
     #[test]

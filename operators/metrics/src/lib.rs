@@ -85,8 +85,8 @@ impl Decider for MetricsOperator {
     }
     fn writes(&self) -> Vec<Write> {
         vec![
-            Write::to(&ApiServiceView::KIND, &["create", "patch"]),
-            Write::to(&ServiceView::KIND, &["create", "patch"]),
+            Write::to(&ApiServiceView::KIND, &["create", "patch"]).named(&[API_SERVICE]),
+            Write::to(&ServiceView::KIND, &["create", "patch"]).named(&[SERVICE.1]),
             Write::to(&RoleView::KIND, &["create"]),
             Write::to(&REVIEWS, &["create"]),
         ]

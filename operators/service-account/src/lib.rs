@@ -39,7 +39,7 @@ impl Operator for ServiceAccountOperator {
     fn writes(&self) -> Vec<Write> {
         vec![
             Write::to(&ServiceAccountView::KIND, &["create"]),
-            Write::to(&ConfigMapView::KIND, &["create", "patch"]),
+            Write::to(&ConfigMapView::KIND, &["create", "patch"]).named(&[observe::BUNDLE]),
         ]
     }
     async fn observe(&self, reader: &Reader, namespace: &Arc<NamespaceView>) -> Result<Observed, Error> {
