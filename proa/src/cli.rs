@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use proa_node_agent::EvictionHard;
+use proa_operator_load_balancer::pool::Pool;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// A Kubernetes-compatible cluster in one binary.
@@ -130,6 +131,11 @@ pub(crate) struct Server {
     /// Port on which nodes serve the HTTPS of ingresses [default: 443, or one made from the name].
     #[arg(long)]
     pub(crate) ingress_https_port: Option<u16>,
+    /// Addresses that Services of type LoadBalancer get, one of each family: networks, ranges and addresses, such as
+    /// 192.0.2.0/28,2001:db8::/124,192.0.2.50-192.0.2.60, which the network routes to the nodes [default: the nodes'
+    /// own addresses, shared by services with different ports].
+    #[arg(long, value_name = "NETWORK,FIRST-LAST,...")]
+    pub(crate) load_balancer_addresses: Option<Pool>,
     /// How long events are kept, in seconds.
     #[arg(long, default_value_t = 3600)]
     pub(crate) event_ttl: u64,
@@ -264,6 +270,10 @@ pub(crate) struct Operator {
     /// Addresses of all pods; for `node-ipam`, which otherwise gives nodes none.
     #[arg(long)]
     pub(crate) cluster_cidr: Option<ipnet::Ipv4Net>,
+    /// Addresses that Services of type LoadBalancer get, as for the server; for `load-balancer`, which otherwise gives
+    /// those of the nodes.
+    #[arg(long, value_name = "NETWORK,FIRST-LAST,...")]
+    pub(crate) load_balancer_addresses: Option<Pool>,
     /// Prefix length of a node's share of them.
     #[arg(long, default_value_t = 24)]
     pub(crate) node_cidr_mask_size: u8,

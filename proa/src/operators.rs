@@ -13,6 +13,7 @@ use proa_kit::{
     RunConfig,
     leader::{self, ElectionConfig},
 };
+use proa_operator_load_balancer::pool::Pool;
 use proa_operator_node_ipam::PodNetwork;
 use proa_operator_replicaset::replication;
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) authority: Option<(String, String)>,
     /// What nodes get their pods' addresses from; none: they get none.
     pub(crate) pod_network: Option<PodNetwork>,
+    /// What services of type LoadBalancer get their addresses from; none: from the nodes.
+    pub(crate) load_balancer_addresses: Option<Pool>,
 }
 
 macro_rules! operators {
@@ -71,6 +74,7 @@ operators! {
     "job" => proa_operator_job,
     "cronjob" => proa_operator_cronjob,
     "service" => proa_operator_service,
+    "load-balancer" => proa_operator_load_balancer (.load_balancer_addresses),
     "ingress" => proa_operator_ingress,
     "persistent-volume" => proa_operator_persistent_volume,
     "scheduler" => proa_operator_scheduler,
@@ -127,7 +131,11 @@ pub(crate) async fn run_one(args: &cli::Operator) -> Result<()> {
         Some(path) => crate::kubeconfig::client(path).await?,
         None => Client::try_default().await.context("find the cluster")?,
     };
-    let settings = Settings { authority: signing(args)?, pod_network: pod_network(args)? };
+    let settings = Settings {
+        authority: signing(args)?,
+        pod_network: pod_network(args)?,
+        load_balancer_addresses: args.load_balancer_addresses.clone(),
+    };
     let config = RunConfig { identity: identity().into(), ..RunConfig::default() };
     let shutdown = config.shutdown.clone();
     tracing::info!(operator = operator.name, "started");
@@ -187,6 +195,9 @@ impl Operator {
             leader::elect(client.clone(), election, config.clock.clone(), config.shutdown.clone());
         let client = leadership.fence(client);
         config.leadership = Some(leadership);
+        // The shared caches go on while another process leads, and may lag behind what that one wrote: a plan made from them
+        // would make it again. Caches of its own are filled after it was elected.
+        config.caches = None;
         let running = (self.run)(client, config, settings);
         async move {
             futures::join!(election, running);

@@ -75,6 +75,7 @@ pub(crate) async fn run(args: &cli::Server) -> Result<()> {
     let settings_of_operators = operators::Settings {
         authority: Some(pki.signing_authority()?),
         pod_network: Some(settings.pod_network()),
+        load_balancer_addresses: args.load_balancer_addresses.clone(),
     };
     let identity = if args.leader_elect { operators::identity() } else { settings.name.clone() };
     for operator in operators {

@@ -51,6 +51,18 @@ spec:
   ports: [{port: 80, targetPort: 8080, nodePort: NODE_PORT}]
 ";
 
+/// Another Service of these pods, at the addresses of the nodes.
+const BALANCER: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: NAME}
+spec:
+  type: LoadBalancer
+  allocateLoadBalancerNodePorts: false
+  selector: {app: web}
+  ports: [{port: PORT, targetPort: 8080}]
+";
+
 /// A pod of the DaemonSet.
 struct Web {
     name: String,
@@ -143,6 +155,7 @@ fn two_nodes_are_one_cluster() {
     pods_reach_each_other(&world);
     services_lead_to_both_nodes(&world);
     nodes_answer_at_their_addresses(&world);
+    load_balancers_have_ports_of_nodes(&world);
     the_api_reaches_pods(&world);
     the_second_node_has_its_own_network(&world);
     world.node.down();
@@ -190,6 +203,57 @@ fn nodes_answer_at_their_addresses(world: &World) {
             until("a pod reaches the node port", || world.ask(from, &format!("{address}:{node_port}")));
         }
     }
+}
+
+fn load_balancers_have_ports_of_nodes(world: &World) {
+    let World { kubectl, nodes, .. } = world;
+    let (port, host_port) = (world.node.port() + 2, world.node.port() + 1);
+    let apply = |name: &str, port: u16| {
+        let manifest = BALANCER.replace("NAME", name).replace("PORT", &port.to_string());
+        kubectl.pipe(&manifest, "apply -f -").ok();
+    };
+    let shows = |name: &str, wanted: BTreeSet<&str>| {
+        until("the Service has its addresses", || {
+            let addresses = "jsonpath='{.status.loadBalancer.ingress[*].ip}'";
+            let listed = kubectl.run(&format!("get service {name} -o {addresses}")).ok().stdout;
+            (listed.split_whitespace().collect::<BTreeSet<_>>() == wanted).then_some(())
+        });
+    };
+    let is_told = |name: &str, why: &str| {
+        let about = format!("reason=AllocationFailed,involvedObject.name={name}");
+        until("an event says why it waits", || {
+            let events = kubectl.run(&format!("get events --field-selector {about}")).ok().stdout;
+            events.contains(why).then_some(())
+        });
+    };
+    let all: BTreeSet<&str> = nodes.values().map(String::as_str).collect();
+    apply("first", port);
+    shows("first", all.clone());
+    for address in &all {
+        let at = format!("{address}:{port}");
+        let mut answered = BTreeSet::new();
+        until("an address of a node leads to both pods", || {
+            answered.insert(answer(&http_get(&at, "/cgi-bin/who")?)?.0);
+            (answered.len() == 2).then_some(())
+        });
+        for from in world.pods.values() {
+            until("a pod reaches the address", || world.ask(from, &at));
+        }
+    }
+    apply("second", port);
+    is_told("second", "is in use by service default/first");
+    shows("second", BTreeSet::new());
+    kubectl.run("delete service first").ok();
+    shows("second", all);
+    let (first, second) = world.names();
+    let excluded = "node.kubernetes.io/exclude-from-external-load-balancers";
+    kubectl.run(&format!("label node {first} {excluded}=")).ok();
+    shows("second", BTreeSet::from([nodes[second].as_str()]));
+    apply("second", host_port);
+    is_told("second", "is in use by pod default/web-");
+    shows("second", BTreeSet::new());
+    kubectl.run("delete service second").ok();
+    kubectl.run(&format!("label node {first} {excluded}-")).ok();
 }
 
 fn the_api_reaches_pods(world: &World) {

@@ -121,14 +121,14 @@ fn problems_match_the_golden_cases() {
 #[test]
 fn addresses_match_the_golden_cases() {
     golden::run(env!("CARGO_MANIFEST_DIR"), "tests/golden/addresses", |case| {
-        let port = |name: &str| match case.observed.get(name).and_then(Value::as_str) {
+        let port = |name: &str, number| match case.observed.get(name).and_then(Value::as_str) {
             Some(why) => PortState::Failed(why.into()),
-            None => PortState::Open(([0, 0, 0, 0], 80).into()),
+            None => PortState::Open(([0, 0, 0, 0], number).into()),
         };
         let announcer = Announcer {
             node: "n1".into(),
             address: [192, 0, 2, 1].into(),
-            ports: [port("http"), port("https")],
+            ports: [port("http", 80), port("https", 443)],
         };
         let observed = address::Observed {
             classes: case.observed::<Vec<IngressClassView>>("classes").into_iter().map(Arc::new).collect(),

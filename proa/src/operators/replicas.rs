@@ -29,7 +29,11 @@ fn settings() -> Settings {
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority = params.self_signed(&key).unwrap();
     let pod_network = PodNetwork { network: "10.244.0.0/16".parse().unwrap(), node_bits: 24, reserved: 0 };
-    Settings { authority: Some((authority.pem(), key.serialize_pem())), pod_network: Some(pod_network) }
+    Settings {
+        authority: Some((authority.pem(), key.serialize_pem())),
+        pod_network: Some(pod_network),
+        load_balancer_addresses: Some("192.0.2.0/24".parse().unwrap()),
+    }
 }
 
 /// A cluster that knows the operators' identities and permissions and runs none.

@@ -130,7 +130,7 @@ impl Work<'_> {
             "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "rs"}}}});
         self.create("policy/v1:poddisruptionbudgets", budget).await;
         let service = json!({"metadata": {"name": "web"},
-            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+            "spec": {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80}]}});
         self.create("v1:services", service).await;
         self.create("apps/v1:deployments", set("web", 2)).await;
         self.create("apps/v1:deployments", set("scaled", 1)).await;
@@ -208,6 +208,7 @@ impl Work<'_> {
             is("batch/v1:jobs/work", "/status/completedIndexes", json!("0-2")),
             is("batch/v1:jobs/work", "/status/uncountedTerminatedPods", json!({})),
             gone("batch/v1:jobs/tick-1"),
+            is("v1:services/web", "/status/loadBalancer/ingress/0/ipMode", json!("VIP")),
             is("v1:endpoints/web", "/subsets/0/addresses/1/targetRef/kind", json!("Pod")),
             is(
                 &format!("/api/v1/nodes/{}", self.own("node")),
@@ -295,8 +296,7 @@ pub(super) fn made_once() -> BTreeMap<(String, String), usize> {
         ("controllerrevisions", "db", 1),
         ("persistentvolumeclaims", "data-db-0", 1),
         ("persistentvolumeclaims", "data-db-1", 1),
-        // An empty one says first that there is nobody.
-        ("endpointslices", "web", 2),
+        ("endpointslices", "web", 1),
         ("endpoints", "web", 1),
         ("serviceaccounts", "default", 1),
         ("configmaps", "kube-root-ca.crt", 1),

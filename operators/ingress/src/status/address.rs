@@ -1,5 +1,5 @@
-//! Where an ingress is reached: each node puts its own address into the status while it listens, and takes it out when it
-//! cannot.
+//! Where an ingress is reached: each node puts its own address and the ports that it has into the status while it listens,
+//! and takes it out when it cannot.
 //!
 //! Addresses that are no node's are taken out too, so those of nodes that are gone do not stay. Several nodes write the same
 //! list; a conflict means that another was faster, and the list is looked at again.
@@ -14,10 +14,14 @@ use crate::{
 use proa_kit::{
     Action, Change, Error, Operator, Plan, Reader, Timestamp, Typed, View, Watch, Write,
     action::PatchKind,
-    views::{NodeView, node::Address},
+    views::{NodeView, node::Address, service},
 };
-use serde_json::json;
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// Tells where a node serves.
 #[derive(Clone, Debug)]
@@ -105,11 +109,11 @@ pub fn plan(announcer: &Announcer, ingress: &IngressView, observed: &Observed) -
             plan.push(Action::warning(&about, "PortNotAvailable", note));
         }
     }
-    let listens = matches!(announcer.ports[0], PortState::Open(_));
-    let present = &ingress.status.load_balancer.ingress;
-    let wanted = addresses(present.iter().map(|own| &*own.ip), announcer.address, listens, &observed.nodes);
-    if present.iter().map(|own| &*own.ip).ne(wanted.iter().map(String::as_str)) {
-        let list: Vec<_> = wanted.iter().map(|address| json!({"ip": address})).collect();
+    let present: Vec<(&str, Vec<i32>)> = ingress.status.load_balancer.ingress.iter().map(entry).collect();
+    let own = announcer.address.to_string();
+    let wanted = addresses(&present, announcer, &own, &observed.nodes);
+    if present != wanted.clone().into_iter().collect::<Vec<_>>() {
+        let list: Vec<_> = wanted.iter().map(|(address, ports)| shown(address, ports)).collect();
         let target = ingress.reference().at(ingress.metadata.resource_version);
         let patch = json!({"status": {"loadBalancer": {"ingress": list}}});
         plan.push(Action::patch(target, "status", PatchKind::Merge, patch));
@@ -117,17 +121,30 @@ pub fn plan(announcer: &Announcer, ingress: &IngressView, observed: &Observed) -
     plan
 }
 
+fn entry(of: &service::Ingress) -> (&str, Vec<i32>) {
+    (&of.ip, of.ports.iter().map(|port| port.port).collect())
+}
+
+fn shown(address: &str, ports: &[i32]) -> Value {
+    let ports: Vec<Value> = ports.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect();
+    json!({"ip": address, "ports": ports})
+}
+
+/// Ports by addresses: what other nodes say, and this one, if it listens.
 fn addresses<'a>(
-    present: impl Iterator<Item = &'a str>,
-    own: IpAddr,
-    listens: bool,
+    present: &[(&'a str, Vec<i32>)],
+    announcer: &Announcer,
+    own: &'a str,
     nodes: &BTreeSet<Box<str>>,
-) -> BTreeSet<String> {
-    let own = own.to_string();
-    let others = present.filter(|address| **address != *own && nodes.contains(*address));
-    let mut wanted: BTreeSet<String> = others.map(str::to_owned).collect();
-    if listens {
-        wanted.insert(own);
+) -> BTreeMap<&'a str, Vec<i32>> {
+    let others = present.iter().filter(|(address, _)| *address != own && nodes.contains(*address));
+    let mut wanted: BTreeMap<&str, Vec<i32>> = others.cloned().collect();
+    if let PortState::Open(_) = announcer.ports[0] {
+        let open = |state: &PortState| match state {
+            PortState::Open(at) => Some(i32::from(at.port())),
+            PortState::Closed | PortState::Failed(_) => None,
+        };
+        wanted.insert(own, announcer.ports.iter().filter_map(open).collect());
     }
     wanted
 }

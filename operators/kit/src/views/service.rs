@@ -64,6 +64,9 @@ pub struct ServiceSpec {
     pub health_check_node_port: i32,
     /// Who provides the load balancer.
     pub load_balancer_class: Option<Box<str>>,
+    /// The address that its user would like the load balancer to have; empty for any.
+    #[serde(rename = "loadBalancerIP")]
+    pub load_balancer_ip: Box<str>,
     /// Who may come in.
     #[serde(deserialize_with = "null_as_default")]
     pub load_balancer_source_ranges: Box<[Box<str>]>,
@@ -138,4 +141,17 @@ pub struct Ingress {
     pub ip_mode: Option<Box<str>>,
     /// Host name.
     pub hostname: Box<str>,
+    /// Ports, where whoever serves names them.
+    #[serde(deserialize_with = "null_as_default")]
+    pub ports: Box<[PortStatus]>,
+}
+
+/// A port that a load balancer serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PortStatus {
+    /// Port.
+    pub port: i32,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: Box<str>,
 }

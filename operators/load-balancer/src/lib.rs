@@ -1,0 +1,75 @@
+//! The load balancer operator: addresses for Services of type LoadBalancer on machines without a cloud.
+//!
+//! Watches: services, and without a pool also nodes, endpoint slices, pods with host ports and ingresses. Writes:
+//! `status.loadBalancer` of each service of type LoadBalancer without a `loadBalancerClass`, with `ipMode: VIP`, because it
+//! is the service proxy of the nodes that takes what arrives there.
+//! With a pool of addresses (`--load-balancer-addresses`) a service gets one of each family for itself; whoever sets up the
+//! network routes them to the nodes. Without one it gets the addresses of nodes, where its ports must be free: of two
+//! services with one port the first has it, and what programs of the node have (host ports, ingresses, the API server, the
+//! agent, node ports) no service has. Guarantees: no two services have the same port of an address; what a service has it
+//! keeps, also over a restart, as long as it may; who gets nothing is told why by an event, and gets it once it is free.
+//! Plans are made one after the other, and what is decided counts at once, so a cache that lags gives nothing away twice.
+//! Deliberately absent: pods that listen, announcements of addresses (ARP, NDP, BGP), a finalizer, since nothing outlives
+//! the service; ports of programs that the API does not know, such as SSH: a service with such a port has the node's.
+//! Upstream: cloud-provider `controllers/service/controller.go`; after k3s' ServiceLB.
+
+pub mod index;
+pub mod plan;
+pub mod pool;
+
+use index::Index;
+use pool::Pool;
+use proa_kit::{
+    Change, Client, Key, Plan, Results, RunConfig, Timestamp, Typed, View, Watch, Write,
+    decide::{self, Decider, Feed},
+    queue::Queue,
+    rbac::rbac_rules,
+    views::{EndpointSliceView, NodeView, PodView, ServiceView},
+};
+use serde_json::Value;
+
+#[derive(Clone, Debug, Default)]
+struct LoadBalancer(Option<Pool>);
+
+impl Decider for LoadBalancer {
+    const NAME: &'static str = "service-controller";
+    type Index = Index;
+    type Item = Key;
+
+    fn index(&self) -> Index {
+        Index::new(self.0.clone())
+    }
+    fn feeds(&self) -> Vec<Watch<Feed<Index, Key>>> {
+        let services = feed(Index::service);
+        if self.0.is_some() {
+            return vec![services];
+        }
+        let nodes = [feed::<NodeView>(Index::node), feed::<EndpointSliceView>(Index::slice)];
+        let programs = [feed::<PodView>(Index::pod), feed::<index::IngressView>(Index::ingress)];
+        [services].into_iter().chain(nodes).chain(programs).collect()
+    }
+    fn writes(&self) -> Vec<Write> {
+        vec![Write::sub(&ServiceView::KIND, "status", &["patch"])]
+    }
+    fn plan(&self, service: &Key, index: &mut Index, _: Timestamp) -> Plan {
+        plan::plan(service, index)
+    }
+    fn settle(&self, _: &Key, index: &mut Index, _: &Results, wake: &Queue<Key>) {
+        index.offer(wake);
+    }
+}
+
+fn feed<V: Typed + View>(take_in: fn(&mut Index, &Change<V>, &Queue<Key>)) -> Watch<Feed<Index, Key>> {
+    decide::feed(V::KIND, take_in).into()
+}
+
+/// RBAC rules that follow from its declared watches and writes.
+pub fn rules() -> Value {
+    let operator = LoadBalancer::default();
+    rbac_rules(operator.feeds().iter().map(Watch::watched), &operator.reads(), &operator.writes())
+}
+
+/// Runs it until shutdown, with the addresses of the pool or else those of the nodes.
+pub async fn run(client: Client, config: RunConfig, pool: Option<Pool>) {
+    decide::decide(LoadBalancer(pool), client, config).await;
+}
