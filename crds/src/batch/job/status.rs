@@ -170,14 +170,20 @@ fn indexes(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldError
     }
 }
 
-/// Where two lists meet first; what is malformed in them counts for nothing.
+/// Where two lists, which are in order, meet first; what is malformed in them counts for nothing.
 fn overlap(completed: &str, failed: &str, completions: i64) -> Option<i64> {
     let intervals = |text: &str| -> Vec<(i64, i64)> {
         text.split(',').filter_map(|part| parse_interval(part, completions).ok()).collect()
     };
-    let failed = intervals(failed);
-    let meet = |a: &(i64, i64), b: &(i64, i64)| (a.0 <= b.1 && b.0 <= a.1).then(|| a.0.max(b.0));
-    intervals(completed).iter().find_map(|a| failed.iter().find_map(|b| meet(a, b)))
+    let (completed, failed) = (intervals(completed), intervals(failed));
+    let (mut one, mut other) = (&completed[..], &failed[..]);
+    while let ([a, rest @ ..], [b, others @ ..]) = (one, other) {
+        if a.0 <= b.1 && b.0 <= a.1 {
+            return Some(a.0.max(b.0));
+        }
+        if a.0 <= b.0 { one = rest } else { other = others }
+    }
+    None
 }
 
 fn running(change: &Change<'_>, status: &Cursor<'_, '_>, errors: &mut FieldErrors) {
@@ -294,5 +300,8 @@ mod tests {
         assert!(parse_indexes("1-2-3", 5).is_err());
         assert_eq!(overlap("0-3", "3", 5), Some(3));
         assert_eq!(overlap("0-2", "3", 5), None);
+        let every = |from: i64| (0..60_000).map(|n| (2 * n + from).to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(overlap(&every(0), &every(1), 120_000), None);
+        assert_eq!(overlap(&every(0), "1,3,8-9", 120_000), Some(8));
     }
 }
