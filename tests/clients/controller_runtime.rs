@@ -1,7 +1,7 @@
-//! controller-runtime: the operator of `tests/clients/go/operator`.
+//! controller-runtime: the operator of `tests/clients/go/operator`; that of `examples/webserver-operator/go` is tried in
+//! `outsiders.rs`.
 
 crate::client_go::scenarios! { "operator":
-    websites_come_and_go => "TestWebsitesComeAndGo",
     websites_follow_their_theme => "TestWebsitesFollowTheirTheme",
-    wrong_websites_are_refused => "TestWrongWebsitesAreRefused",
+    dry_and_strict_clients => "TestDryAndStrictClients",
 }

@@ -8,11 +8,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -63,7 +60,7 @@ func start(t *testing.T) client.Client {
 		LeaderElectionReleaseOnCancel: true,
 	})
 	must(t, err)
-	must(t, (&Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("website-operator")}).SetUp(mgr))
+	must(t, (&Reconciler{Client: mgr.GetClient()}).SetUp(mgr))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- mgr.Start(ctx) }()
@@ -94,30 +91,19 @@ func define(t *testing.T, c client.Client) {
 		},
 	}
 	must(t, c.Create(t.Context(), definition))
-	must(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: RegistryNamespace}}))
 	eventually(t, "the kind is served", func() bool { return c.List(t.Context(), &WebsiteList{}) == nil })
 }
 
 func schemaOfWebsites() *apiextensions.JSONSchemaProps {
 	text := apiextensions.JSONSchemaProps{Type: "string"}
-	number := apiextensions.JSONSchemaProps{Type: "integer", Format: "int32"}
-	replicas := number
-	replicas.Default = &apiextensions.JSON{Raw: []byte("1")}
-	condition := apiextensions.JSONSchemaProps{Type: "object", Required: []string{"type", "status"}, Properties: map[string]apiextensions.JSONSchemaProps{
-		"type": text, "status": text, "reason": text, "message": text,
-		"lastTransitionTime": {Type: "string", Format: "date-time"},
-		"observedGeneration": {Type: "integer", Format: "int64"},
-	}}
+	theme := text
+	theme.Default = &apiextensions.JSON{Raw: []byte(`"plain"`)}
 	return &apiextensions.JSONSchemaProps{Type: "object", Required: []string{"spec"}, Properties: map[string]apiextensions.JSONSchemaProps{
 		"spec": {Type: "object", Required: []string{"text"}, Properties: map[string]apiextensions.JSONSchemaProps{
-			"text": {Type: "string", MinLength: ptr.To[int64](1)}, "replicas": replicas, "theme": text,
+			"text": {Type: "string", MinLength: ptr.To[int64](1)}, "theme": theme,
 		}},
 		"status": {Type: "object", Properties: map[string]apiextensions.JSONSchemaProps{
-			"observedGeneration": {Type: "integer", Format: "int64"}, "readyReplicas": number, "theme": text,
-			"conditions": {
-				Type: "array", XListType: ptr.To("map"), XListMapKeys: []string{"type"},
-				Items: &apiextensions.JSONSchemaPropsOrArray{Schema: &condition},
-			},
+			"observedGeneration": {Type: "integer", Format: "int64"}, "colour": text,
 		}},
 	}}
 }
@@ -134,73 +120,13 @@ func refreshed(t *testing.T, c client.Client, object client.Object) bool {
 	return err == nil
 }
 
-func TestWebsitesComeAndGo(t *testing.T) {
-	c := start(t)
-	site := website("home")
-	must(t, c.Create(t.Context(), site))
-	isReady := func(replicas int32) func() bool {
-		return func() bool {
-			return refreshed(t, c, site) && meta.IsStatusConditionTrue(site.Status.Conditions, Ready) &&
-				site.Status.ReadyReplicas == replicas && site.Status.ObservedGeneration == site.Generation
-		}
-	}
-	eventually(t, "the website is ready", isReady(1))
-	if *site.Spec.Replicas != 1 {
-		t.Fatalf("the default of the schema: %d", *site.Spec.Replicas)
-	}
-
-	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "home", Namespace: namespace}}
-	text := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "home-text", Namespace: namespace}}
-	entry := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: string(site.UID), Namespace: RegistryNamespace}}
-	for _, object := range []client.Object{deployment, text, entry} {
-		if !refreshed(t, c, object) {
-			t.Fatalf("%s is missing", object.GetName())
-		}
-	}
-	if !metav1.IsControlledBy(deployment, site) || !metav1.IsControlledBy(text, site) {
-		t.Fatal("the website owns what it needs")
-	}
-
-	patch := client.MergeFrom(site.DeepCopy())
-	site.Spec.Text, site.Spec.Replicas = "goodbye", ptr.To[int32](3)
-	must(t, c.Patch(t.Context(), site, patch))
-	eventually(t, "the change is there", isReady(3))
-	if refreshed(t, c, text); text.Data["index.html"] != "goodbye" {
-		t.Fatalf("the text: %v", text.Data)
-	}
-
-	// What somebody else takes away or changes comes back.
-	first := deployment.UID
-	must(t, c.Delete(t.Context(), deployment))
-	eventually(t, "another deployment is there", func() bool { return refreshed(t, c, deployment) && deployment.UID != first })
-	text.Data["index.html"] = "defaced"
-	must(t, c.Update(t.Context(), text))
-	eventually(t, "the text is right again", func() bool { return refreshed(t, c, text) && text.Data["index.html"] == "goodbye" })
-	eventually(t, "the website is ready again", isReady(3))
-	var found corev1.EventList
-	eventually(t, "an event tells of it", func() bool {
-		must(t, c.List(t.Context(), &found, client.InNamespace(namespace), client.MatchingFields{"reason": "SiteCreated"}))
-		return len(found.Items) > 0
-	})
-
-	must(t, c.Delete(t.Context(), site, client.PropagationPolicy(metav1.DeletePropagationForeground)))
-	for _, object := range []client.Object{site, deployment, text, entry} {
-		eventually(t, object.GetName()+" is gone", func() bool { return !refreshed(t, c, object) })
-	}
-	var pods corev1.PodList
-	eventually(t, "the pods are gone", func() bool {
-		must(t, c.List(t.Context(), &pods, client.MatchingLabels{"website": "home"}))
-		return len(pods.Items) == 0
-	})
-}
-
 func TestWebsitesFollowTheirTheme(t *testing.T) {
 	c := start(t)
 	site := website("themed")
 	site.Spec.Theme = "autumn"
 	must(t, c.Create(t.Context(), site))
 	shows := func(colour string) func() bool {
-		return func() bool { return refreshed(t, c, site) && site.Status.Theme == colour }
+		return func() bool { return refreshed(t, c, site) && site.Status.Colour == colour }
 	}
 	theme := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 		Name: "autumn", Namespace: namespace, Labels: map[string]string{"colour": "red"},
@@ -212,20 +138,32 @@ func TestWebsitesFollowTheirTheme(t *testing.T) {
 	eventually(t, "the change of the theme counts", shows("brown"))
 	must(t, c.DeleteAllOf(t.Context(), &corev1.ConfigMap{}, client.InNamespace(namespace), client.MatchingLabels{"colour": "brown"}))
 	eventually(t, "no theme is left", shows(""))
+
+	text := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "themed-text", Namespace: namespace}}
+	if !refreshed(t, c, text) || !metav1.IsControlledBy(text, site) {
+		t.Fatal("the website owns its text")
+	}
+	text.Data["text"] = "defaced"
+	must(t, c.Update(t.Context(), text))
+	eventually(t, "the text is right again", func() bool { return refreshed(t, c, text) && text.Data["text"] == "hello" })
+	must(t, c.Delete(t.Context(), site, client.PropagationPolicy(metav1.DeletePropagationForeground)))
+	eventually(t, "the website is gone", func() bool { return !refreshed(t, c, site) })
+	if refreshed(t, c, text) {
+		t.Fatal("what it owns goes first")
+	}
 }
 
-func TestWrongWebsitesAreRefused(t *testing.T) {
+func TestDryAndStrictClients(t *testing.T) {
 	c := start(t)
-	empty := website("empty")
-	empty.Spec.Text = ""
-	if err := c.Create(t.Context(), empty); !apierrors.IsInvalid(err) {
-		t.Fatalf("an empty text: %v", err)
-	}
 	dry := client.NewDryRunClient(c)
 	must(t, dry.Create(t.Context(), website("dry")))
-	strict := client.WithFieldValidation(c, metav1.FieldValidationStrict)
-	must(t, strict.Create(t.Context(), website("strict")))
 	if refreshed(t, c, website("dry")) {
 		t.Fatal("a dry run leaves nothing behind")
+	}
+	strict := client.WithFieldValidation(c, metav1.FieldValidationStrict)
+	site := website("strict")
+	must(t, strict.Create(t.Context(), site))
+	if site.Spec.Theme != "plain" {
+		t.Fatalf("the default of the schema: %q", site.Spec.Theme)
 	}
 }

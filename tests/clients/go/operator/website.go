@@ -1,5 +1,5 @@
-// Package operator is a small operator as people write them with controller-runtime: a kind of its own whose objects
-// own a Deployment and a ConfigMap, with a finalizer, status and conditions.
+// Package operator is a small operator as people write them with controller-runtime, with what
+// examples/webserver-operator/go does not use: a watch of metadata, a generated object that is replaced, leader election.
 package operator
 
 import (
@@ -18,7 +18,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// Website is a text that a number of servers show.
+// Website is a text in the colour of a theme.
 type Website struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -29,18 +29,15 @@ type Website struct {
 
 // WebsiteSpec is what is wanted.
 type WebsiteSpec struct {
-	Text     string `json:"text"`
-	Replicas *int32 `json:"replicas,omitempty"`
+	Text string `json:"text"`
 	// Theme names a ConfigMap of the same namespace.
 	Theme string `json:"theme,omitempty"`
 }
 
 // WebsiteStatus is what is there.
 type WebsiteStatus struct {
-	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
-	ReadyReplicas      int32              `json:"readyReplicas,omitempty"`
-	Theme              string             `json:"theme,omitempty"`
-	Conditions         []metav1.Condition `json:"conditions,omitempty"`
+	ObservedGeneration int64  `json:"observedGeneration,omitempty"`
+	Colour             string `json:"colour,omitempty"`
 }
 
 // WebsiteList is a list of them.
@@ -52,17 +49,9 @@ type WebsiteList struct {
 }
 
 // DeepCopyObject is a copy that shares nothing.
-func (w *Website) DeepCopyObject() runtime.Object { return w.DeepCopy() }
-
-// DeepCopy is a copy that shares nothing.
-func (w *Website) DeepCopy() *Website {
+func (w *Website) DeepCopyObject() runtime.Object {
 	out := *w
 	out.ObjectMeta = *w.ObjectMeta.DeepCopy()
-	if w.Spec.Replicas != nil {
-		replicas := *w.Spec.Replicas
-		out.Spec.Replicas = &replicas
-	}
-	out.Status.Conditions = append([]metav1.Condition(nil), w.Status.Conditions...)
 	return &out
 }
 
@@ -72,7 +61,7 @@ func (l *WebsiteList) DeepCopyObject() runtime.Object {
 	out.ListMeta = *l.ListMeta.DeepCopy()
 	out.Items = make([]Website, len(l.Items))
 	for i := range l.Items {
-		out.Items[i] = *l.Items[i].DeepCopy()
+		out.Items[i] = *l.Items[i].DeepCopyObject().(*Website)
 	}
 	return &out
 }
