@@ -51,21 +51,26 @@ pub(crate) fn review_versions(list: &Cursor<'_, '_>, missing: &str, errors: &mut
     }
 }
 
-/// What is wrong with the authorities of a webhook, base64 of certificates in PEM; none at all are fine.
+/// What is wrong with the authorities of a webhook, base64 of certificates in PEM: one must be good. None at all are
+/// fine. Upstream: client-go `transport/transport.go`.
 pub(crate) fn authorities_problem(bundle: &str) -> Option<String> {
     if bundle.is_empty() {
         return None;
     }
     let text = STANDARD.decode(bundle).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let blocks = pem::blocks(&text).into_iter();
-    let mut certificates =
-        blocks.filter(|block| block.kind == "CERTIFICATE" && !block.has_headers).peekable();
-    if certificates.peek().is_none() {
-        return Some("data does not contain any valid RSA or ECDSA certificates".to_owned());
-    }
-    let is_malformed = certificates.any(|block| X509Certificate::from_der(&block.bytes).is_err());
-    is_malformed.then(|| "x509: malformed certificate".to_owned())
+    let blocks = pem::blocks(&text);
+    let certificates = || blocks.iter().filter(|block| block.kind == "CERTIFICATE" && !block.has_headers);
+    let why = if certificates().any(|block| X509Certificate::from_der(&block.bytes).is_ok()) {
+        return None;
+    } else if certificates().next().is_some() {
+        "failed to parse certificate: x509: malformed certificate"
+    } else if blocks.is_empty() {
+        "unable to parse bytes as PEM block"
+    } else {
+        "no valid certificate authority data seen"
+    };
+    Some(why.to_owned())
 }
 
 /// The parts of a URL that matter here, as Go's `net/url` takes it apart.
@@ -204,6 +209,16 @@ mod tests {
                 "{text}: {found}"
             );
         }
+    }
+
+    #[test]
+    fn one_authority_is_good() {
+        let problem = |text: &str| authorities_problem(&STANDARD.encode(text)).unwrap_or_default();
+        let bad = pem::encode("CERTIFICATE", &[0]);
+        assert_eq!(authorities_problem(""), None);
+        assert_eq!(problem("x"), "unable to parse bytes as PEM block");
+        assert_eq!(problem(&bad), "failed to parse certificate: x509: malformed certificate");
+        assert_eq!(problem(&pem::encode("KEY", &[0])), "no valid certificate authority data seen");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
 use proa_meta::{ApiError, ApiResult, GroupResource, Gvk, gvk::Name};
 use proa_schema::{SchemaRef, crd, jsonpath::JsonPath};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 fn owned(value: &Value) -> Name {
     Name::Owned(value.as_str().unwrap_or_default().to_owned())
@@ -44,6 +44,8 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
         generation: Generation::Spec,
         unconditional_update: false,
         default_propagation: Propagation::Background,
+        create_warnings: |object| finalizer_warnings(object, &Value::Null),
+        update_warnings: finalizer_warnings,
         ..Strategy::default()
     };
     Ok(KindDef {
@@ -65,6 +67,25 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
         deprecation: deprecation(version, &gvk),
         ..KindDef::namespaced(gvk, "", SchemaRef::default())
     })
+}
+
+/// Finalizers that came with a write and that anybody else might use too. Upstream:
+/// `pkg/registry/customresource/validator.go`.
+fn finalizer_warnings(new: &Value, old: &Value) -> Vec<String> {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    let of = |object: &Value| -> BTreeSet<String> {
+        let list = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let before = of(old);
+    let is_bare = |name: &&String| !name.contains('/') && !STANDARD.contains(&name.as_str());
+    let warning = |name: &String| {
+        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        )
+    };
+    of(new).difference(&before).filter(is_bare).map(warning).collect()
 }
 
 /// How objects are stored, when there are several versions.
@@ -168,6 +189,19 @@ fn deprecation(version: &Value, gvk: &Gvk) -> Option<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn new_finalizers_without_an_owner_are_warned_of() {
+        let object = |names: &[&str]| serde_json::json!({"metadata": {"finalizers": names}});
+        let new = object(&["old", "plain", "a.b", "a.b/c", "orphan"]);
+        let told = finalizer_warnings(&new, &object(&["old"]));
+        let starts = [
+            "metadata.finalizers: \"a.b\": prefer a domain-qualified finalizer name including a path (/) to",
+            "metadata.finalizers: \"plain\": prefer a domain-qualified finalizer name to avoid",
+        ];
+        assert_eq!(told.len(), starts.len(), "{told:?}");
+        assert!(told.iter().zip(starts).all(|(text, start)| text.starts_with(start)), "{told:?}");
+    }
 
     #[test]
     fn versions_count_the_same_fields_and_name_their_own() {
