@@ -221,6 +221,22 @@ mod tests {
         assert!(enabled(&["jobs".to_owned()]).is_err());
     }
 
+    #[tokio::test]
+    async fn who_is_elected_does_not_plan_from_shared_caches() {
+        let run = |_: Client, config: RunConfig, _: &Settings| -> BoxFuture<'static, ()> {
+            assert_eq!(config.caches.is_none(), config.leadership.is_some());
+            std::future::ready(()).boxed()
+        };
+        let operator = Operator { name: "any", rules: || Value::Null, run };
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
+        let client = Client::try_from(nowhere).expect("a client");
+        for elects in [false, true] {
+            let caches = Some(proa_kit::CachePool::shared(client.clone()));
+            let config = RunConfig { caches, ..RunConfig::default() };
+            drop(operator.start(client.clone(), config, &Settings::default(), elects));
+        }
+    }
+
     /// `UPDATE_GOLDEN=1` writes the files.
     #[test]
     fn the_chart_gives_each_operator_what_it_declares() {
