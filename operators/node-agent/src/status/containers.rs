@@ -68,12 +68,16 @@ fn one(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>, spec: Spec<'_>) -> Cont
     status
 }
 
+/// What a container waits for that has not been started yet.
+fn creating(s: &Situation<'_>) -> ContainerState {
+    waiting(if containers::init(s.pod).len() > 0 { "PodInitializing" } else { "ContainerCreating" }, "")
+}
+
 fn blank(s: &Situation<'_>, spec: Spec<'_>) -> ContainerStatus {
-    let creating = if containers::init(s.pod).len() > 0 { "PodInitializing" } else { "ContainerCreating" };
     ContainerStatus {
         name: spec.name().to_owned(),
         image: spec.image().to_owned(),
-        state: Some(waiting(creating, "")),
+        state: Some(creating(s)),
         last_state: Some(ContainerState::default()),
         volume_mounts: volume_mounts(spec),
         ..ContainerStatus::default()
@@ -156,7 +160,9 @@ fn state(
             container_id: Some(id(basis, found)),
             signal: None,
         }),
-        State::Created | State::Unknown => waiting("", ""),
+        // Upstream gives no reason, and rarely writes a status at this moment; here one tells of each step.
+        State::Created => creating(s),
+        State::Unknown => waiting("", ""),
     }
 }
 
