@@ -67,7 +67,10 @@ impl Change for Patched {
         let def = stages.def();
         let (mut new, mut issues) = apply_patch(&self.0, &def.schema, old)?;
         let refused = |new: &Value, error: &ApiError| patch_error(new, reason(error.message()));
-        stages.identify(&mut new).map_err(|error| refused(&new, &error))?;
+        stages.identify(&mut new).map_err(|error| match self.0.kind {
+            PatchType::Json | PatchType::Merge if !def.custom => refused(&new, &error),
+            _ => error,
+        })?;
         issues.extend(stages.decode_types(&mut new).map_err(|error| refused(&new, &error))?);
         let warnings = stages.options.strictness(&issues, |text| patch_error(&new, text))?;
         warnings.into_iter().for_each(|text| stages.notes.warn(text));
