@@ -47,11 +47,14 @@ pub(crate) fn about(programs: &Programs, command: &str, runs: usize) -> Result<A
         ("kube-apiserver", tool("kube-apiserver"), "--version"),
         ("kube-controller-manager", tool("kube-controller-manager"), "--version"),
         ("kube-scheduler", tool("kube-scheduler"), "--version"),
-        ("nginx", "nginx".to_owned(), "-v"),
     ];
     for (name, program, argument) in asked {
         versions.insert(name.to_owned(), said(&program, &[argument]));
     }
+    // It is the one that says so where errors go.
+    let nginx = Command::new("/usr/sbin/nginx").arg("-v").output();
+    let nginx = nginx.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    versions.insert("nginx".to_owned(), nginx.unwrap_or_default());
     let dirty = !said("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
     let commit = said("git", &["rev-parse", "--short", "HEAD"]);
     Ok(About {
