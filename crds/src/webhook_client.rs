@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn one_authority_is_good() {
+    fn authorities_are_certificates() {
         let problem = |text: &str| authorities_problem(&STANDARD.encode(text)).unwrap_or_default();
         let bad = pem::encode("CERTIFICATE", &[0]);
         assert_eq!(authorities_problem(""), None);

@@ -3,6 +3,7 @@
 //! Upstream: apiextensions `pkg/apiserver/customresource_handler.go`.
 
 use crate::{
+    catalogue::compare_versions,
     conversion::{ConversionWebhook, Versions},
     kind::{Column, Generation, KindDef, Propagation, Row, Scale, Scope, Selectable, Strategy, Table},
     webhook::WebhookClient,
@@ -64,7 +65,7 @@ fn kind(definition: &Value, version: &Value) -> ApiResult<KindDef> {
         scale: scale(&subresources["scale"]),
         versions: versions(definition)?,
         custom: true,
-        deprecation: deprecation(version, &gvk),
+        deprecation: deprecation(spec, version, &gvk),
         ..KindDef::namespaced(gvk, "", SchemaRef::default())
     })
 }
@@ -176,14 +177,23 @@ fn scale(declared: &Value) -> Option<Scale> {
     })
 }
 
-fn deprecation(version: &Value, gvk: &Gvk) -> Option<Name> {
+fn deprecation(spec: &Value, version: &Value, gvk: &Gvk) -> Option<Name> {
     if version["deprecated"] != true {
         return None;
     }
-    Some(match version["deprecationWarning"].as_str() {
-        Some(text) => Name::Owned(text.to_owned()),
-        None => Name::Owned(format!("{} {} is deprecated", gvk.api_version(), gvk.kind)),
-    })
+    if let Some(text) = version["deprecationWarning"].as_str() {
+        return Some(Name::Owned(text.to_owned()));
+    }
+    let mut text = format!("{} {} is deprecated", gvk.api_version(), gvk.kind);
+    // The newest version that is better.
+    let others = spec["versions"].as_array().into_iter().flatten();
+    let others = others.filter(|other| other["served"] == true && other["deprecated"] != true);
+    let names = others.filter_map(|other| other["name"].as_str());
+    let better = names.filter(|name| compare_versions(name, &gvk.version).is_lt());
+    if let Some(name) = better.min_by(|a, b| compare_versions(a, b)) {
+        text.push_str(&format!("; use {}/{name} {}", gvk.group, gvk.kind));
+    }
+    Some(Name::Owned(text))
 }
 
 #[cfg(test)]
@@ -201,6 +211,19 @@ mod tests {
         ];
         assert_eq!(told.len(), starts.len(), "{told:?}");
         assert!(told.iter().zip(starts).all(|(text, start)| text.starts_with(start)), "{told:?}");
+    }
+
+    #[test]
+    fn a_deprecated_version_names_a_better_one() {
+        let version = |name: &str, deprecated: bool| serde_json::json!({"name": name, "served": true, "deprecated": deprecated});
+        let spec = serde_json::json!({"versions": [version("v1beta1", true), version("v1", false), version("v2", false),
+            version("v3", true), version("v1alpha1", false)]});
+        let of = |name: &'static str| {
+            let gvk = Gvk::new("a.b", name, "K");
+            deprecation(&spec, &version(name, true), &gvk).map(|text| text.to_string())
+        };
+        assert_eq!(of("v1beta1").as_deref(), Some("a.b/v1beta1 K is deprecated; use a.b/v2 K"));
+        assert_eq!(of("v3").as_deref(), Some("a.b/v3 K is deprecated"));
     }
 
     #[test]

@@ -422,8 +422,8 @@ pub(crate) fn decode_types(
     issues.extend(prune::prune(&def.schema, object, prune::Root::Resource));
     let mut errors = FieldErrors::default();
     issues.extend(prune::coerce_embedded(&def.schema, object, meta, &mut errors));
-    if !errors.is_empty() {
-        return Err(invalid(def, object, &errors));
+    if let Some(first) = errors.iter().next() {
+        return Err(decode::cannot_be_handled(&def.gvk.kind, &def.gvk.version, &first.to_string()));
     }
     default::default_values(&def.schema, object);
     Ok(issues)
