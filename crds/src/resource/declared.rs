@@ -141,7 +141,7 @@ fn list(declared: &Field, item: Shape, at: &Cursor<'_, '_>, old: Option<&Value>,
         Some(keys.as_ref()?.iter().map(|key| text(one, key).to_owned()).collect())
     };
     if of.is_some() && keys.is_some() {
-        super::unique(at, |one| key_of(one), errors);
+        super::unique(at, key_of, errors);
     } else if declared.validations().any(|rule| rule == "unique=set") {
         super::unique(at, |one| one.as_str().unwrap_or(""), errors);
     }

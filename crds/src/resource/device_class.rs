@@ -20,7 +20,7 @@ pub(crate) fn kind() -> KindDef {
             name: |_, _| Vec::new(),
             validate,
             validate_create: |object, errors| {
-                declared::validate("DeviceClass", &Cursor::root(object), None, errors)
+                declared::validate("DeviceClass", &Cursor::root(object), None, errors);
             },
             validate_update: |new, old, errors| {
                 declared::validate("DeviceClass", &Cursor::root(new), Some(old), errors);
