@@ -55,10 +55,12 @@ struct Pool {
 }
 
 impl Pool {
-    /// The youngest, which is the least likely to be closed by the other side; rather one that is ready.
+    /// The youngest, which is the least likely to be closed by the other side; rather one that is ready. Of the others
+    /// only those are looked at that come before it: the sweep ends what is too old.
     fn take(&mut self) -> Option<http1::SendRequest<Upload>> {
-        self.kept.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE);
-        let ready = self.kept.iter().rposition(|idle| idle.sender.is_ready());
+        let now = Instant::now();
+        while self.kept.pop_if(|idle| !idle.is_usable(now)).is_some() {}
+        let ready = self.kept.iter().rposition(|idle| idle.sender.is_ready() && idle.is_usable(now));
         let at = ready.or_else(|| self.kept.len().checked_sub(1))?;
         Some(self.kept.remove(at).sender)
     }
@@ -68,6 +70,12 @@ impl Pool {
 struct Idle {
     sender: http1::SendRequest<Upload>,
     since: Instant,
+}
+
+impl Idle {
+    fn is_usable(&self, now: Instant) -> bool {
+        !self.sender.is_closed() && now.duration_since(self.since) < IDLE
+    }
 }
 
 /// Sends one request.
@@ -146,6 +154,9 @@ impl Endpoint {
     fn keep(self: &Arc<Self>, sender: http1::SendRequest<Upload>, protocol: Protocol) {
         let kind = usize::from(protocol.is_tls());
         let mut idle = self.idle[kind].lock();
+        if idle.kept.len() >= MOST_IDLE {
+            idle.kept.retain(|idle| !idle.sender.is_closed());
+        }
         if idle.kept.len() >= MOST_IDLE || sender.is_closed() {
             return;
         }
@@ -162,7 +173,8 @@ async fn sweep(endpoint: Weak<Endpoint>, kind: usize) {
         tokio::time::sleep(IDLE).await;
         let Some(endpoint) = endpoint.upgrade() else { return };
         let mut idle = endpoint.idle[kind].lock();
-        idle.kept.retain(|idle| idle.since.elapsed() < IDLE && !idle.sender.is_closed());
+        let now = Instant::now();
+        idle.kept.retain(|idle| idle.is_usable(now));
         if idle.kept.is_empty() {
             idle.is_swept = false;
             return;
