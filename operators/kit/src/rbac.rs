@@ -88,13 +88,16 @@ fn is_resource(declared: &str, plural: &str, subresource: &str) -> bool {
     }
 }
 
+/// Group, resource and names.
+type Subject = (Box<str>, Box<str>, &'static [&'static str]);
+
 /// `rules` of a ClusterRole for an operator: its watches, reads and writes, events, and leases for election.
 pub fn rbac_rules<'a>(
     watches: impl IntoIterator<Item = &'a Watched>,
     reads: &[Read],
     writes: &[Write],
 ) -> Value {
-    let mut verbs: BTreeMap<(Box<str>, Box<str>, &[&str]), BTreeSet<&'static str>> = BTreeMap::new();
+    let mut verbs: BTreeMap<Subject, BTreeSet<&'static str>> = BTreeMap::new();
     let mut add_named =
         |group: &str, resource: &str, more: &[&'static str], names: &'static [&'static str]| {
             for verb in more {

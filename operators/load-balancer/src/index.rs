@@ -88,10 +88,12 @@ impl Index {
         let Some(latest) = change.latest() else { return };
         let key = latest.key();
         let moved = self.hosts.service(change);
-        for (other, known) in &self.services {
-            if ports(&known.view).any(|port| moved.contains(&port)) {
-                wake.mark(other.clone());
-            }
+        if !moved.is_empty() {
+            let wants = |known: &Known| ports(&known.view).any(|port| moved.contains(&port));
+            self.services
+                .iter()
+                .filter(|(_, known)| wants(known))
+                .for_each(|(key, _)| wake.mark(key.clone()));
         }
         match change.new.as_ref().filter(|service| is_own(service)) {
             Some(view) => {

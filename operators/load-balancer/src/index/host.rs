@@ -3,7 +3,7 @@
 use super::Port;
 use proa_kit::{
     Change, Key, Kind, Meta, View,
-    conditions::find,
+    conditions::is_true,
     view,
     views::{EndpointSliceView, NodeView, PodView, ServiceView, service::LoadBalancerStatus},
 };
@@ -194,7 +194,7 @@ impl Hosts {
 
 /// As upstream, a node that takes no new pods still takes traffic.
 fn host(node: &NodeView) -> Host {
-    let is_ready = find(&node.status.conditions, "Ready").is_some_and(|ready| ready.is_true());
+    let is_ready = is_true(&node.status.conditions, "Ready");
     let is_kept_out = node.metadata.labels.get(EXCLUDED).is_some()
         || node.spec.taints.iter().any(|taint| &*taint.key == GOING);
     let internal = node.status.addresses.iter().filter(|address| &*address.kind == "InternalIP");
