@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use proa_node_agent::EvictionHard;
-use proa_operator_load_balancer::pool::Pool;
+use proa_operator_load_balancer::Pool;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// A Kubernetes-compatible cluster in one binary.

@@ -13,7 +13,7 @@ use proa_kit::{
     RunConfig,
     leader::{self, ElectionConfig},
 };
-use proa_operator_load_balancer::pool::Pool;
+use proa_operator_load_balancer::Pool;
 use proa_operator_node_ipam::PodNetwork;
 use proa_operator_replicaset::replication;
 use serde_json::Value;

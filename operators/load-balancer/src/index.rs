@@ -4,11 +4,13 @@
 //! only when it is seen for the first time.
 
 mod host;
+pub mod pool;
 
 pub use host::IngressView;
 
-use crate::{plan::is_own, pool::Pool};
+use crate::plan::is_own;
 use host::Hosts;
+use pool::Pool;
 use proa_kit::{
     Change, Key, View,
     queue::Queue,

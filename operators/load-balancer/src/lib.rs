@@ -15,10 +15,10 @@
 
 pub mod index;
 pub mod plan;
-pub mod pool;
+
+pub use index::pool::Pool;
 
 use index::Index;
-use pool::Pool;
 use proa_kit::{
     Change, Client, Key, Plan, Results, RunConfig, Timestamp, Typed, View, Watch, Write,
     decide::{self, Decider, Feed},
