@@ -21,7 +21,7 @@ fn crontab(name: &str, spec: &str) -> String {
 fn objects_of_a_defined_kind_are_like_any_others() {
     let server = with_crontabs();
     let kubectl = server.kubectl();
-    kubectl.run("get crd").ok().matches(r"^crontabs\.stable\.example\.com +\S+Z$");
+    kubectl.run("get crd").ok().matches(r"^crontabs\.stable\.example\.com +Namespaced +v1\(storage\) +\S+Z$");
     kubectl.run("get ct").ok().warns(&["No resources found in default namespace."]);
     kubectl
         .run(&format!("apply -f {}", example("crontab/crontab.yaml")))
