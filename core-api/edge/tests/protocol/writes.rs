@@ -4,7 +4,7 @@ use crate::support::{Cluster, send};
 use serde_json::json;
 
 mod ways {
-    crate::both_ways!(creates, creates_from_protobuf, updates, patches, applies, deletes, actions);
+    crate::both_ways!(creates, creates_from_protobuf, updates, patches, applies, scales, deletes, actions);
 }
 
 const TOYS: &str = "/apis/toy.example/v1/namespaces/d/toys";
@@ -101,6 +101,24 @@ async fn patches(cluster: &Cluster) {
     }
     let wrong = cluster.send("PATCH", &path, &[("content-type", "application/json")], "{}").await;
     assert_eq!(wrong.message(), (415, "415: Unsupported Media Type".to_owned()));
+}
+
+/// Who applies a Scale has the replicas, wherever the kind has them, and takes them from whoever has them only by force.
+async fn scales(cluster: &Cluster) {
+    cluster.create_toy(json!({"metadata": {"name": "s"}, "spec": {"count": 1}})).await;
+    let scale =
+        r#"{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"s"},"spec":{"replicas":4}}"#;
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let path = format!("{TOYS}/s/scale?fieldManager=me");
+    let why = "Apply failed with 1 conflict: conflict with \"test\" using autoscaling/v1: .spec.replicas";
+    assert_eq!(cluster.send("PATCH", &path, &apply, scale).await.message(), (409, why.to_owned()));
+    let forced = cluster.send("PATCH", &format!("{path}&force=true"), &apply, scale).await;
+    assert_eq!((forced.status.as_u16(), &forced.json()["spec"]["replicas"]), (200, &json!(4)));
+    let toy = cluster.get(&format!("{TOYS}/s")).await.json();
+    let owner = &toy["metadata"]["managedFields"][0];
+    assert_eq!((&owner["manager"], &owner["subresource"]), (&json!("me"), &json!("scale")), "{toy}");
+    assert_eq!((&owner["operation"], &owner["apiVersion"]), (&json!("Apply"), &json!("toy.example/v1")));
+    assert_eq!((&owner["fieldsV1"], &toy["spec"]["count"]), (&json!({"f:spec": {"f:count": {}}}), &json!(4)));
 }
 
 async fn applies(cluster: &Cluster) {
