@@ -3,6 +3,7 @@
 use crate::cli;
 use anyhow::{Context, Result, bail};
 use ipnet::Ipv4Net;
+use proa_operator_load_balancer::Pool;
 use proa_operator_node_ipam::PodNetwork;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -175,6 +176,9 @@ impl Settings {
         }
         let nodes = server.nodes.unwrap_or(0);
         settings.check(nodes)?;
+        if let Some(pool) = &server.load_balancer_addresses {
+            settings.check_pool(pool, nodes)?;
+        }
         if nodes > 1
             && let Some(address) = server.node_ip.filter(IpAddr::is_loopback)
         {
@@ -207,6 +211,19 @@ impl Settings {
             bail!(
                 "--listen {listen}: with --nodes {nodes} the API must be reached by IPv4 from outside the machine's loopback"
             );
+        }
+        Ok(())
+    }
+
+    /// Whether services outside get no addresses that mean something inside.
+    fn check_pool(&self, pool: &Pool, nodes: u32) -> Result<()> {
+        let links = (nodes > 1).then_some((self.links, "--node-link-cidr"));
+        for (network, flag) in
+            [(self.services, "--service-cidr"), (self.pods, "--pod-cidr")].into_iter().chain(links)
+        {
+            if pool.overlaps(&(network.nth(0).into()..=network.nth(network.size() - 1).into())) {
+                bail!("--load-balancer-addresses overlap {flag} {network}");
+            }
         }
         Ok(())
     }
@@ -380,6 +397,11 @@ mod tests {
             ),
             (["--nodes", "2", "--node-link-cidr", "10.100.0.0/24"], "overlaps --service-cidr 10.96.0.0/12"),
             (["--nodes", "2", "--node-link-cidr", "10.244.0.0/16"], "overlaps --pod-cidr 10.244.0.0/16"),
+            (
+                ["--nodes", "2", "--load-balancer-addresses", "10.111.0.0/16"],
+                "overlap --service-cidr 10.96.0.0/12",
+            ),
+            (["--nodes", "2", "--load-balancer-addresses", "10.0.0.0-10.244.0.0"], "overlap --"),
             (["--nodes", "3", "--node-link-cidr", "10.1.0.0/30"], "has room for 2 nodes, not for 3"),
             (["--nodes", "2", "--node-link-cidr", "10.1.0.1/24"], "bits set behind the prefix"),
             (["--nodes", "2", "--listen", "127.0.0.1"], "--listen 127.0.0.1"),

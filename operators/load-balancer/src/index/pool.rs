@@ -12,6 +12,10 @@ impl Pool {
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(&address))
     }
+    /// Whether any of these addresses is among them.
+    pub fn overlaps(&self, other: &RangeInclusive<IpAddr>) -> bool {
+        self.0.iter().any(|range| range.start() <= other.end() && other.start() <= range.end())
+    }
     /// The first address of a family that is not taken; `taken` lists what is of a range, in order.
     pub(crate) fn free<I: Iterator<Item = IpAddr>>(
         &self,
@@ -73,6 +77,10 @@ mod tests {
         let has = |address: &str| pool.has(address.parse().unwrap());
         assert!(["192.0.2.0", "192.0.2.3", "192.0.2.55", "192.0.2.9", "2001:db8::f"].into_iter().all(has));
         assert!(!["192.0.2.4", "192.0.2.61", "2001:db8::10", "::"].into_iter().any(has));
+        let overlaps =
+            |first: &str, last: &str| pool.overlaps(&(first.parse().unwrap()..=last.parse().unwrap()));
+        assert!(overlaps("192.0.2.60", "192.0.3.0") && overlaps("192.0.0.0", "192.0.2.0"));
+        assert!(!overlaps("192.0.2.61", "192.0.3.0") && !overlaps("192.0.2.4", "192.0.2.8"));
         for wrong in ["", "x", "192.0.2.1/30", "192.0.2.9-192.0.2.1", "192.0.2.1-::1", "192.0.2.1,"] {
             assert!(wrong.parse::<Pool>().is_err(), "{wrong}");
         }
