@@ -49,6 +49,7 @@ pub fn catalogue() -> Vec<KindDef> {
         networking::ingress_class::kind(),
         networking::ingress::kind(),
         networking::ip_address::kind(),
+        networking::network_policy::kind(),
         networking::service_cidr::kind(),
         policy::pod_disruption_budget::kind(),
         rbac::cluster_role::kind(),

@@ -102,6 +102,27 @@ fn has_bits_beyond(ip: &IpAddr, bits: u32) -> bool {
     }
 }
 
+/// Address and length of a network, which may be written with leading zeros.
+pub(crate) fn prefix(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    let (ip, bits) = (parse_with_zeros(address)?, bits.parse().ok()?);
+    (bits <= if ip.is_ipv4() { 32 } else { 128 }).then_some((ip, bits))
+}
+
+/// Whether a network is a part of another, and not all of it.
+pub(crate) fn is_within((part, length): (IpAddr, u32), (all, bits): (IpAddr, u32)) -> bool {
+    let is_same = match (part, all) {
+        (IpAddr::V4(part), IpAddr::V4(all)) => {
+            (part.to_bits() ^ all.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(part), IpAddr::V6(all)) => {
+            (part.to_bits() ^ all.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
+        }
+        _ => false,
+    };
+    is_same && length > bits
+}
+
 /// What is unusual in how an address is written.
 pub(crate) fn ip_warning(at: &Cursor<'_, '_>) -> Option<String> {
     if let Some(ip) = parse_with_zeros(at.text()).filter(|_| !readable_ip(at.text()).is_empty()) {
