@@ -33,12 +33,13 @@ pub(crate) fn readable_ip(text: &str) -> Vec<String> {
 
 /// An IP address that all programs must read alike, or one of a list that was there before.
 pub(crate) fn ip(at: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) -> bool {
-    is_in(kept, at.text()) || at.named(errors, readable_ip)
+    let problems = readable_ip(at.text());
+    problems.is_empty() || is_in(kept, at.text()) || at.invalid_each(errors, &problems)
 }
 
 /// A network that all programs must read alike, or one of a list that was there before.
 pub(crate) fn cidr(at: &Cursor<'_, '_>, kept: &Value, errors: &mut FieldErrors) {
-    if !is_in(kept, at.text()) {
+    if network_problem(at.text(), false).is_some() && !is_in(kept, at.text()) {
         network(at, false, errors);
     }
 }
@@ -66,24 +67,29 @@ pub(crate) fn strict_cidr(at: &Cursor<'_, '_>, errors: &mut FieldErrors) {
 }
 
 fn network(at: &Cursor<'_, '_>, as_usual: bool, errors: &mut FieldErrors) {
-    let (address, bits) = at.text().split_once('/').unwrap_or((at.text(), ""));
+    if let Some(problem) = network_problem(at.text(), as_usual) {
+        at.invalid(errors, &problem);
+    }
+}
+
+fn network_problem(text: &str, as_usual: bool) -> Option<String> {
+    let (address, bits) = text.split_once('/').unwrap_or((text, ""));
     let has_zeros = bits.len() > 1 && bits.starts_with('0');
-    match (parse(address), bits.parse::<u32>()) {
-        (None, Ok(_)) if without_zeros(address).is_some() => at.invalid(errors, CIDR_ZEROS),
-        (Some(_), Ok(_)) if !is_cidr(at.text()) => at.invalid(errors, CIDR_TEXT),
-        (Some(_), Ok(_)) if has_zeros => at.invalid(errors, CIDR_ZEROS),
-        (Some(ip), Ok(_)) if ip != ip.to_canonical() => {
-            at.invalid(errors, "must not have an IPv4-mapped IPv6 address");
-        }
+    let problem = match (parse(address), bits.parse::<u32>()) {
+        (None, Ok(_)) if without_zeros(address).is_some() => CIDR_ZEROS,
+        (Some(_), Ok(_)) if !is_cidr(text) => CIDR_TEXT,
+        (Some(_), Ok(_)) if has_zeros => CIDR_ZEROS,
+        (Some(ip), Ok(_)) if ip != ip.to_canonical() => "must not have an IPv4-mapped IPv6 address",
         (Some(ip), Ok(bits)) if has_bits_beyond(&ip, bits) => {
-            at.invalid(errors, "must not have bits set beyond the prefix length");
+            "must not have bits set beyond the prefix length"
         }
         (Some(ip), Ok(_)) if as_usual && ip.to_string() != address => {
-            at.invalid(errors, &format!("must be in canonical form (\"{ip}/{bits}\")"));
+            return Some(format!("must be in canonical form (\"{ip}/{bits}\")"));
         }
-        (Some(_), Ok(_)) => {}
-        _ => at.invalid(errors, CIDR_TEXT),
-    }
+        (Some(_), Ok(_)) => return None,
+        _ => CIDR_TEXT,
+    };
+    Some(problem.to_owned())
 }
 
 /// An IPv4 address whose parts may begin with zeros.

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use proa_meta::{FieldErrors, Gvk, gvk::Name, names};
 use proa_registry::kind::{Column, Generation, KindDef, Strategy};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Keeps a definition until its objects are gone.
 const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -305,13 +306,13 @@ fn stored_versions(list: &Cursor<'_, '_>, spec: &Cursor<'_, '_>, errors: &mut Fi
     }
     let versions = spec.get("versions");
     // Each may be named by one version only.
-    let mut left: Vec<&str> = list.items().map(|stored| stored.text()).collect();
+    let mut left: BTreeSet<&str> = list.items().map(|stored| stored.text()).collect();
     for version in versions.items() {
         let name = version.text_of("name");
         if version.get("storage").is_true() && !left.contains(&name) {
             list.invalid(errors, &format!("must have the storage version {name}"));
         }
-        left.retain(|stored| *stored != name);
+        left.remove(name);
     }
     for stored in list.items() {
         let name = stored.text();

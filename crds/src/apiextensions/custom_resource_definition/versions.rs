@@ -6,7 +6,7 @@ use crate::{cursor::Cursor, fill::same};
 use proa_meta::{FieldErrors, names};
 use proa_schema::crd::{self, StatusSubresource};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] =
@@ -47,19 +47,18 @@ pub(super) fn each(spec: &Cursor<'_, '_>, errors: &mut FieldErrors) {
         preserved.invalid(errors, "must be false in order to use defaults in the schema");
     }
     let shared = shared_parts(list.list());
-    let mut unique = BTreeSet::new();
+    // Of versions of the same name, the first says whether there is a status.
+    let mut named: BTreeMap<&str, &Value> = BTreeMap::new();
     for version in list.items() {
-        unique.insert(version.text_of("name"));
+        let first = *named.entry(version.text_of("name")).or_insert(version.value());
         label(&version.get("name"), errors);
         deprecation(&version, errors);
-        // Of versions of the same name, the first says whether there is a status.
-        let named = list.list().iter().find(|other| other["name"] == version.value()["name"]);
-        let status = status_of(named.unwrap_or(version.value()));
+        let status = status_of(first);
         let check =
             Check { parts: version.value(), schema_at: "schema", needs_schema: VERSION_SCHEMA, status };
         check.run(&version, |part| !shared.contains(&part), errors);
     }
-    if unique.len() < list.list().len() {
+    if named.len() < list.list().len() {
         errors.invalid(list.path(), list.value(), "must contain unique version names");
     }
     if list.items().filter(|version| version.get("storage").is_true()).count() != 1 {

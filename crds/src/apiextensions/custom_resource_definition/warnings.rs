@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 /// The warnings of a definition in the place of `old`, null for a new one.
 pub(super) fn of(new: &Value, old: &Value) -> Vec<String> {
     let (now, before) = (Found::of(new), Found::of(old));
-    let formats = now.formats.iter().filter(|format| !before.formats.contains(format));
+    let known: BTreeSet<&str> = before.formats.iter().copied().collect();
+    let formats = now.formats.iter().filter(|format| !known.contains(**format));
     let formats = formats.map(|format| format!("unrecognized format {format:?}"));
     let sets = now.sets.difference(&before.sets).map(|kind| {
         format!("x-kubernetes-list-type: set for items of type {kind:?} is not supported by server-side apply or CEL validation rules")

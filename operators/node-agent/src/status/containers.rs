@@ -68,7 +68,7 @@ fn one(s: &Situation<'_>, plan: &Plan, basis: Basis<'_>, spec: Spec<'_>) -> Cont
     status
 }
 
-/// What a container waits for that has not been started yet.
+/// What a container waits for that was never started.
 fn creating(s: &Situation<'_>) -> ContainerState {
     waiting(if containers::init(s.pod).len() > 0 { "PodInitializing" } else { "ContainerCreating" }, "")
 }
@@ -161,8 +161,8 @@ fn state(
             signal: None,
         }),
         // Upstream gives no reason, and rarely writes a status at this moment; here one tells of each step.
-        State::Created => creating(s),
-        State::Unknown => waiting("", ""),
+        State::Created if found.container.attempt == 0 => creating(s),
+        State::Created | State::Unknown => waiting("", ""),
     }
 }
 

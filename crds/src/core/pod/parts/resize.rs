@@ -171,6 +171,7 @@ fn fixed(now: &Value, before: &Value) -> Value {
     now
 }
 
+/// Resources with the CPU and memory of before; none where there were none and nothing else came.
 fn fixed_resources(now: &Value, before: &Value) -> Value {
     let mut now = now.clone();
     for list in ["requests", "limits"] {
@@ -185,5 +186,5 @@ fn fixed_resources(now: &Value, before: &Value) -> Value {
             crate::fill::remove(&mut now, list);
         }
     }
-    now
+    if before.is_null() && crate::fill::is_empty(&now) { Value::Null } else { now }
 }
