@@ -110,32 +110,5 @@ fn validate_rules(
     rules.validate(schema, value, old, &root, errors)
 }
 
-/// Checks `.spec.replicas`-like fields of `/scale`: whole numbers that a scale can hold. Paths have a leading dot.
-pub fn validate_scale_field(value: &Value, json_path: &str, errors: &mut FieldErrors) {
-    let path = FieldPath::root(json_path);
-    let pointer = json_path.trim_start_matches('.').split('.');
-    let found = pointer.clone().try_fold(value, |value, name| value.get(name));
-    let zero = Value::from(0);
-    match found {
-        None => {}
-        Some(found) => match found.as_i64() {
-            Some(replicas) if replicas < 0 => {
-                errors.invalid(&path, found, "should be a non-negative integer");
-            }
-            Some(replicas) if replicas > i64::from(i32::MAX) => {
-                errors.invalid(&path, found, &format!("should be less than or equal to {}", i32::MAX));
-            }
-            Some(_) => {}
-            None => {
-                let name = pointer.map(|name| format!(".{name}")).collect::<String>();
-                let kind = outcome::go_kind(found);
-                let shown = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-                let text = format!("{name} accessor error: {shown} is of the type {kind}, expected int64");
-                errors.invalid(&path, &zero, &text);
-            }
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests;

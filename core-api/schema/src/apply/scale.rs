@@ -55,21 +55,13 @@ pub fn to_parent(object: &Value, scale: &[Value], replicas: &[&str], api_version
 
 /// Gives owners through `/scale` the times that they had in `old`: as upstream, which knows none of a new one.
 pub fn keep_times(old: &Value, new: &mut Value) {
-    let is_owner = |entry: &Value| entry["subresource"] == "scale";
-    let before = managed::list_of(old).map(Vec::as_slice).unwrap_or_default();
-    let entries = new["metadata"]["managedFields"].as_array_mut().into_iter().flatten();
-    for entry in entries.filter(|entry| is_owner(entry)) {
-        let same = |key: &str, other: &Value| other[key] == entry[key];
-        let known = before.iter().find(|other| {
-            is_owner(other) && ["manager", "operation", "apiVersion"].iter().all(|key| same(key, other))
-        });
-        let time = known.and_then(|known| known.get("time")).cloned();
-        match (entry.as_object_mut(), time) {
-            (Some(entry), Some(time)) => drop(entry.insert("time".to_owned(), time)),
-            (Some(entry), None) => drop(entry.remove("time")),
-            (None, _) => {}
-        }
+    let read = |object: &Value| managed::trusted(managed::list_of(object).cloned().unwrap_or_default());
+    let (Ok(before), Ok(mut entries)) = (read(old), read(new)) else { return };
+    for entry in entries.iter_mut().filter(|entry| entry.subresource == "scale") {
+        let known = before.iter().find(|other| other.is_same_manager(entry));
+        entry.time = known.map(|known| known.time.clone()).unwrap_or_default();
     }
+    managed::put_list(new, managed::encode(entries));
 }
 
 fn is_same(a: &Entry, b: &Entry) -> bool {

@@ -10,7 +10,7 @@ use proa_meta::{
     field::{FieldError, Problem},
 };
 use serde_json::Value;
-use std::{cell::LazyCell, fmt::Write};
+use std::{cell::LazyCell, collections::HashSet, fmt::Write};
 
 /// The most that one expression may cost on one object.
 const EXPRESSION_LIMIT: u64 = 10_000_000;
@@ -77,6 +77,7 @@ fn field_path(text: &str, is_unknown: &dyn Fn(&str) -> bool, at: &FieldPath<'_>,
 /// Compiles all rules of a schema that is structural, and adds up what they may cost. Rules of a node are left alone
 /// while something else is wrong with it or below it.
 pub(super) fn check(root: Node<'_>, path: &FieldPath<'_>, misused: &FieldErrors, errors: &mut FieldErrors) {
+    let misused = misused.iter().flat_map(|error| ancestry(&error.field)).collect();
     let mut check = Check { total: 0, expensive: Vec::new(), misused, errors };
     let place = Place { is_root: true, cardinality: Some(1), uncorrelated: None };
     check.node(root, &place, path);
@@ -107,7 +108,8 @@ struct Check<'e> {
     total: u64,
     /// Expressions that cost more than a hundredth of the limit.
     expensive: Vec<(u64, String)>,
-    misused: &'e FieldErrors,
+    /// What is wrong otherwise, and everything above it.
+    misused: HashSet<&'e str>,
     errors: &'e mut FieldErrors,
 }
 
@@ -134,19 +136,9 @@ impl Check<'_> {
             }
             self.node(items, &below, &path.child("items"));
         }
-        if node.has(KEYWORD) && !self.is_misused(path) {
+        if node.has(KEYWORD) && !self.misused.contains(path.to_string().as_str()) {
             self.rules(node, place, &path.child(KEYWORD));
         }
-    }
-
-    fn is_misused(&self, path: &FieldPath<'_>) -> bool {
-        let path = path.to_string();
-        let is_within = |field: &str| {
-            field
-                .strip_prefix(path.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        self.misused.iter().any(|error| is_within(&error.field))
     }
 
     fn rules(&mut self, node: Node<'_>, place: &Place, path: &FieldPath<'_>) {
@@ -217,6 +209,11 @@ impl Check<'_> {
         );
         self.errors.push(FieldError { problem: Problem::Invalid, field: path.to_string(), body });
     }
+}
+
+/// A path and all that it begins with.
+fn ancestry(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices(['.', '[']).map(|(at, _)| &path[..at]).chain([path])
 }
 
 fn bound(node: Node<'_>, keyword: &str) -> Option<u64> {

@@ -7,7 +7,7 @@
 //! Upstream: apiserver `pkg/endpoints/handlers/patch.go` (`applyJSPatch`), `evanphx/json-patch.v4/patch.go`.
 
 use super::unprocessable;
-use crate::json::MAX_DEPTH;
+use crate::json::{self, MAX_DEPTH, MAX_ISSUES, StrictIssue};
 use proa_meta::{ApiError, ApiResult};
 use serde_json::{Map, Value};
 
@@ -21,7 +21,7 @@ const KNOWN: [&str; 4] = ["op", "path", "from", "value"];
 #[derive(Clone, Debug)]
 pub struct JsonPatch {
     operations: Vec<Map<String, Value>>,
-    unknown: Vec<String>,
+    strict: Vec<String>,
 }
 
 impl JsonPatch {
@@ -29,17 +29,17 @@ impl JsonPatch {
     ///
     /// Errors: 400 when it is not a list of objects, 413 when it has too many operations.
     pub fn parse(bytes: &[u8]) -> ApiResult<Self> {
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
-        let operations = decode_operations(value)?;
+        let parsed = json::parse(bytes).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
+        let operations = decode_operations(parsed.value)?;
         if operations.len() > MAX_OPERATIONS {
             return Err(ApiError::too_large(format!(
                 "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
                 operations.len()
             )));
         }
-        let unknown = unknown_fields(&operations);
-        Ok(Self { operations, unknown })
+        let issues = unknown_fields(&operations).chain(parsed.issues).take(MAX_ISSUES);
+        let strict = issues.map(|issue| format!("json patch {issue}")).collect();
+        Ok(Self { operations, strict })
     }
 
     /// Whether there is nothing to do.
@@ -49,7 +49,7 @@ impl JsonPatch {
 
     /// What strict decoding finds, as upstream words it: `json patch unknown field "[0].foo"`.
     pub fn strict_errors(&self) -> &[String] {
-        &self.unknown
+        &self.strict
     }
 
     /// The patched document.
@@ -126,13 +126,11 @@ pub fn json_kind(value: &Value) -> &'static str {
     }
 }
 
-fn unknown_fields(operations: &[Map<String, Value>]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (i, operation) in operations.iter().enumerate() {
+fn unknown_fields(operations: &[Map<String, Value>]) -> impl Iterator<Item = StrictIssue> {
+    operations.iter().enumerate().flat_map(|(i, operation)| {
         let unknown = operation.keys().filter(|key| !KNOWN.contains(&key.as_str()));
-        found.extend(unknown.map(|key| format!("json patch unknown field \"[{i}].{key}\"")));
-    }
-    found
+        unknown.map(move |key| StrictIssue::Unknown(format!("[{i}].{key}")))
+    })
 }
 
 /// Runs one operation; `None` when it does not fit.
@@ -338,8 +336,12 @@ mod tests {
     }
 
     #[test]
-    fn strict_decoding_names_unknown_fields() {
-        let patch = JsonPatch::parse(br#"[{"op":"add","path":"/a","value":1,"foo":2}]"#).unwrap();
-        assert_eq!(patch.strict_errors(), ["json patch unknown field \"[0].foo\""]);
+    fn strict_decoding_names_unknown_and_repeated_fields_and_not_too_many() {
+        let body = br#"[{"op":"add","path":"/a","value":1,"foo":2},{"op":"add","path":"/b","path":"/c"}]"#;
+        let told = ["json patch unknown field \"[0].foo\"", "json patch duplicate field \"[1].path\""];
+        assert_eq!(JsonPatch::parse(body).unwrap().strict_errors(), told);
+        let many: Map<String, Value> = (0..1000).map(|i| (format!("f{i}"), Value::Null)).collect();
+        let patch = JsonPatch::parse(json!([many]).to_string().as_bytes()).unwrap();
+        assert_eq!(patch.strict_errors().len(), MAX_ISSUES);
     }
 }

@@ -313,29 +313,6 @@ fn embedded_resources_are_checked() {
 }
 
 #[test]
-fn scale_fields_hold_what_a_scale_can() {
-    let check = |value: Value| {
-        let mut errors = FieldErrors::default();
-        validate_scale_field(&value, ".spec.replicas", &mut errors);
-        errors.summary()
-    };
-    assert_eq!(check(json!({})), "");
-    assert_eq!(check(json!({"spec": {"replicas": 3}})), "");
-    assert_eq!(
-        check(json!({"spec": {"replicas": -1}})),
-        ".spec.replicas: Invalid value: -1: should be a non-negative integer"
-    );
-    assert_eq!(
-        check(json!({"spec": {"replicas": 2_147_483_648_u64}})),
-        ".spec.replicas: Invalid value: 2147483648: should be less than or equal to 2147483647"
-    );
-    assert_eq!(
-        check(json!({"spec": {"replicas": "x"}})),
-        ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: x is of the type string, expected int64"
-    );
-}
-
-#[test]
 fn declared_requirements_of_built_in_kinds() {
     use crate::schema::{Field, Rules, Schema, SchemaRef, Shape};
     let rules = Rules { enumeration: Some(vec!["A".into(), "B".into()]), ..Rules::default() };

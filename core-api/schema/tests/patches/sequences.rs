@@ -572,6 +572,19 @@ fn replicas_change_hands_through_scale() {
     after["metadata"]["managedFields"] = entries.into();
     // When somebody new came through /scale is not told; the others keep their times.
     scale::keep_times(&object, &mut after);
+    let mut bare = json!({});
+    scale::keep_times(&object, &mut bare);
+    assert_eq!(bare, json!({}));
+    // An applier is the same in every version, and times that come back come in order.
+    let entry = |manager: &str, version: &str, day: u8| {
+        json!({"manager": manager, "operation": "Apply", "apiVersion": version, "subresource": "scale",
+            "time": format!("2026-01-0{day}T00:00:00Z"), "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}})
+    };
+    let listed = |entries: [Value; 2]| json!({"metadata": {"managedFields": entries}});
+    let before = listed([entry("x", "apps/v1beta1", 1), entry("y", "apps/v1", 5)]);
+    let mut later = listed([entry("y", "apps/v1", 2), entry("x", "apps/v1", 9)]);
+    scale::keep_times(&before, &mut later);
+    assert_eq!(later, listed([entry("x", "apps/v1", 1), entry("y", "apps/v1", 5)]));
     let times = after["metadata"]["managedFields"].as_array().unwrap().iter();
     let timeless = times.filter(|entry| entry.get("time").is_none()).map(|entry| &entry["manager"]);
     assert_eq!(timeless.collect::<Vec<_>>(), ["hpa"]);
