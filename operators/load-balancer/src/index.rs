@@ -1,12 +1,13 @@
 //! Which service has which ports of which addresses, and what it could have.
 //!
-//! Invariant: a port of an address is one service's. What a service was given counts from the plan on; its status counts
-//! only when it is seen for the first time.
+//! Invariant: a port of an address is one service's. What a service was given counts from the plan on, and what it loses
+//! until that is written; its status counts only when it is seen for the first time.
 
 mod host;
+mod ingress;
 pub mod pool;
 
-pub use host::IngressView;
+pub use ingress::{IngressClassView, IngressView};
 
 use crate::plan::is_own;
 use host::Hosts;
@@ -17,7 +18,7 @@ use proa_kit::{
     views::{EndpointSliceView, NodeView, PodView, ServiceView, service::ServicePort},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     net::IpAddr,
     sync::Arc,
@@ -59,14 +60,14 @@ pub struct Index {
     hosts: Hosts,
     /// Services that did not get all they could have.
     waiting: BTreeSet<Key>,
-    /// Whether something became free that nobody was told of.
-    freed: bool,
 }
 
 #[derive(Debug)]
 struct Known {
     view: Arc<ServiceView>,
     slots: BTreeSet<Slot>,
+    /// What it had and its status may still show.
+    leaving: BTreeSet<Slot>,
     /// What its users were told last.
     told: Option<String>,
 }
@@ -90,13 +91,7 @@ impl Index {
         let Some(latest) = change.latest() else { return };
         let key = latest.key();
         let moved = self.hosts.service(change);
-        if !moved.is_empty() {
-            let wants = |known: &Known| ports(&known.view).any(|port| moved.contains(&port));
-            self.services
-                .iter()
-                .filter(|(_, known)| wants(known))
-                .for_each(|(key, _)| wake.mark(key.clone()));
-        }
+        self.wake(&moved, wake);
         match change.new.as_ref().filter(|service| is_own(service)) {
             Some(view) => {
                 self.know(&key, view);
@@ -104,9 +99,9 @@ impl Index {
             }
             None => {
                 self.hold(&key, BTreeSet::new());
+                self.free(&key, wake);
                 self.services.remove(&key);
                 self.waiting.remove(&key);
-                self.offer(wake);
             }
         }
     }
@@ -115,7 +110,8 @@ impl Index {
             known.view = view.clone();
             return;
         }
-        self.services.insert(key.clone(), Known { view: view.clone(), slots: BTreeSet::new(), told: None });
+        let new = Known { view: view.clone(), slots: BTreeSet::new(), leaving: BTreeSet::new(), told: None };
+        self.services.insert(key.clone(), new);
         let shown = view.status.load_balancer.ingress.iter().filter_map(|own| own.ip.parse().ok());
         let mut slots = self.slots(view, shown);
         slots.retain(|slot| !self.held.contains_key(slot));
@@ -124,14 +120,13 @@ impl Index {
     /// Takes in a change of a node.
     pub fn node(&mut self, change: &Change<NodeView>, wake: &Queue<Key>) {
         if self.hosts.node(change) {
-            self.wake_all(wake);
+            self.services.keys().for_each(|key| wake.mark(key.clone()));
         }
     }
     /// Takes in a change of a slice.
     pub fn slice(&mut self, change: &Change<EndpointSliceView>, wake: &Queue<Key>) {
-        if self.hosts.slice(change) {
-            self.wake_all(wake);
-        }
+        let moved = self.hosts.slice(change);
+        self.wake(&moved, wake);
         let services = change.both().filter_map(|slice| host::service_of(slice));
         for key in services.filter(|key| self.services.get(key).is_some_and(|known| is_local(&known.view))) {
             wake.mark(key);
@@ -139,23 +134,37 @@ impl Index {
     }
     /// Takes in a change of a pod.
     pub fn pod(&mut self, change: &Change<PodView>, wake: &Queue<Key>) {
-        if self.hosts.pod(change) {
-            self.wake_all(wake);
-        }
+        let moved = self.hosts.pod(change);
+        self.wake(&moved, wake);
     }
     /// Takes in a change of an ingress.
     pub fn ingress(&mut self, change: &Change<IngressView>, wake: &Queue<Key>) {
-        if self.hosts.ingress(change) {
-            self.wake_all(wake);
+        let moved = self.hosts.ingresses.ingress(change);
+        self.wake(&moved, wake);
+    }
+    /// Takes in a change of a class of ingresses.
+    pub fn class(&mut self, change: &Change<IngressClassView>, wake: &Queue<Key>) {
+        let moved = self.hosts.ingresses.class(change);
+        self.wake(&moved, wake);
+    }
+    /// Wakes those that want one of these ports.
+    fn wake(&self, moved: &BTreeSet<Port>, wake: &Queue<Key>) {
+        if !moved.is_empty() {
+            let wanting = self.services.iter().filter(|(_, known)| self.wants(known, moved));
+            wanting.for_each(|(key, _)| wake.mark(key.clone()));
         }
     }
-    fn wake_all(&self, wake: &Queue<Key>) {
-        self.services.keys().for_each(|key| wake.mark(key.clone()));
+    fn wants(&self, known: &Known, among: &BTreeSet<Port>) -> bool {
+        match self.pool {
+            Some(_) => among.contains(&WHOLE),
+            None => ports(&known.view).any(|port| among.contains(&port)),
+        }
     }
-    /// Wakes those that wait, when something became free.
-    pub fn offer(&mut self, wake: &Queue<Key>) {
-        if std::mem::take(&mut self.freed) {
-            std::mem::take(&mut self.waiting).into_iter().for_each(|key| wake.mark(key));
+    /// Takes note that what a service was given is written: what its status no longer shows others may have.
+    pub fn settle(&mut self, key: &Key, wake: &Queue<Key>) {
+        // Nothing is written about one that is going.
+        if self.services.get(key).is_some_and(|known| !known.view.metadata.is_deleting()) {
+            self.free(key, wake);
         }
     }
     /// Gives a service what it can have; `None` when it is nobody's business or all is said.
@@ -183,14 +192,25 @@ impl Index {
         let ports: Vec<Port> = if self.pool.is_some() { vec![WHOLE] } else { ports(service).collect() };
         addresses.flat_map(|address| ports.iter().map(move |port| (address, *port))).collect()
     }
+    /// Gives it these, and keeps what it had until that is freed.
     fn hold(&mut self, key: &Key, slots: BTreeSet<Slot>) {
         let Some(known) = self.services.get_mut(key) else { return };
-        let had = std::mem::replace(&mut known.slots, slots.clone());
-        for slot in had.difference(&slots) {
-            self.held.remove(slot);
-            self.freed = true;
-        }
+        known.leaving.append(&mut known.slots);
+        known.leaving.retain(|slot| !slots.contains(slot));
+        known.slots.clone_from(&slots);
         self.held.extend(slots.into_iter().map(|slot| (slot, key.clone())));
+    }
+    /// Gives up what it had, and wakes others that wait for that.
+    fn free(&mut self, key: &Key, wake: &Queue<Key>) {
+        let Some(known) = self.services.get_mut(key) else { return };
+        let freed = std::mem::take(&mut known.leaving);
+        freed.iter().for_each(|slot| drop(self.held.remove(slot)));
+        let freed: BTreeSet<Port> = freed.into_iter().map(|(_, port)| port).collect();
+        if !freed.is_empty() {
+            let wants = |key: &Key| self.services.get(key).is_some_and(|known| self.wants(known, &freed));
+            let waiting = self.waiting.iter().filter(|other| *other != key && wants(other));
+            waiting.for_each(|other| wake.mark(other.clone()));
+        }
     }
     /// Who else has it.
     fn other(&self, slot: &Slot, key: &Key) -> Option<&Key> {
@@ -204,6 +224,10 @@ impl Index {
         if wanted.is_none() && !asked.is_empty() {
             return (Vec::new(), Some((FAILED, format!("spec.loadBalancerIP {asked:?} is no address"))));
         }
+        if wanted.is_some_and(|wanted| !families(service).contains(&wanted.is_ipv6())) {
+            let note = format!("spec.loadBalancerIP {asked} is of a family that the service does not have");
+            return (Vec::new(), Some((FAILED, note)));
+        }
         let had = self.services.get(key).map(|known| known.slots.clone()).unwrap_or_default();
         let (mut addresses, mut problem) = (Vec::new(), None);
         for is_v6 in families(service) {
@@ -216,12 +240,9 @@ impl Index {
             let found = match (own, wanted) {
                 (Some(own), _) => Ok(own),
                 (None, Some(wanted)) => self.asked(key, wanted, pool),
-                (None, None) => {
-                    pool.free(is_v6, |range| self.taken(*range.start(), *range.end())).ok_or_else(|| {
-                        let family = if is_v6 { "IPv6" } else { "IPv4" };
-                        format!("all {family} addresses of the pool are in use")
-                    })
-                }
+                (None, None) => pool
+                    .free(is_v6, |range| self.taken(*range.start(), *range.end()))
+                    .ok_or_else(|| format!("all {} addresses of the pool are in use", family(is_v6))),
             };
             match found {
                 Ok(address) => addresses.push(address),
@@ -245,32 +266,41 @@ impl Index {
 
     /// The addresses of all nodes where its ports are free, and whose they are where they are not.
     fn of_nodes(&self, key: &Key, service: &ServiceView) -> (Vec<IpAddr>, Option<Problem>) {
-        let (mut addresses, mut problem) = (Vec::new(), None);
+        let (mut addresses, mut seen, mut problem) = (Vec::new(), HashSet::new(), None);
         let candidates = self.hosts.candidates(is_local(service).then_some(key));
         for is_v6 in families(service) {
             for (name, node) in &candidates {
                 for address in node.addresses.iter().copied().filter(|address| address.is_ipv6() == is_v6) {
                     let taken = ports(service).find_map(|port| {
-                        let other = self.other(&(address, port), key).map(|other| format!("service {other}"));
-                        Some((port, other.or_else(|| self.hosts.occupant(name, node, address, port))?))
+                        let slot = (address, port);
+                        let other = self.other(&slot, key).map(|other| format!("service {other}"));
+                        Some((port, other.or_else(|| self.hosts.occupant(key, name, node, slot))?))
                     });
-                    match taken {
-                        Some((port, who)) if problem.is_none() => {
-                            let note = format!("port {port} of node {name} is in use by {who}");
-                            problem = Some((FAILED, note));
-                        }
-                        Some(_) => {}
-                        None if addresses.contains(&address) => {}
-                        None => addresses.push(address),
+                    if let Some((port, who)) = taken {
+                        let note = || format!("port {port} of node {name} is in use by {who}");
+                        problem.get_or_insert_with(|| (FAILED, note()));
+                    } else if seen.insert(address) {
+                        addresses.push(address);
                     }
                 }
             }
         }
-        if self.hosts.candidates(None).is_empty() {
-            let note = "There are no available nodes for LoadBalancer".to_owned();
-            problem = Some(("UnAvailableLoadBalancer", note));
+        if addresses.is_empty() && problem.is_none() {
+            problem = Some(self.nowhere(service, candidates.is_empty()));
         }
         (addresses, problem)
+    }
+    /// Why there is not even a node whose ports could be taken.
+    fn nowhere(&self, service: &ServiceView, has_no_nodes: bool) -> Problem {
+        if !self.hosts.has_candidates() {
+            return ("UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer".to_owned());
+        }
+        if has_no_nodes {
+            let note = "no node has a ready endpoint, as externalTrafficPolicy Local requires";
+            return (FAILED, note.to_owned());
+        }
+        let families: Vec<_> = families(service).into_iter().map(family).collect();
+        (FAILED, format!("no node has an address of family {}", families.join(" or ")))
     }
 }
 
@@ -294,4 +324,8 @@ fn families(service: &ServiceView) -> Vec<bool> {
         [] => vec![false],
         families => families.iter().map(|family| &**family == "IPv6").collect(),
     }
+}
+
+fn family(is_v6: bool) -> &'static str {
+    if is_v6 { "IPv6" } else { "IPv4" }
 }

@@ -1,14 +1,17 @@
 //! The load balancer operator: addresses for Services of type LoadBalancer on machines without a cloud.
 //!
-//! Watches: services, and without a pool also nodes, endpoint slices, pods with host ports and ingresses. Writes:
+//! Watches: services, and without a pool also nodes, ingresses and their classes, and all pods (for host ports) and all
+//! endpoint slices (for the policy `Local` and the API servers), which costs memory for each of them. Writes:
 //! `status.loadBalancer` of each service of type LoadBalancer without a `loadBalancerClass`, with `ipMode: VIP`, because it
 //! is the service proxy of the nodes that takes what arrives there.
 //! With a pool of addresses (`--load-balancer-addresses`) a service gets one of each family for itself; whoever sets up the
 //! network routes them to the nodes. Without one it gets the addresses of nodes, where its ports must be free: of two
-//! services with one port the first has it, and what programs of the node have (host ports, ingresses, the API server, the
-//! agent, node ports) no service has. Guarantees: no two services have the same port of an address; what a service has it
-//! keeps, also over a restart, as long as it may; who gets nothing is told why by an event, and gets it once it is free.
-//! Plans are made one after the other, and what is decided counts at once, so a cache that lags gives nothing away twice.
+//! services with one port the first has it, and what programs of the node have (host ports, ingresses of this project's
+//! controller, the API server, the agent, node ports of other services) no service has. Whether a node is ready does not
+//! matter. Guarantees: no two services have the same port of an address; what a service has it keeps, also over a restart,
+//! as long as it may; who gets nothing is told why by an event, and gets it once it is free.
+//! Plans are made one after the other, and what is decided counts at once, so a cache that lags gives nothing away twice;
+//! what a service loses is offered to others once its status no longer shows it.
 //! Deliberately absent: pods that listen, announcements of addresses (ARP, NDP, BGP), a finalizer, since nothing outlives
 //! the service; ports of programs that the API does not know, such as SSH: a service with such a port has the node's.
 //! Upstream: cloud-provider `controllers/service/controller.go`; after k3s' ServiceLB.
@@ -45,7 +48,11 @@ impl Decider for LoadBalancer {
             return vec![services];
         }
         let nodes = [feed::<NodeView>(Index::node), feed::<EndpointSliceView>(Index::slice)];
-        let programs = [feed::<PodView>(Index::pod), feed::<index::IngressView>(Index::ingress)];
+        let programs = [
+            feed::<PodView>(Index::pod),
+            feed::<index::IngressView>(Index::ingress),
+            feed::<index::IngressClassView>(Index::class),
+        ];
         [services].into_iter().chain(nodes).chain(programs).collect()
     }
     fn writes(&self) -> Vec<Write> {
@@ -54,8 +61,10 @@ impl Decider for LoadBalancer {
     fn plan(&self, service: &Key, index: &mut Index, _: Timestamp) -> Plan {
         plan::plan(service, index)
     }
-    fn settle(&self, _: &Key, index: &mut Index, _: &Results, wake: &Queue<Key>) {
-        index.offer(wake);
+    fn settle(&self, service: &Key, index: &mut Index, results: &Results, wake: &Queue<Key>) {
+        if results.error().is_none() {
+            index.settle(service, wake);
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed test says where")]
 
 use proa_kit::{
-    Action, Change, Key, View,
+    Action, Change, Key, Plan, View,
     queue::Queue,
     testing::golden::{self, Case},
-    views::ServiceView,
+    views::{PodView, ServiceView},
 };
 use proa_operator_load_balancer::{index::Index, plan::plan};
 use proptest::prelude::*;
@@ -35,6 +35,7 @@ fn plans_match_the_golden_cases() {
         take(case, "nodes", |change| index.node(change, &queue));
         take(case, "slices", |change| index.slice(change, &queue));
         take(case, "pods", |change| index.pod(change, &queue));
+        take(case, "classes", |change| index.class(change, &queue));
         take(case, "ingresses", |change| index.ingress(change, &queue));
         take(case, "services", |change: &Change<ServiceView>| {
             index.service(change, &queue);
@@ -47,9 +48,12 @@ fn plans_match_the_golden_cases() {
     });
 }
 
-fn node(number: usize, is_ready: bool) -> Value {
+/// A node that may be given to services or not, and is ready or not.
+fn node(number: usize, is_included: bool, is_ready: bool) -> Value {
     let status = if is_ready { "True" } else { "False" };
-    json!({"metadata": {"name": format!("n{number}")}, "status": {
+    let labels =
+        json!({"node.kubernetes.io/exclude-from-external-load-balancers": (!is_included).to_string()});
+    json!({"metadata": {"name": format!("n{number}"), "labels": labels}, "status": {
         "conditions": [{"type": "Ready", "status": status}],
         "addresses": [{"type": "InternalIP", "address": format!("192.0.2.{number}")}]}})
 }
@@ -66,7 +70,8 @@ struct World {
     queue: Queue<Key>,
     services: BTreeMap<usize, Value>,
     shown: BTreeMap<usize, Arc<ServiceView>>,
-    nodes: BTreeMap<usize, bool>,
+    /// Nodes, and whether they may be given to services.
+    nodes: BTreeMap<usize, (bool, Value)>,
 }
 
 impl World {
@@ -80,28 +85,49 @@ impl World {
             self.index.service(&Change { old, new }, &self.queue);
         }
     }
-    fn toggle(&mut self, number: usize, is_ready: bool) {
-        let old = self.nodes.insert(number, is_ready).map(|was| view(&node(number, was)));
-        self.index.node(&Change { old, new: Some(view(&node(number, is_ready))) }, &self.queue);
+    fn node(&mut self, number: usize, is_included: bool, is_ready: bool) {
+        let new = node(number, is_included, is_ready);
+        let old = self.nodes.insert(number, (is_included, new.clone())).map(|(_, old)| view(&old));
+        self.index.node(&Change { old, new: Some(view(&new)) }, &self.queue);
     }
-    fn work(&mut self) {
-        while let Some(key) = self.queue.try_next() {
-            self.queue.done(&key);
-            let which: usize = key.name()[1..].parse().unwrap();
-            let plan = plan(&key, &mut self.index);
-            let patches = plan.actions.into_iter().filter_map(|action| match action {
-                Action::Patch(patch) => Some(patch.patch["status"].clone()),
-                _ => None,
-            });
-            for status in patches {
-                if let Some(service) = self.services.get_mut(&which) {
-                    service["status"] = status;
+    /// Two plans are made before what they say is written, the later one first, and all is well after each of the writes.
+    fn work(&mut self, mut failures: usize) {
+        loop {
+            let keys: Vec<Key> = (0..2).map_while(|_| self.queue.try_next()).collect();
+            let plans: Vec<Plan> = keys.iter().map(|key| plan(key, &mut self.index)).collect();
+            for (key, plan) in keys.iter().zip(plans).rev() {
+                if failures > 0 {
+                    failures -= 1;
+                    self.queue.mark(key.clone());
+                } else {
+                    self.write(key.name()[1..].parse().unwrap(), plan);
+                    self.index.settle(key, &self.queue);
                 }
-                // The kit waits until the cache shows what it wrote.
-                self.catch_up(which);
+                self.queue.done(key);
+                self.is_distinct();
             }
-            self.index.offer(&self.queue);
+            if keys.is_empty() {
+                return;
+            }
         }
+    }
+    fn write(&mut self, which: usize, plan: Plan) {
+        let patches = plan.actions.into_iter().filter_map(|action| match action {
+            Action::Patch(patch) => Some(patch.patch["status"].clone()),
+            _ => None,
+        });
+        for status in patches {
+            if let Some(service) = self.services.get_mut(&which) {
+                service["status"] = status;
+            }
+            // The kit waits until the cache shows what it wrote.
+            self.catch_up(which);
+        }
+    }
+    fn is_distinct(&self) {
+        let written = self.written();
+        let distinct: BTreeSet<_> = written.iter().collect();
+        assert_eq!(distinct.len(), written.len(), "{written:?}");
     }
     /// Ports of addresses by services, as the API has them.
     fn written(&self) -> Vec<(String, i64)> {
@@ -127,7 +153,7 @@ impl World {
 proptest! {
     #[test]
     fn no_two_services_have_the_same_port_of_an_address(
-        steps in prop::collection::vec((0..8usize, 0..5usize, 0..3usize), 1..60),
+        steps in prop::collection::vec((0..9usize, 0..5usize, 0..3usize), 1..60),
     ) {
         let mut world = World::default();
         for (what, which, port) in steps {
@@ -136,19 +162,123 @@ proptest! {
                     world.services.entry(which).or_insert_with(|| service(&format!("s{which}"), &[80 + port, 443]));
                 }
                 2 => drop(world.services.remove(&which)),
-                3 | 4 => world.toggle(which % 3, port > 0),
+                3 | 4 => world.node(which % 3, port > 0, port > 1),
                 5 => world.catch_up(which),
-                _ => world.work(),
+                6 => world.work(port),
+                _ => world.work(0),
             }
         }
         (0..5).for_each(|which| world.catch_up(which));
-        world.work();
-        let written = world.written();
-        let distinct: BTreeSet<_> = written.iter().collect();
-        prop_assert_eq!(distinct.len(), written.len(), "{:?}", written);
-        // All of them want port 443, so on each node that is ready just one has its ports.
-        let ready = world.nodes.values().filter(|is_ready| **is_ready).count();
-        let served = if world.services.is_empty() { 0 } else { ready };
-        prop_assert_eq!(written.iter().filter(|(_, port)| *port == 443).count(), served);
+        world.work(0);
+        // All of them want port 443, so on each node that may be given just one has its ports.
+        let included = world.nodes.values().filter(|(is_included, _)| *is_included).count();
+        let served = if world.services.is_empty() { 0 } else { included };
+        prop_assert_eq!(world.written().iter().filter(|(_, port)| *port == 443).count(), served);
     }
+}
+
+#[test]
+fn a_node_that_is_not_ready_for_a_moment_loses_nothing() {
+    let mut world = World::default();
+    world.node(1, true, true);
+    for which in [2, 1] {
+        world.services.insert(which, service(&format!("s{which}"), &[80]));
+        world.catch_up(which);
+        world.work(0);
+    }
+    for is_ready in [false, true] {
+        world.node(1, true, is_ready);
+        world.work(0);
+        assert_eq!(world.services[&2]["status"]["loadBalancer"]["ingress"][0]["ip"], "192.0.2.1");
+        assert_eq!(world.written().len(), 1);
+    }
+}
+
+/// How many of the addresses of two nodes a service with port 80 has after each step, or `None` where it is not woken.
+fn steps<const N: usize>(steps: [&dyn Fn(&mut Index, &Queue<Key>); N]) -> [Option<usize>; N] {
+    let (mut index, queue) = (Index::default(), Queue::default());
+    let mut work = |take_in: &dyn Fn(&mut Index, &Queue<Key>)| {
+        take_in(&mut index, &queue);
+        let key = queue.try_next()?;
+        queue.done(&key);
+        let plan = plan(&key, &mut index);
+        index.settle(&key, &queue);
+        // What it shows stays empty, so that all it is given is written.
+        let given = plan.actions.into_iter().find_map(|action| match action {
+            Action::Patch(patch) => patch.patch["status"]["loadBalancer"]["ingress"].as_array().map(Vec::len),
+            _ => None,
+        });
+        Some(given.unwrap_or_default())
+    };
+    work(&|index, queue| {
+        [1, 2].into_iter().for_each(|number| index.node(&came(node(number, true, true)), queue));
+        index.service(&came(service("s", &[80])), queue);
+    });
+    steps.map(|step| work(step))
+}
+
+fn came<V: View>(new: Value) -> Change<V> {
+    Change { old: None, new: Some(view(&new)) }
+}
+fn went<V: View>(old: Value) -> Change<V> {
+    Change { old: Some(view(&old)), new: None }
+}
+fn became<V: View>(old: Value, new: Value) -> Change<V> {
+    Change { old: Some(view(&old)), new: Some(view(&new)) }
+}
+
+#[test]
+fn host_ports_go_from_the_node_where_they_were() {
+    let pod = |node: &str, port: u16| {
+        let ports = json!([{"containerPort": 80, "hostPort": port}]);
+        json!({"metadata": {"name": "p", "namespace": "ns"},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "ports": ports}]}})
+    };
+    let seen = steps([
+        &|index, queue| index.pod(&came::<PodView>(pod("n1", 81)), queue),
+        &|index, queue| index.pod(&became(pod("n1", 81), pod("n1", 80)), queue),
+        &|index, queue| index.pod(&became(pod("n1", 80), pod("n2", 80)), queue),
+        &|index, queue| index.pod(&went(pod("n2", 80)), queue),
+    ]);
+    assert_eq!(seen, [None, Some(1), Some(1), Some(2)]);
+}
+
+#[test]
+fn node_ports_are_of_the_last_service_that_came() {
+    let of = |name: &str, port: u16| {
+        json!({"metadata": {"name": name, "namespace": "ns"},
+            "spec": {"type": "NodePort", "ports": [{"port": 1, "nodePort": port}]}})
+    };
+    let seen = steps([
+        &|index, queue| index.service(&came(of("a", 80)), queue),
+        &|index, queue| index.service(&came(of("b", 80)), queue),
+        &|index, queue| index.service(&became(of("a", 80), of("a", 81)), queue),
+        &|index, queue| index.service(&went(of("b", 80)), queue),
+    ]);
+    assert_eq!(seen, [Some(0), Some(0), Some(0), Some(2)]);
+}
+
+#[test]
+fn ingresses_count_while_their_class_is_ours() {
+    let class = |is_default: bool| {
+        let annotations = json!({"ingressclass.kubernetes.io/is-default-class": is_default.to_string()});
+        json!({"metadata": {"name": "proa", "annotations": annotations}, "spec": {"controller": "proa.dev/ingress"}})
+    };
+    let ingress = |name: &str, class: Option<&str>| {
+        let at = json!([{"ip": "192.0.2.1", "ports": [{"port": 80, "protocol": "TCP"}]}]);
+        json!({"metadata": {"name": name, "namespace": "ns"}, "spec": {"ingressClassName": class},
+            "status": {"loadBalancer": {"ingress": at}}})
+    };
+    let seen = steps([
+        &|index, queue| index.ingress(&came(ingress("a", Some("proa"))), queue),
+        &|index, queue| index.class(&came(class(false)), queue),
+        &|index, queue| index.ingress(&came(ingress("b", Some("proa"))), queue),
+        &|index, queue| index.ingress(&came(ingress("c", Some("other"))), queue),
+        &|index, queue| index.ingress(&went(ingress("a", Some("proa"))), queue),
+        &|index, queue| index.ingress(&went(ingress("b", Some("proa"))), queue),
+        &|index, queue| index.ingress(&came(ingress("d", None)), queue),
+        &|index, queue| index.class(&became(class(false), class(true)), queue),
+        &|index, queue| index.class(&went(class(true)), queue),
+    ]);
+    assert_eq!(seen, [None, Some(1), None, None, None, Some(2), None, Some(1), Some(2)]);
 }

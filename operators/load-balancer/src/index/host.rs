@@ -1,13 +1,10 @@
 //! Nodes, and which of their ports programs have.
 
-use super::Port;
+use super::{Port, Slot, ingress::Ingresses};
 use proa_kit::{
-    Change, Key, Kind, Meta, View,
-    conditions::is_true,
-    view,
-    views::{EndpointSliceView, NodeView, PodView, ServiceView, service::LoadBalancerStatus},
+    Change, Key, View,
+    views::{EndpointSliceView, NodeView, PodView, ServiceView},
 };
-use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
@@ -15,35 +12,17 @@ use std::{
 };
 
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// What Go takes for false.
+const FALSE: [&str; 6] = ["0", "f", "F", "false", "False", "FALSE"];
 const GOING: &str = "ToBeDeletedByClusterAutoscaler";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The service whose endpoints are the API servers.
 const API: (&str, &str) = ("default", "kubernetes");
 
-/// An ingress: where it is served.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct IngressView {
-    /// Metadata.
-    pub metadata: Meta,
-    /// Status.
-    pub status: IngressStatus,
-}
-
-view!(IngressView, Kind::namespaced("networking.k8s.io", "v1", "Ingress", "ingresses"));
-
-/// Status of an ingress.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct IngressStatus {
-    /// Where it is reached; controllers that serve it on ports of nodes name them.
-    pub load_balancer: LoadBalancerStatus,
-}
-
 /// What counts of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
-    is_available: bool,
+    is_candidate: bool,
     pub(super) addresses: Vec<IpAddr>,
     /// The port of its agent.
     agent: Option<Port>,
@@ -59,10 +38,10 @@ pub(super) struct Hosts {
     slices: HashMap<Key, BTreeMap<Key, Arc<EndpointSliceView>>>,
     /// Host ports by nodes and pods.
     pods: HashMap<Box<str>, BTreeMap<Key, Vec<Taken>>>,
-    ingresses: HashMap<Key, Vec<(IpAddr, Port)>>,
+    pub(super) ingresses: Ingresses,
     node_ports: HashMap<Port, Key>,
-    /// Where ingresses and the API are served.
-    served: HashMap<(IpAddr, Port), &'static str>,
+    /// Where the API is served.
+    api: BTreeSet<Slot>,
 }
 
 impl Hosts {
@@ -80,8 +59,11 @@ impl Hosts {
         };
         let (old, new) = (of(&change.old), of(&change.new));
         let Some(key) = change.latest().map(|service| service.key()) else { return BTreeSet::new() };
+        // Another service may have it already, since changes of several are not seen in their order.
         for port in old.difference(&new) {
-            self.node_ports.remove(port);
+            if self.node_ports.get(port) == Some(&key) {
+                self.node_ports.remove(port);
+            }
         }
         for port in new.difference(&old) {
             self.node_ports.insert(*port, key.clone());
@@ -99,8 +81,8 @@ impl Hosts {
         };
         old != new
     }
-    /// Takes in a slice; whether that changes where the API is served.
-    pub(super) fn slice(&mut self, change: &Change<EndpointSliceView>) -> bool {
+    /// Takes in a slice; returns ports of the API that came or went somewhere.
+    pub(super) fn slice(&mut self, change: &Change<EndpointSliceView>) -> BTreeSet<Port> {
         if let Some((old, service)) = change.old.as_ref().and_then(|old| Some((old, service_of(old)?)))
             && let Some(slices) = self.slices.get_mut(&service)
         {
@@ -113,56 +95,54 @@ impl Hosts {
             self.slices.entry(service).or_default().insert(new.key(), new.clone());
         }
         let is_api = |slice: &Arc<EndpointSliceView>| service_of(slice) == Some(Key::new(API.0, API.1));
-        change.both().any(is_api) && self.serve()
-    }
-    /// Takes in the host ports of a pod; whether they changed.
-    pub(super) fn pod(&mut self, change: &Change<PodView>) -> bool {
-        let Some(latest) = change.latest() else { return false };
-        let (key, node) = (latest.key(), &latest.spec.node_name);
-        let new = change.new.as_ref().map(|pod| host_ports(pod)).filter(|ports| !ports.is_empty());
-        let pods = self.pods.entry(node.clone()).or_default();
-        let old = match &new {
-            Some(ports) => pods.insert(key, ports.clone()),
-            None => pods.remove(&key),
-        };
-        if pods.is_empty() {
-            self.pods.remove(node);
+        if !change.both().any(is_api) {
+            return BTreeSet::new();
         }
-        old != new
+        let api = self.served_api();
+        let had = std::mem::replace(&mut self.api, api);
+        had.symmetric_difference(&self.api).map(|(_, port)| *port).collect()
     }
-    /// Takes in an ingress; whether it changes where they are served.
-    pub(super) fn ingress(&mut self, change: &Change<IngressView>) -> bool {
-        let Some(latest) = change.latest() else { return false };
-        let entries = change.new.iter().flat_map(|ingress| &ingress.status.load_balancer.ingress);
-        let at = entries.filter_map(|entry| Some((entry.ip.parse().ok()?, entry)));
-        let ports: Vec<(IpAddr, Port)> = at
-            .flat_map(|(ip, entry)| {
-                entry.ports.iter().filter_map(move |port| Some((ip, Port::of(port.port, &port.protocol)?)))
-            })
-            .collect();
-        let old = match ports.is_empty() {
-            true => self.ingresses.remove(&latest.key()),
-            false => self.ingresses.insert(latest.key(), ports.clone()),
-        };
-        old.unwrap_or_default() != ports && self.serve()
-    }
-    /// Sums up where ingresses and the API are served; whether that has changed.
-    fn serve(&mut self) -> bool {
-        let ingresses = self.ingresses.values().flatten().map(|at| (*at, "ingresses"));
+    fn served_api(&self) -> BTreeSet<Slot> {
         let slices = self.slices.get(&Key::new(API.0, API.1)).into_iter().flat_map(BTreeMap::values);
-        let api = slices.flat_map(|slice| {
-            let of_slice = slice.ports.iter().filter_map(|port| {
-                Port::of(port.port.unwrap_or_default(), port.protocol.as_deref().unwrap_or_default())
-            });
-            let ports: Vec<Port> = of_slice.collect();
+        let of_slice = slices.flat_map(|slice| {
             let addresses = slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-            let addresses = addresses.filter_map(|address| address.parse::<IpAddr>().ok());
-            addresses.flat_map(move |ip| ports.clone().into_iter().map(move |port| (ip, port)))
+            addresses.filter_map(|address| address.parse().ok()).flat_map(|ip| {
+                slice.ports.iter().filter_map(move |port| {
+                    let protocol = port.protocol.as_deref().unwrap_or_default();
+                    Some((ip, Port::of(port.port.unwrap_or_default(), protocol)?))
+                })
+            })
         });
-        let served = ingresses.chain(api.map(|at| (at, "the API server"))).collect();
-        std::mem::replace(&mut self.served, served) != self.served
+        of_slice.collect()
+    }
+    /// Takes in the host ports of a pod, which may have been on another node; returns those that came or went.
+    pub(super) fn pod(&mut self, change: &Change<PodView>) -> BTreeSet<Port> {
+        let of = |pod: &Option<Arc<PodView>>| {
+            let pod = pod.as_ref()?;
+            Some(host_ports(pod))
+                .filter(|ports| !ports.is_empty())
+                .map(|ports| (pod.spec.node_name.clone(), ports))
+        };
+        let (old, new) = (of(&change.old), of(&change.new));
+        let Some(latest) = change.latest().filter(|_| old != new) else { return BTreeSet::new() };
+        if let Some((node, _)) = &old
+            && let Some(pods) = self.pods.get_mut(node)
+        {
+            pods.remove(&latest.key());
+            if pods.is_empty() {
+                self.pods.remove(node);
+            }
+        }
+        if let Some((node, ports)) = &new {
+            self.pods.entry(node.clone()).or_default().insert(latest.key(), ports.clone());
+        }
+        old.into_iter().chain(new).flat_map(|(_, ports)| ports).map(|(_, port)| port).collect()
     }
 
+    /// Whether any node may be given to services.
+    pub(super) fn has_candidates(&self) -> bool {
+        self.nodes.values().any(|host| host.is_candidate)
+    }
     /// Nodes that may be given to services; to `local`, those with ready endpoints of it.
     pub(super) fn candidates(&self, local: Option<&Key>) -> Vec<(&str, &Host)> {
         let slices = local.map(|key| self.slices.get(key).into_iter().flat_map(BTreeMap::values));
@@ -173,18 +153,22 @@ impl Hosts {
         });
         let has = |name: &str| with_endpoints.as_ref().is_none_or(|nodes| nodes.contains(name));
         let nodes = self.nodes.iter().map(|(name, host)| (&**name, host));
-        nodes.filter(|(name, host)| host.is_available && has(name)).collect()
+        nodes.filter(|(name, host)| host.is_candidate && has(name)).collect()
     }
-    /// Who has a port of a node, in words; services apart.
-    pub(super) fn occupant(&self, name: &str, node: &Host, address: IpAddr, port: Port) -> Option<String> {
-        if let Some(service) = self.node_ports.get(&port) {
+    /// Who has a port of a node, in words; load balancers of services apart, and what is the service's own.
+    pub(super) fn occupant(&self, key: &Key, name: &str, node: &Host, slot: Slot) -> Option<String> {
+        let (address, port) = slot;
+        if let Some(service) = self.node_ports.get(&port).filter(|service| *service != key) {
             return Some(format!("a node port of service {service}"));
         }
         if node.agent == Some(port) {
             return Some("the node's agent".to_owned());
         }
-        if let Some(what) = self.served.get(&(address, port)) {
-            return Some((*what).to_owned());
+        if self.ingresses.are_at(slot) {
+            return Some("ingresses".to_owned());
+        }
+        if self.api.contains(&slot) {
+            return Some("the API server".to_owned());
         }
         let takes = |(at, own): &Taken| *own == port && at.is_none_or(|at| at == address);
         let pods = self.pods.get(name)?;
@@ -192,14 +176,14 @@ impl Hosts {
     }
 }
 
-/// As upstream, a node that takes no new pods still takes traffic.
+/// As upstream, a node that takes no new pods or is not ready still takes traffic: else it would lose its ports to other
+/// services in a moment of weakness. A label that is no bool keeps it out.
 fn host(node: &NodeView) -> Host {
-    let is_ready = is_true(&node.status.conditions, "Ready");
-    let is_kept_out = node.metadata.labels.get(EXCLUDED).is_some()
+    let is_kept_out = node.metadata.labels.get(EXCLUDED).is_some_and(|value| !FALSE.contains(&value))
         || node.spec.taints.iter().any(|taint| &*taint.key == GOING);
     let internal = node.status.addresses.iter().filter(|address| &*address.kind == "InternalIP");
     Host {
-        is_available: is_ready && !is_kept_out && !node.metadata.is_deleting(),
+        is_candidate: !is_kept_out && !node.metadata.is_deleting(),
         addresses: internal.filter_map(|address| address.address.parse().ok()).collect(),
         agent: Port::of(node.status.daemon_endpoints.kubelet_endpoint.port, "TCP"),
     }

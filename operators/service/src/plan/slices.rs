@@ -4,6 +4,7 @@
 //! changed change it; new ones fill slices that change anyway, then one with room for all of them, then new slices. A slice
 //! that nothing is left of becomes a new one, whatever its ports were, before it is deleted: whoever watches it sees a
 //! change rather than the service without endpoints.
+//! Slices of a former service of the same name go, even when they would fit: the garbage collector may delete them any time.
 //! Invariants: an endpoint is in one slice, a slice holds at most 100, no slice is empty but the only one of a family.
 //! Upstream: endpointslice module `reconciler.go` (reconcileByPortMapping, finalize).
 
@@ -12,7 +13,7 @@ use proa_kit::{
     Action, Announce, ObjectRef, Pairs, Typed,
     owner::controller_reference,
     views::{
-        EndpointSliceView, PodView, ServiceView,
+        EndpointSliceView, Owner, PodView, ServiceView,
         endpoint_slice::{Endpoint, EndpointPort},
     },
 };
@@ -51,12 +52,17 @@ pub fn actions(service: &ServiceView, observed: &Observed) -> Vec<Action> {
     );
     let mut actions = Vec::new();
     let living = || observed.slices.iter().filter(|slice| !slice.metadata.is_deleting());
-    for slice in living().filter(|slice| !types.contains(&&*slice.address_type)) {
+    let is_own = |slice: &EndpointSliceView| {
+        let owns = |owner: &Owner| owner.uid == service.metadata.uid && owner.is("", "Service");
+        types.contains(&&*slice.address_type) && slice.metadata.owners.iter().any(owns)
+    };
+    for slice in living().filter(|slice| !is_own(slice)) {
         actions.push(Action::delete(slice.reference()));
     }
-    for address_type in types {
+    for address_type in &types {
+        let of_family = |slice: &&EndpointSliceView| *slice.address_type == **address_type;
         let existing: Vec<&EndpointSliceView> =
-            living().filter(|slice| *slice.address_type == *address_type).map(|slice| &**slice).collect();
+            living().map(|slice| &**slice).filter(|slice| is_own(slice)).filter(of_family).collect();
         family(service, observed, address_type, &existing, &mut actions);
     }
     actions.into_iter().map(|action| action.announced(announce.clone())).collect()
