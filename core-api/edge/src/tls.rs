@@ -81,7 +81,7 @@ impl Vouching {
         let now = UnixTime::now();
         let vouches = |of: &Arc<dyn ClientCertVerifier>| of.verify_client_cert(leaf, between, now).is_ok();
         let known = if self.clients.as_ref().is_some_and(vouches) { bytes() } else { Vec::new() };
-        if vouches(front_proxies) { Peer::front(address, known, leaf) } else { Peer::new(address, known) }
+        if vouches(front_proxies) { Peer::front(address, known, chain) } else { Peer::new(address, known) }
     }
 }
 

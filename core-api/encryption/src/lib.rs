@@ -94,8 +94,9 @@ impl<E: Engine> Encrypted<E> {
         Self { engine, encryption, stale: Arc::default() }
     }
 
-    /// Decrypts everything. Of a value that no key is left for, and that a later change replaced, history is forgotten up
-    /// to there, and told: it is what a rotation leaves behind. Any other is an error that names it.
+    /// Decrypts everything. Of a value that cannot be read, and that a later change replaced, history is forgotten up to
+    /// there, and told: mostly it is what a rotation leaves behind, and a damaged one is no loss to what lives. Any other
+    /// is an error that names it.
     fn decrypt(&mut self, loaded: &mut Loaded) -> Result<(), OpenError> {
         let mut stale = self.stale.lock();
         // The next change of each key, for the walk goes backwards.
@@ -128,9 +129,9 @@ impl<E: Engine> Encrypted<E> {
         }
         drop(stale);
         if gone > loaded.compacted {
-            tracing::warn!(%unreadable, "history is forgotten up to the last of these superseded values");
+            tracing::warn!(%unreadable, "history is forgotten up to the last of these superseded values, which no key of the configuration reads");
             forget(loaded, gone);
-            let what = "forget history that no key is left for".to_owned();
+            let what = "forget history that cannot be read".to_owned();
             let forgotten = self.engine.compact(gone).map_err(io::Error::other);
             forgotten.map_err(|source| OpenError::Io { what, source })?;
         }
@@ -138,7 +139,7 @@ impl<E: Engine> Encrypted<E> {
     }
 }
 
-/// Values that no key is left for: how many there are of each key, by what they begin with.
+/// Superseded values that cannot be read: how many there are of each key, by what they begin with.
 #[derive(Default)]
 struct Unreadable(BTreeMap<String, usize>);
 

@@ -23,7 +23,7 @@ use proa_registry::{
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until};
 
 const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
@@ -31,6 +31,8 @@ const ALLOCATOR: &str = "ipallocator.k8s.io";
 const FIELD_MANAGER: &str = "service-cidr-controller";
 const IN_USE: &str =
     "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR";
+/// The longest pause between tries; each is twice the last while something is refused.
+const LONGEST: Duration = Duration::from_secs(60);
 /// Events that are read from the window at once.
 const BATCH: usize = 256;
 
@@ -51,10 +53,16 @@ pub async fn run(registry: Arc<Registry>) {
         services,
         awaited: HashMap::new(),
         retry: None,
+        pause: RETRY,
     };
     loop {
         keeper.follow().await;
     }
+}
+
+/// The pause after one that another refusal ended.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST)
 }
 
 struct Keeper {
@@ -66,12 +74,16 @@ struct Keeper {
     awaited: HashMap<String, (String, String)>,
     /// When everything is looked at again, since something was refused.
     retry: Option<Instant>,
+    /// How long after a refusal that is.
+    pause: Duration,
 }
 
 impl Keeper {
     /// Brings everything up to date, then follows changes until some of them were missed or it is time to try again.
     async fn follow(&mut self) {
-        self.retry = None;
+        if self.retry.take().is_some() {
+            self.pause = longer(self.pause);
+        }
         let mut changed = self.networks.changed();
         let start = self.addresses.snapshot();
         let Ok((mut cursor, _)) = self.addresses.state.cursor(start.revision(), None) else { return };
@@ -103,6 +115,9 @@ impl Keeper {
                 continue;
             }
             let retry = self.retry;
+            if retry.is_none() {
+                self.pause = RETRY;
+            }
             tokio::select! {
                 _ = changed.changed() => has_changed = true,
                 () = cursor.wait() => {}
@@ -117,7 +132,7 @@ impl Keeper {
             && !needless.contains(&error.reason())
         {
             tracing::warn!(what, %error, "keeping ServiceCIDRs and IPAddresses failed and is tried again");
-            self.retry.get_or_insert_with(|| Instant::now() + RETRY);
+            self.retry.get_or_insert_with(|| Instant::now() + self.pause);
         }
     }
 
@@ -347,6 +362,12 @@ mod tests {
         assert!(matches!(step(&going, &|| true), Step::Tell(Condition { reason: "Terminating", .. })));
         assert_eq!(step(&network("10.0.0.0/24", true, Some("False")), &|| true), Step::Nothing);
         assert_eq!(step(&going, &|| false), Step::Release);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute() {
+        let pauses = std::iter::successors(Some(RETRY), |pause| Some(longer(*pause))).take(8);
+        assert_eq!(pauses.map(|pause| pause.as_secs()).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]

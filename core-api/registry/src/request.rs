@@ -109,7 +109,7 @@ pub struct Patch {
     pub kind: PatchType,
     /// JSON.
     pub bytes: bytes::Bytes,
-    /// What strict decoding found so far.
+    /// The fields that an applied configuration repeats.
     pub issues: Vec<StrictIssue>,
 }
 

@@ -81,7 +81,7 @@ struct PeerState {
     address: SocketAddr,
     certificates: Vec<Bytes>,
     front_proxy: Option<String>,
-    /// The last second of the leaf.
+    /// The last second of the chain.
     end: i64,
     user: OnceLock<Option<Arc<User>>>,
 }
@@ -89,17 +89,19 @@ struct PeerState {
 impl Peer {
     /// `certificates` is the client's chain (DER, leaf first), already verified against the client CA.
     pub fn new(address: SocketAddr, certificates: Vec<Bytes>) -> Self {
-        let end = certificates.first().and_then(|leaf| authn::end(leaf)).unwrap_or(i64::MAX);
+        let now = Timestamp::now().as_second();
+        let end = if certificates.is_empty() { i64::MAX } else { authn::end(&certificates, now) };
         Self(Arc::new(PeerState { address, certificates, front_proxy: None, end, user: OnceLock::new() }))
     }
-    /// The same for a client whose leaf (DER) was verified against the authority of front proxies. `certificates` stay
-    /// empty unless the client CA vouches for them, too.
-    pub fn front(address: SocketAddr, certificates: Vec<Bytes>, leaf: &[u8]) -> Self {
-        let front_proxy = Some(authn::common_name(leaf).unwrap_or_default());
-        let end = authn::end(leaf).unwrap_or(i64::MAX);
+    /// The same for a client whose `chain` (DER, leaf first) was verified against the authority of front proxies.
+    /// `certificates` stay empty unless the client CA vouches for them, too.
+    pub fn front(address: SocketAddr, certificates: Vec<Bytes>, chain: &[impl AsRef<[u8]>]) -> Self {
+        let name = chain.first().and_then(|leaf| authn::common_name(leaf.as_ref()));
+        let front_proxy = Some(name.unwrap_or_default());
+        let end = authn::end(chain, Timestamp::now().as_second());
         Self(Arc::new(PeerState { address, certificates, front_proxy, end, user: OnceLock::new() }))
     }
-    /// Whether the client's certificate, valid when it connected, is so no longer.
+    /// Whether the client's chain, valid when it connected, is so no longer.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         now.as_second() > self.0.end
     }

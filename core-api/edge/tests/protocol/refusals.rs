@@ -87,6 +87,12 @@ async fn certificates_end_while_their_connections_live() {
     for client in &clients {
         assert_eq!(send(client, "GET", TOYS, &says, "").await.status, 200);
     }
+    let indirect = cluster.indirect_client("tester");
+    assert_eq!(send(&indirect, "GET", TOYS, &[], "").await.status, 200);
+    // The year 3500: who vouched for the certificate is gone, the certificate itself is not.
+    NOW.store(48_282_000_000, Ordering::Relaxed);
+    assert_eq!(send(&indirect, "GET", TOYS, &[], "").await.status, 401);
+    assert_eq!(send(&clients[0], "GET", TOYS, &[], "").await.status, 200);
     // The year 5000.
     NOW.store(95_617_584_000, Ordering::Relaxed);
     for client in &clients {

@@ -30,6 +30,16 @@ impl Authority {
         let certificate = params.self_signed(&key).expect("self signed");
         Self { certificate, issuer: Issuer::new(params, key) }
     }
+    /// Another, which this one vouches for until the year 3000.
+    fn between(&self) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "between");
+        params.not_after = rcgen::date_time_ymd(3000, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).expect("signed");
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
     fn issue(&self, name: &str, groups: &[&str], hosts: &[&str]) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let mut params =
@@ -142,6 +152,14 @@ impl Cluster {
         Some(self.certified(running, authority, &self.fronts, name))
     }
 
+    /// A client whose certificate is of an authority between, which ends before it and which the client sends along.
+    pub(crate) fn indirect_client(&self, name: &str) -> kube::Client {
+        let (running, authority) = self.network.as_ref().expect("over TLS");
+        let between = authority.between();
+        let (certificate, key) = between.issue(name, &["testers"], &[]);
+        self.network_client(running, authority, auth(&(certificate + &between.certificate.pem()), &key))
+    }
+
     fn certified(
         &self,
         running: &Running,
@@ -150,12 +168,7 @@ impl Cluster {
         name: &str,
     ) -> kube::Client {
         let (certificate, key) = by.issue(name, &["testers"], &[]);
-        let auth = AuthInfo {
-            client_certificate_data: Some(base64(certificate.as_bytes())),
-            client_key_data: Some(base64(key.as_bytes()).into()),
-            ..AuthInfo::default()
-        };
-        self.network_client(running, authority, auth)
+        self.network_client(running, authority, auth(&certificate, &key))
     }
 
     /// A bare connection with a client certificate.
@@ -218,6 +231,14 @@ impl Cluster {
         if let Some((running, _)) = self.network {
             running.stop();
         }
+    }
+}
+
+fn auth(certificates: &str, key: &str) -> AuthInfo {
+    AuthInfo {
+        client_certificate_data: Some(base64(certificates.as_bytes())),
+        client_key_data: Some(base64(key.as_bytes()).into()),
+        ..AuthInfo::default()
     }
 }
 

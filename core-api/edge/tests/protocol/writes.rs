@@ -4,7 +4,17 @@ use crate::support::{Cluster, send};
 use serde_json::json;
 
 mod ways {
-    crate::both_ways!(creates, creates_from_protobuf, updates, patches, applies, scales, deletes, actions);
+    crate::both_ways!(
+        creates,
+        creates_from_protobuf,
+        updates,
+        patches,
+        applies,
+        scales,
+        scales_of_wrong_types,
+        deletes,
+        actions
+    );
 }
 
 const TOYS: &str = "/apis/toy.example/v1/namespaces/d/toys";
@@ -119,6 +129,47 @@ async fn scales(cluster: &Cluster) {
     assert_eq!((&owner["manager"], &owner["subresource"]), (&json!("me"), &json!("scale")), "{toy}");
     assert_eq!((&owner["operation"], &owner["apiVersion"]), (&json!("Apply"), &json!("toy.example/v1")));
     assert_eq!((&owner["fieldsV1"], &toy["spec"]["count"]), (&json!({"f:spec": {"f:count": {}}}), &json!(4)));
+    let twice = scale.replace("}}", r#","replicas":4}}"#);
+    let strict =
+        cluster.send("PATCH", &format!("{path}&fieldValidation=Strict"), &apply, twice.clone()).await;
+    assert_eq!(strict.status, 400, "{}", strict.text());
+    assert!(strict.message().1.starts_with("error strict decoding patch: "), "{}", strict.text());
+    let told = cluster.send("PATCH", &path, &apply, twice).await;
+    assert!(told.status == 200 && told.headers.contains_key("warning"), "{}", told.text());
+}
+
+/// A Scale is read as its type whoever it is a part of.
+async fn scales_of_wrong_types(cluster: &Cluster) {
+    const LARGE: &str = "json: cannot unmarshal number 9223372036854775808 into Go struct field \
+                         ScaleSpec.spec.replicas of type int32";
+    const NOPE: &str = "strict decoding error: unknown field \"spec.nope\"";
+    const HANDLED: &str = "Scale in version \"v1\" cannot be handled as a Scale: ";
+    cluster.create_toy(json!({"metadata": {"name": "t"}, "spec": {"count": 3}})).await;
+    let path = format!("{TOYS}/t/scale");
+    let strict = format!("{path}?fieldValidation=Strict");
+    let put = |spec: &str| format!(r#"{{"metadata":{{"name":"t"}},"spec":{spec}}}"#);
+    let told = cluster.send("PUT", &path, &[], put(r#"{"replicas":2,"replicas":3,"nope":1}"#)).await;
+    let warnings = told.headers.get_all("warning").iter().map(|text| text.to_str().expect("ASCII"));
+    let both =
+        ["299 - \"unknown field \\\"spec.nope\\\"\"", "299 - \"duplicate field \\\"spec.replicas\\\"\""];
+    assert_eq!((told.status.as_u16(), warnings.collect::<Vec<_>>()), (200, both.to_vec()));
+
+    let merge = [("content-type", "application/merge-patch+json")];
+    for (path, spec, why) in
+        [(&path, r#"{"replicas":9223372036854775808}"#, LARGE), (&strict, r#"{"replicas":2,"nope":1}"#, NOPE)]
+    {
+        let refused = cluster.send("PUT", path, &[], put(spec)).await;
+        assert_eq!(refused.message(), (400, format!("{HANDLED}{why}")));
+        let refused = cluster.send("PATCH", path, &merge, format!(r#"{{"spec":{spec}}}"#)).await;
+        let cause = &refused.json()["details"]["causes"][0];
+        assert_eq!((refused.status.as_u16(), &cause["field"]), (422, &json!("patch")), "{}", refused.text());
+        assert!(cause["message"].as_str().is_some_and(|text| text.ends_with(why)), "{cause}");
+    }
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let body = r#"{"kind":"Scale","apiVersion":"autoscaling/v1","spec":{"replicas":9223372036854775808}}"#;
+    let refused = cluster.send("PATCH", &format!("{path}?fieldManager=me&force=true"), &apply, body).await;
+    assert_eq!(refused.message(), (400, format!("{HANDLED}{LARGE}")));
+    assert_eq!(cluster.get(&format!("{TOYS}/t")).await.json()["spec"]["count"], 3);
 }
 
 async fn applies(cluster: &Cluster) {

@@ -3,28 +3,35 @@
 use parking_lot::Mutex;
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 /// What admission has to say about one request, over all its tries.
 #[derive(Default)]
 pub struct Notes {
-    warnings: Mutex<Vec<String>>,
+    warnings: Mutex<Warnings>,
     asked_others: AtomicBool,
+}
+
+/// In the order in which they came, and as what is looked at before another is added.
+#[derive(Default)]
+struct Warnings {
+    list: Vec<String>,
+    known: HashSet<String>,
 }
 
 impl Notes {
     /// Adds the text of a `Warning` header; equal ones are sent once.
     pub fn warn(&self, text: String) {
         let mut warnings = self.warnings.lock();
-        if !warnings.contains(&text) {
-            warnings.push(text);
+        if warnings.known.insert(text.clone()) {
+            warnings.list.push(text);
         }
     }
     /// What has been added.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().clone()
+        self.warnings.lock().list.clone()
     }
     /// The decision waits for someone outside of this process, so nobody else may have to wait for it.
     pub fn ask_others(&self) {

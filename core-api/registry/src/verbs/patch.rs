@@ -54,8 +54,7 @@ impl Registry {
         if patch.kind == PatchType::Apply {
             return Applied::run(&stages, patch).await;
         }
-        let warnings = stages.patch_warnings(&patch)?;
-        Update::new(&stages, Patched(patch)).run(warnings).await
+        Update::new(&stages, Patched(patch)).run(Vec::new()).await
     }
 }
 
@@ -141,7 +140,7 @@ fn body_of(patch: &Patch) -> ApiResult<(Value, Vec<StrictIssue>)> {
 }
 
 /// 422 that names the patch. Upstream: apiserver `pkg/endpoints/handlers/patch.go`.
-fn patch_error(patched: &Value, why: &str) -> ApiError {
+pub(super) fn patch_error(patched: &Value, why: &str) -> ApiError {
     let mut errors = FieldErrors::default();
     errors.invalid(&FieldPath::root("patch"), &json!(patched.to_string()), why);
     ApiError::invalid(&GroupKind::new("", ""), "", &errors)
@@ -157,10 +156,6 @@ impl Stages<'_> {
             metadata::text(new, "name"),
             self.target.name
         )))
-    }
-
-    fn patch_warnings(&self, patch: &Patch) -> ApiResult<Vec<String>> {
-        self.options.strictness(&patch.issues, |text| ApiError::bad_request(text))
     }
 }
 
@@ -219,16 +214,21 @@ impl Stages<'_> {
         } else {
             decode::decode(&def.schema, applied)?
         };
-        let mut warnings = self.options.strictness(repeated, |_| {
-            let issues: Vec<String> = repeated.iter().map(ToString::to_string).collect();
-            ApiError::bad_request(format!("error strict decoding patch: {}", issues.join(", ")))
-        })?;
+        let mut warnings = self.tell_repeated(repeated)?;
         let gvk = &def.gvk;
         warnings.extend(
             self.options
                 .strictness(&unknown, |text| decode::cannot_be_handled(&gvk.kind, &gvk.version, text))?,
         );
         Ok(warnings)
+    }
+
+    /// Strictness about the fields that an applied configuration repeats.
+    pub(super) fn tell_repeated(&self, repeated: &[StrictIssue]) -> ApiResult<Vec<String>> {
+        self.options.strictness(repeated, |_| {
+            let issues: Vec<String> = repeated.iter().map(ToString::to_string).collect();
+            ApiError::bad_request(format!("error strict decoding patch: {}", issues.join(", ")))
+        })
     }
 }
 

@@ -4,9 +4,9 @@
 
 use super::{
     get::not_found,
-    patch::{apply_patch, configuration},
+    patch::{apply_patch, configuration, patch_error},
     update::{Change, Update},
-    write::Stages,
+    write::{Stages, in_order},
 };
 use crate::{
     entry::lookup,
@@ -17,11 +17,13 @@ use crate::{
 };
 use proa_meta::{ApiError, ApiResult, FieldErrors, FieldPath, Gvk, gvk::GroupKind, selector};
 use proa_schema::{
-    Field, ObjectShape, Schema, SchemaRef, Shape,
+    Field, Lazy, ObjectShape, Schema, SchemaRef, Shape,
     apply::{
         FieldManager, Reset,
         scale::{keep_times, to_parent, to_scale},
     },
+    decode,
+    json::StrictIssue,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -71,22 +73,27 @@ fn selector_text(value: &Value) -> Option<String> {
 
 /// Replaces the scale.
 pub(super) async fn update(stages: &Stages<'_>, body: Body) -> ApiResult<Written> {
-    let wanted = checked(stages, &body.value)?;
-    run(stages, SetReplicas { wanted: Wanted::Body(wanted) }).await
+    let mut scale = body.value;
+    let unknown = decode_scale(stages, &mut scale, unhandled)?;
+    let warnings = stages.options.strictness(&in_order(false, body.issues, unknown), unhandled)?;
+    check(stages, &scale)?;
+    run(stages, SetReplicas { wanted: Wanted::Body(scale) }, warnings).await
 }
 
 /// Patches the scale.
 pub(super) async fn patch(stages: &Stages<'_>, patch: &Patch) -> ApiResult<Written> {
-    let wanted = match patch.kind {
-        PatchType::Apply => Wanted::Applied(configuration(stages, patch)?),
-        _ => Wanted::Patch(patch.clone()),
+    let (wanted, warnings) = match patch.kind {
+        PatchType::Apply => {
+            (Wanted::Applied(configuration(stages, patch)?), stages.tell_repeated(&patch.issues)?)
+        }
+        _ => (Wanted::Patch(patch.clone()), Vec::new()),
     };
-    run(stages, SetReplicas { wanted }).await
+    run(stages, SetReplicas { wanted }, warnings).await
 }
 
-async fn run(stages: &Stages<'_>, change: SetReplicas) -> ApiResult<Written> {
+async fn run(stages: &Stages<'_>, change: SetReplicas, warnings: Vec<String>) -> ApiResult<Written> {
     declared(stages.def())?;
-    let mut written = Update::new(stages, change).run(Vec::new()).await?;
+    let mut written = Update::new(stages, change).run(warnings).await?;
     let object = match &written.object {
         Object::Stored(entry) => entry.value(stages.def()),
         Object::Made(value) => Value::clone(value),
@@ -124,21 +131,29 @@ fn apply(stages: &Stages<'_>, declared: &Scale, old: &Value, applied: Value) -> 
     manager.apply(Some(&before), applied, stages.options.force)
 }
 
-/// What an apply knows of the type.
+/// The type of a Scale.
 fn schema(object_meta: &SchemaRef) -> Schema {
-    let count = || SchemaRef::inline(Schema::of(Shape::Integer { bits: 32 }));
-    let text = || SchemaRef::inline(Schema::of(Shape::String));
-    let object = |fields: Vec<(&str, SchemaRef)>| {
-        let fields = fields.into_iter().map(|(name, schema)| (name.into(), Field::new(schema))).collect();
-        Schema::of(Shape::Object(ObjectShape { fields, ..ObjectShape::default() }))
-    };
+    let named = |name, load| SchemaRef::Lazy(Arc::new(Lazy::new(name, load)));
     object(vec![
         ("apiVersion", text()),
         ("kind", text()),
         ("metadata", object_meta.clone()),
-        ("spec", SchemaRef::inline(object(vec![("replicas", count())]))),
-        ("status", SchemaRef::inline(object(vec![("replicas", count()), ("selector", text())]))),
+        ("spec", named("ScaleSpec", |_| object(vec![("replicas", count())]))),
+        ("status", named("ScaleStatus", |_| object(vec![("replicas", count()), ("selector", text())]))),
     ])
+}
+
+fn object(fields: Vec<(&str, SchemaRef)>) -> Schema {
+    let fields = fields.into_iter().map(|(name, schema)| (name.into(), Field::new(schema))).collect();
+    Schema::of(Shape::Object(ObjectShape { fields, ..ObjectShape::default() }))
+}
+
+fn count() -> SchemaRef {
+    SchemaRef::inline(Schema::of(Shape::Integer { bits: 32 }))
+}
+
+fn text() -> SchemaRef {
+    SchemaRef::inline(Schema::of(Shape::String))
 }
 
 /// The names on a dotted path.
@@ -146,33 +161,44 @@ fn steps(path: &str) -> Vec<&str> {
     path.trim_start_matches('.').split('.').collect()
 }
 
-fn checked(stages: &Stages<'_>, scale: &Value) -> ApiResult<Value> {
-    let kind = GroupKind::new("autoscaling", "Scale");
+/// 400 for a Scale that is not of its type.
+fn unhandled(why: &str) -> ApiError {
+    decode::cannot_be_handled("Scale", "v1", why)
+}
+
+/// Brings a Scale into its type. Returns the fields that the type does not know, which are dropped.
+fn decode_scale(
+    stages: &Stages<'_>,
+    scale: &mut Value,
+    refuse: impl FnOnce(&str) -> ApiError,
+) -> ApiResult<Vec<StrictIssue>> {
     stages.registry.catalogue().is_of_kind(scale, &Gvk::new("autoscaling", "v1", "Scale"))?;
+    let schema = schema(&stages.registry.config.object_meta);
+    decode::decode_part(&schema, scale, "Scale").map_err(|error| refuse(&error.to_string()))
+}
+
+/// A Scale that was decoded is this object's, and asks for what can be.
+fn check(stages: &Stages<'_>, scale: &Value) -> ApiResult<()> {
     let name = metadata::text(scale, "name");
     if !name.is_empty() && name != stages.target.name {
         stages.check_name(scale)?;
     }
-    let mut errors = FieldErrors::default();
-    let path = FieldPath::root("spec");
-    let path = path.child("replicas");
-    let replicas = replicas_of(scale)?;
+    let replicas = &scale["spec"]["replicas"];
     // The whole object of a custom kind is validated after.
-    if !stages.def().custom && !matches!(replicas.as_i64(), Some(0..=2_147_483_647)) {
-        errors.invalid(&path, &replicas, "must be greater than or equal to 0");
+    if stages.def().custom || replicas.as_i64().unwrap_or(0) >= 0 {
+        return Ok(());
     }
-    if errors.is_empty() {
-        Ok(scale.clone())
-    } else {
-        Err(ApiError::invalid(&kind, &stages.target.name, &errors))
-    }
+    let mut errors = FieldErrors::default();
+    let spec = FieldPath::root("spec");
+    errors.invalid(&spec.child("replicas"), replicas, "must be greater than or equal to 0");
+    Err(ApiError::invalid(&GroupKind::new("autoscaling", "Scale"), &stages.target.name, &errors))
 }
 
 /// The replicas that a Scale asks for, none when it does not say.
 pub(crate) fn replicas_of(scale: &Value) -> ApiResult<Value> {
     match &scale["spec"]["replicas"] {
         Value::Null => Ok(json!(0)),
-        value if value.is_i64() || value.is_u64() => Ok(value.clone()),
+        value if value.as_i64().is_some_and(|count| i32::try_from(count).is_ok()) => Ok(value.clone()),
         _ => Err(ApiError::bad_request("spec.replicas must be an integer")),
     }
 }
@@ -189,12 +215,21 @@ impl Change for SetReplicas {
                 if patch.kind == PatchType::Strategic {
                     patch.kind = PatchType::Merge;
                 }
-                let (after, issues) = apply_patch(&patch, &Schema::default(), &before)?;
-                let warnings = stages.options.strictness(&issues, |text| ApiError::bad_request(text))?;
+                let (mut after, mut issues) = apply_patch(&patch, &Schema::default(), &before)?;
+                let patched = after.clone();
+                let refuse = |why: &str| patch_error(&patched, why);
+                issues.extend(decode_scale(stages, &mut after, refuse)?);
+                let warnings = stages.options.strictness(&issues, refuse)?;
                 warnings.into_iter().for_each(|text| stages.notes.warn(text));
-                checked(stages, &after)?
+                check(stages, &after)?;
+                after
             }
-            Wanted::Applied(applied) => checked(stages, &apply(stages, declared, old, applied.clone())?)?,
+            Wanted::Applied(applied) => {
+                let mut after = apply(stages, declared, old, applied.clone())?;
+                decode_scale(stages, &mut after, unhandled)?;
+                check(stages, &after)?;
+                after
+            }
         };
         let mut new = old.clone();
         for field in ["resourceVersion", "uid"] {

@@ -268,7 +268,7 @@ impl<'a> Stages<'a> {
             for warning in validate(&def.schema, object, old, errors) {
                 self.notes.warn(warning);
             }
-            scale_numbers(def, object, errors);
+            scale_numbers(def, object, self.target.subresource == "status", errors);
         } else {
             (def.strategy.validate)(object, errors);
         }
@@ -373,10 +373,12 @@ fn other_custom_kind(def: &KindDef, object: &Value, kind: &str) -> ApiError {
     ApiError::invalid(&given, metadata::text(object, "name"), &errors)
 }
 
-/// What the paths of a custom kind's scale lead to are numbers that count.
-fn scale_numbers(def: &KindDef, object: &Value, errors: &mut FieldErrors) {
+/// What the paths of a custom kind's scale lead to are numbers that count. Who writes the status alone has no say in what
+/// is desired.
+fn scale_numbers(def: &KindDef, object: &Value, status_only: bool, errors: &mut FieldErrors) {
     let Some(scale) = def.scale.as_ref().filter(|_| def.custom) else { return };
-    for path in [&scale.spec_replicas, &scale.status_replicas] {
+    let desired = (!status_only).then_some(&scale.spec_replicas);
+    for path in desired.into_iter().chain([&scale.status_replicas]) {
         let Some(value) = lookup(object, path).filter(|value| !value.is_null()) else { continue };
         let why = match value.as_i64() {
             Some(..0) => "should be a non-negative integer".to_owned(),
@@ -485,4 +487,29 @@ fn in_metadata(issue: &StrictIssue) -> StrictIssue {
 fn without_revision(mut object: Value) -> Value {
     metadata::of(&mut object).remove("resourceVersion");
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Scale;
+    use proa_meta::Gvk;
+    use proa_schema::SchemaRef;
+
+    #[test]
+    fn who_writes_the_status_answers_for_its_replicas_alone() {
+        let path = |of: &str| format!(".{of}.replicas").into();
+        let mut def = KindDef::cluster(Gvk::new("toy", "v1", "Toy"), "toys", SchemaRef::default());
+        def.custom = true;
+        def.scale =
+            Some(Scale { spec_replicas: path("spec"), status_replicas: path("status"), selector: None });
+        let found = |status_only| {
+            let mut errors = FieldErrors::default();
+            let object = json!({"spec": {"replicas": -1}, "status": {"replicas": -1}});
+            scale_numbers(&def, &object, status_only, &mut errors);
+            errors.iter().map(|error| error.field.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(false), [".spec.replicas", ".status.replicas"]);
+        assert_eq!(found(true), [".status.replicas"]);
+    }
 }

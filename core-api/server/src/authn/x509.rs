@@ -49,9 +49,25 @@ pub(crate) fn common_name(der: &[u8]) -> Option<String> {
     Some(certificate.subject().iter_common_name().last()?.as_str().ok()?.to_owned())
 }
 
-/// The last second of a certificate (DER); none of what is no certificate.
-pub(crate) fn end(der: &[u8]) -> Option<i64> {
-    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate.validity().not_after.timestamp())
+/// The last second of a chain (DER, leaf first) that was verified at the second `now`; long ago where the leaf cannot be
+/// read.
+///
+/// It ends with the first of its certificates to end: the leaf, and what the client sent of those above it, found by the
+/// names of issuers. Of several with one name any may have been the one that vouched, so the last of them to end counts.
+/// What had ended by `now`, and authorities that vouch for themselves, did not vouch.
+pub(crate) fn end(chain: &[impl AsRef<[u8]>], now: i64) -> i64 {
+    let mut all = chain.iter().map(|der| X509Certificate::from_der(der.as_ref()).ok().map(|(_, read)| read));
+    let Some(leaf) = all.next().flatten() else { return i64::MIN };
+    let last_of = |certificate: &X509Certificate<'_>| certificate.validity().not_after.timestamp();
+    let vouching = |c: &X509Certificate<'_>| last_of(c) >= now && c.subject().as_raw() != c.issuer().as_raw();
+    let above: Vec<_> = all.flatten().filter(vouching).collect();
+    let (mut end, mut issuer) = (last_of(&leaf), leaf.issuer());
+    for _ in &above {
+        let named = above.iter().filter(|c| c.subject().as_raw() == issuer.as_raw());
+        let Some(next) = named.max_by_key(|c| last_of(c)) else { break };
+        (end, issuer) = (end.min(last_of(next)), next.issuer());
+    }
+    end
 }
 
 fn fingerprint(der: &[u8]) -> String {
@@ -60,4 +76,14 @@ fn fingerprint(der: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_has_ended() {
+        assert_eq!(end(&[b"no certificate"], 0), i64::MIN);
+    }
 }
