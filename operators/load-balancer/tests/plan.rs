@@ -194,10 +194,12 @@ fn a_node_that_is_not_ready_for_a_moment_loses_nothing() {
     }
 }
 
+type Step<'a> = &'a dyn Fn(&mut Index, &Queue<Key>);
+
 /// How many of the addresses of two nodes a service with port 80 has after each step, or `None` where it is not woken.
-fn steps<const N: usize>(steps: [&dyn Fn(&mut Index, &Queue<Key>); N]) -> [Option<usize>; N] {
+fn steps<const N: usize>(steps: [Step<'_>; N]) -> [Option<usize>; N] {
     let (mut index, queue) = (Index::default(), Queue::default());
-    let mut work = |take_in: &dyn Fn(&mut Index, &Queue<Key>)| {
+    let mut work = |take_in: Step<'_>| {
         take_in(&mut index, &queue);
         let key = queue.try_next()?;
         queue.done(&key);
@@ -211,20 +213,20 @@ fn steps<const N: usize>(steps: [&dyn Fn(&mut Index, &Queue<Key>); N]) -> [Optio
         Some(given.unwrap_or_default())
     };
     work(&|index, queue| {
-        [1, 2].into_iter().for_each(|number| index.node(&came(node(number, true, true)), queue));
-        index.service(&came(service("s", &[80])), queue);
+        [1, 2].into_iter().for_each(|number| index.node(&came(&node(number, true, true)), queue));
+        index.service(&came(&service("s", &[80])), queue);
     });
     steps.map(|step| work(step))
 }
 
-fn came<V: View>(new: Value) -> Change<V> {
-    Change { old: None, new: Some(view(&new)) }
+fn came<V: View>(new: &Value) -> Change<V> {
+    Change { old: None, new: Some(view(new)) }
 }
-fn went<V: View>(old: Value) -> Change<V> {
-    Change { old: Some(view(&old)), new: None }
+fn went<V: View>(old: &Value) -> Change<V> {
+    Change { old: Some(view(old)), new: None }
 }
-fn became<V: View>(old: Value, new: Value) -> Change<V> {
-    Change { old: Some(view(&old)), new: Some(view(&new)) }
+fn became<V: View>(old: &Value, new: &Value) -> Change<V> {
+    Change { old: Some(view(old)), new: Some(view(new)) }
 }
 
 #[test]
@@ -235,10 +237,10 @@ fn host_ports_go_from_the_node_where_they_were() {
             "spec": {"nodeName": node, "containers": [{"name": "c", "ports": ports}]}})
     };
     let seen = steps([
-        &|index, queue| index.pod(&came::<PodView>(pod("n1", 81)), queue),
-        &|index, queue| index.pod(&became(pod("n1", 81), pod("n1", 80)), queue),
-        &|index, queue| index.pod(&became(pod("n1", 80), pod("n2", 80)), queue),
-        &|index, queue| index.pod(&went(pod("n2", 80)), queue),
+        &|index, queue| index.pod(&came::<PodView>(&pod("n1", 81)), queue),
+        &|index, queue| index.pod(&became(&pod("n1", 81), &pod("n1", 80)), queue),
+        &|index, queue| index.pod(&became(&pod("n1", 80), &pod("n2", 80)), queue),
+        &|index, queue| index.pod(&went(&pod("n2", 80)), queue),
     ]);
     assert_eq!(seen, [None, Some(1), Some(1), Some(2)]);
 }
@@ -250,10 +252,10 @@ fn node_ports_are_of_the_last_service_that_came() {
             "spec": {"type": "NodePort", "ports": [{"port": 1, "nodePort": port}]}})
     };
     let seen = steps([
-        &|index, queue| index.service(&came(of("a", 80)), queue),
-        &|index, queue| index.service(&came(of("b", 80)), queue),
-        &|index, queue| index.service(&became(of("a", 80), of("a", 81)), queue),
-        &|index, queue| index.service(&went(of("b", 80)), queue),
+        &|index, queue| index.service(&came(&of("a", 80)), queue),
+        &|index, queue| index.service(&came(&of("b", 80)), queue),
+        &|index, queue| index.service(&became(&of("a", 80), &of("a", 81)), queue),
+        &|index, queue| index.service(&went(&of("b", 80)), queue),
     ]);
     assert_eq!(seen, [Some(0), Some(0), Some(0), Some(2)]);
 }
@@ -270,15 +272,15 @@ fn ingresses_count_while_their_class_is_ours() {
             "status": {"loadBalancer": {"ingress": at}}})
     };
     let seen = steps([
-        &|index, queue| index.ingress(&came(ingress("a", Some("proa"))), queue),
-        &|index, queue| index.class(&came(class(false)), queue),
-        &|index, queue| index.ingress(&came(ingress("b", Some("proa"))), queue),
-        &|index, queue| index.ingress(&came(ingress("c", Some("other"))), queue),
-        &|index, queue| index.ingress(&went(ingress("a", Some("proa"))), queue),
-        &|index, queue| index.ingress(&went(ingress("b", Some("proa"))), queue),
-        &|index, queue| index.ingress(&came(ingress("d", None)), queue),
-        &|index, queue| index.class(&became(class(false), class(true)), queue),
-        &|index, queue| index.class(&went(class(true)), queue),
+        &|index, queue| index.ingress(&came(&ingress("a", Some("proa"))), queue),
+        &|index, queue| index.class(&came(&class(false)), queue),
+        &|index, queue| index.ingress(&came(&ingress("b", Some("proa"))), queue),
+        &|index, queue| index.ingress(&came(&ingress("c", Some("other"))), queue),
+        &|index, queue| index.ingress(&went(&ingress("a", Some("proa"))), queue),
+        &|index, queue| index.ingress(&went(&ingress("b", Some("proa"))), queue),
+        &|index, queue| index.ingress(&came(&ingress("d", None)), queue),
+        &|index, queue| index.class(&became(&class(false), &class(true)), queue),
+        &|index, queue| index.class(&went(&class(true)), queue),
     ]);
     assert_eq!(seen, [None, Some(1), None, None, None, Some(2), None, Some(1), Some(2)]);
 }
