@@ -8,7 +8,7 @@ use proa_meta::{
 use proa_registry::{
     KindDef, Registry,
     claims::{Source, Space},
-    kind::{Claim, Claims, Generation, Selectable, Strategy},
+    kind::{Claim, Claims, Generation, Scale, Selectable, Strategy},
     registry::{Config, Plugins},
     request::{
         Body, ChangeType, DeleteOptions, GetOptions, ListOptions, Object, Patch, PatchType, Selection,
@@ -105,12 +105,18 @@ fn cluster() -> Cluster {
         },
         record: None,
     });
+    let mut scaled = kind("Crate", "crates").with_scale(Scale {
+        spec_replicas: ".spec.count".into(),
+        status_replicas: ".status.count".into(),
+        selector: None,
+    });
+    scaled.custom = true;
     let config = Config {
         object_meta: SchemaRef::inline(Schema::of(metadata())),
         spaces: [("port", Source::Fixed(Space::Ports(1..=200)))].into(),
         now: || jiff::Timestamp::UNIX_EPOCH,
     };
-    let registry = Registry::new(config, vec![kind("Toy", "toys"), ported]);
+    let registry = Registry::new(config, vec![kind("Toy", "toys"), ported, scaled]);
     let store = Local::open(Memory::default(), registry.clone(), Options::default()).expect("memory opens");
     registry.attach(store);
     registry.install(Plugins::default());
@@ -361,4 +367,27 @@ async fn finalizers_hold_a_deleted_object() {
     assert_eq!(added.code(), 422);
     cluster.merge("a", json!({"metadata": {"finalizers": null}})).await.expect("released");
     assert_eq!(cluster.registry.get(&target, GetOptions::default()).await.err().map(|e| e.code()), Some(404));
+}
+
+#[tokio::test]
+async fn a_custom_kind_is_not_scaled_to_what_is_no_count() {
+    let cluster = cluster();
+    let made =
+        json!({"apiVersion": "toy/v1", "kind": "Crate", "metadata": {"name": "a"}, "spec": {"count": 3}});
+    cluster.create("crates", made).await.expect("created");
+    let mut target = cluster.target("crates", "a");
+    target.subresource = "scale".to_owned();
+    for (count, wrong) in
+        [("9223372036854775808", "of type int32"), ("-1", "should be a non-negative integer")]
+    {
+        let bytes = format!(r#"{{"spec":{{"replicas":{count}}}}}"#).into();
+        let patch = Patch { kind: PatchType::Merge, bytes, issues: Vec::new() };
+        let refused = cluster.registry.patch(&target, patch, &options()).await.err().expect("refused");
+        assert!(refused.code() == 422 && refused.message().contains(wrong), "{refused}");
+    }
+    let Object::Made(scale) = cluster.registry.get(&target, GetOptions::default()).await.expect("there")
+    else {
+        panic!("made")
+    };
+    assert_eq!(scale["spec"]["replicas"], 3);
 }
