@@ -72,6 +72,7 @@ struct World {
     shown: BTreeMap<usize, Arc<ServiceView>>,
     /// Nodes, and whether they may be given to services.
     nodes: BTreeMap<usize, (bool, Value)>,
+    writing: Vec<(Key, Plan)>,
 }
 
 impl World {
@@ -90,39 +91,44 @@ impl World {
         let old = self.nodes.insert(number, (is_included, new.clone())).map(|(_, old)| view(&old));
         self.index.node(&Change { old, new: Some(view(&new)) }, &self.queue);
     }
-    /// Two plans are made before what they say is written, the later one first, and all is well after each of the writes.
-    fn work(&mut self, mut failures: usize) {
-        loop {
-            let keys: Vec<Key> = (0..2).map_while(|_| self.queue.try_next()).collect();
-            let plans: Vec<Plan> = keys.iter().map(|key| plan(key, &mut self.index)).collect();
-            for (key, plan) in keys.iter().zip(plans).rev() {
-                if failures > 0 {
-                    failures -= 1;
-                    self.queue.mark(key.clone());
+    /// Makes plans and writes what they say, the latest first; what remains is written later. All is well after each write.
+    fn work(&mut self, steps: usize, fails: bool) {
+        for _ in 0..steps {
+            let next = if self.writing.len() < 2 { self.queue.try_next() } else { None };
+            if let Some(key) = next {
+                let plan = plan(&key, &mut self.index);
+                self.writing.push((key, plan));
+            } else if let Some((key, plan)) = self.writing.pop() {
+                if !fails && self.write(&key, plan) {
+                    self.index.settle(&key, &self.queue);
                 } else {
-                    self.write(key.name()[1..].parse().unwrap(), plan);
-                    self.index.settle(key, &self.queue);
+                    self.queue.mark(key.clone());
                 }
-                self.queue.done(key);
+                self.queue.done(&key);
                 self.is_distinct();
-            }
-            if keys.is_empty() {
+            } else {
                 return;
             }
         }
     }
-    fn write(&mut self, which: usize, plan: Plan) {
-        let patches = plan.actions.into_iter().filter_map(|action| match action {
-            Action::Patch(patch) => Some(patch.patch["status"].clone()),
-            _ => None,
-        });
-        for status in patches {
-            if let Some(service) = self.services.get_mut(&which) {
-                service["status"] = status;
+    fn write(&mut self, key: &Key, plan: Plan) -> bool {
+        let which = key.name()[1..].parse().unwrap();
+        for action in plan.actions {
+            let Action::Patch(patch) = action else { continue };
+            match self.services.get_mut(&which) {
+                Some(service) if service["metadata"]["uid"] == *patch.target.uid => {
+                    service["status"] = patch.patch["status"].clone();
+                }
+                _ => {
+                    // It is tried again until the cache shows that it is gone.
+                    self.catch_up(which);
+                    return false;
+                }
             }
             // The kit waits until the cache shows what it wrote.
             self.catch_up(which);
         }
+        true
     }
     fn is_distinct(&self) {
         let written = self.written();
@@ -153,23 +159,25 @@ impl World {
 proptest! {
     #[test]
     fn no_two_services_have_the_same_port_of_an_address(
-        steps in prop::collection::vec((0..9usize, 0..5usize, 0..3usize), 1..60),
+        steps in prop::collection::vec((0..10usize, 0..5usize, 0..3usize), 1..60),
     ) {
         let mut world = World::default();
-        for (what, which, port) in steps {
+        for (step, (what, which, port)) in steps.into_iter().enumerate() {
             match what {
                 0 | 1 => {
-                    world.services.entry(which).or_insert_with(|| service(&format!("s{which}"), &[80 + port, 443]));
+                    let mut new = service(&format!("s{which}"), &[80 + port, 443]);
+                    new["metadata"]["uid"] = format!("{step}").into();
+                    world.services.entry(which).or_insert(new);
                 }
                 2 => drop(world.services.remove(&which)),
                 3 | 4 => world.node(which % 3, port > 0, port > 1),
                 5 => world.catch_up(which),
-                6 => world.work(port),
-                _ => world.work(0),
+                6 | 7 => world.work(which + 1, port == 0),
+                _ => world.work(usize::MAX, false),
             }
         }
         (0..5).for_each(|which| world.catch_up(which));
-        world.work(0);
+        world.work(usize::MAX, false);
         // All of them want port 443, so on each node that may be given just one has its ports.
         let included = world.nodes.values().filter(|(is_included, _)| *is_included).count();
         let served = if world.services.is_empty() { 0 } else { included };
@@ -184,11 +192,11 @@ fn a_node_that_is_not_ready_for_a_moment_loses_nothing() {
     for which in [2, 1] {
         world.services.insert(which, service(&format!("s{which}"), &[80]));
         world.catch_up(which);
-        world.work(0);
+        world.work(usize::MAX, false);
     }
     for is_ready in [false, true] {
         world.node(1, true, is_ready);
-        world.work(0);
+        world.work(usize::MAX, false);
         assert_eq!(world.services[&2]["status"]["loadBalancer"]["ingress"][0]["ip"], "192.0.2.1");
         assert_eq!(world.written().len(), 1);
     }
