@@ -82,7 +82,7 @@ fn a_namespace_takes_its_content_along() {
     kubectl.run("delete namespace gone --wait=false").ok();
     kubectl.run("wait --for=jsonpath='{.status.phase}'=Terminating namespace/gone --timeout=60s").ok();
     kubectl.run("wait --for=condition=NamespaceFinalizersRemaining namespace/gone --timeout=60s").ok();
-    kubectl.run("create configmap -n gone late").fails(&["configmaps is forbidden: unable to create new content in namespace gone because it is being terminated"]);
+    kubectl.run("create configmap -n gone late").fails(&["configmaps \"late\" is forbidden: unable to create new content in namespace gone because it is being terminated"]);
     kubectl.run(r#"patch cm held -n gone --type=merge -p '{"metadata":{"finalizers":null}}'"#).ok();
     kubectl.run("wait --for=delete namespace/gone --timeout=60s").ok();
     kubectl.run("get deploy,rs,po,cm,ct,svc,sa -n gone").ok().prints("");

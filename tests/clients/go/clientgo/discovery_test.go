@@ -13,6 +13,13 @@ import (
 )
 
 func TestDiscovery(t *testing.T) {
+	waiting, err := discovery.NewDiscoveryClientForConfig(config(t))
+	must(t, err)
+	// metrics.k8s.io is answered by another server, which is found a moment after the start.
+	eventually(t, "all groups answer", func() bool {
+		_, _, err := waiting.ServerGroupsAndResources()
+		return err == nil
+	})
 	config := config(t)
 	sent := record(config)
 	client, err := discovery.NewDiscoveryClientForConfig(config)
