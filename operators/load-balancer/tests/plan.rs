@@ -292,3 +292,22 @@ fn ingresses_count_while_their_class_is_ours() {
     ]);
     assert_eq!(seen, [None, Some(1), None, None, None, Some(2), None, Some(1), Some(2)]);
 }
+
+#[test]
+fn what_a_service_loses_is_its_own_until_that_is_written() {
+    let mut world = World::default();
+    world.node(1, true, true);
+    for which in [2, 1] {
+        world.services.insert(which, service(&format!("s{which}"), &[80]));
+        world.catch_up(which);
+        world.work(usize::MAX, false);
+    }
+    let [first, second] = ["s1", "s2"].map(|name| Key::new("ns", name));
+    world.node(1, false, true);
+    let late = plan(&second, &mut world.index);
+    world.node(1, true, true);
+    assert_eq!(plan(&first, &mut world.index).actions.len(), 0);
+    assert!(world.write(&second, late));
+    world.index.settle(&second, &world.queue);
+    assert_eq!(plan(&first, &mut world.index).actions.len(), 1);
+}
