@@ -16,7 +16,7 @@ const MOST_LINES: usize = 700;
 /// Areas and how many lines of production code they may hold. Kinds and operators that are still to come are counted in.
 const BUDGETS: [(&str, &[&str], usize); 5] = [
     ("core", &["core-api"], 52_000),
-    ("crds", &["crds"], 17_000),
+    ("crds", &["crds"], 17_500),
     ("operators and node", &["operators", "runtime-shim"], 50_000),
     ("the binary", &["proa"], 4_000),
     ("benchmarks and what tests share", &["tests"], 11_000),
