@@ -38,7 +38,7 @@ build() {
 serve() {
     local data=$work/$1 port
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    "$proa" server --name "compare-$$-$1" --data-dir "$data" --listen 127.0.0.1 --port "$port" --store memory --simulate 1 2>"$work/$1.log" &
+    "$proa" server --name "compare-$$-${#started[@]}" --data-dir "$data" --listen 127.0.0.1 --port "$port" --store memory --simulate 1 2>"$work/$1.log" &
     server=$!
     started+=("$server")
     export KUBECONFIG=$data/admin.kubeconfig
