@@ -9,13 +9,13 @@ pub mod views;
 use proa_kit::{
     Change, Key, Timestamp, View,
     project::Dirty,
-    views::{EndpointSliceView, ServiceView},
+    views::{EndpointSliceView, IngressClassView, ServiceView},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
-use views::{BackendPort, BackendService, IngressBackend, IngressClassView, IngressView, TlsSecretView};
+use views::{BackendPort, BackendService, IngressBackend, IngressView, TlsSecretView};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 

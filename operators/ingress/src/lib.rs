@@ -22,13 +22,13 @@ pub use sink::{PortState, Ports};
 
 use index::{
     Index, Subject,
-    views::{IngressClassView, IngressView, TlsSecretView},
+    views::{IngressView, TlsSecretView},
 };
 use proa_kit::{
     CachePool, Change, Client, Operator, RunConfig, Typed, Watch,
     project::{Dirty, Feed, Projection, feed, project},
     rbac::rbac_rules,
-    views::{EndpointSliceView, ServiceView},
+    views::{EndpointSliceView, IngressClassView, ServiceView},
 };
 use serde_json::Value;
 use sink::Served;

@@ -12,7 +12,7 @@ use crate::{
         backends,
         class::serves,
         hosts, secrets,
-        views::{BackendService, IngressClassView, IngressView, TlsSecretView},
+        views::{BackendService, IngressView, TlsSecretView},
     },
     render::{
         is_external,
@@ -24,7 +24,8 @@ use crate::{
 };
 use proa_kit::{
     Action, Change, Error, Filter, Index, Key, Operator, Plan, Reader, Timestamp, Typed, View, Watch, Write,
-    views::ServiceView, watch::WatchOf,
+    views::{IngressClassView, ServiceView},
+    watch::WatchOf,
 };
 use std::{
     collections::{BTreeSet, HashMap},

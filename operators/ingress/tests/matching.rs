@@ -2,12 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
 
-use proa_kit::{Change, project::Dirty};
+use proa_kit::{Change, project::Dirty, views::IngressClassView};
 use proa_operator_ingress::{
-    index::{
-        Index,
-        views::{IngressClassView, IngressView},
-    },
+    index::{Index, views::IngressView},
     render::{render, routes::Routes},
 };
 use proptest::prelude::*;

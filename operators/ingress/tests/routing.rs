@@ -6,12 +6,12 @@ use proa_kit::{
     Change, View,
     project::Dirty,
     testing::golden::{self, Case},
-    views::{EndpointSliceView, ServiceView},
+    views::{EndpointSliceView, IngressClassView, ServiceView},
 };
 use proa_operator_ingress::{
     index::{
         Index, Subject,
-        views::{IngressClassView, IngressView, TlsSecretView},
+        views::{IngressView, TlsSecretView},
     },
     render::{render, routes::Routes},
     status::{self, address, address::Announcer},

@@ -7,7 +7,7 @@ mod host;
 mod ingress;
 pub mod pool;
 
-pub use ingress::{IngressClassView, IngressView};
+pub use ingress::IngressView;
 
 use crate::plan::is_own;
 use host::Hosts;
@@ -15,7 +15,7 @@ use pool::Pool;
 use proa_kit::{
     Change, Key, View,
     queue::Queue,
-    views::{EndpointSliceView, NodeView, PodView, ServiceView, service::ServicePort},
+    views::{EndpointSliceView, IngressClassView, NodeView, PodView, ServiceView, service::ServicePort},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},

@@ -27,7 +27,7 @@ use proa_kit::{
     decide::{self, Decider, Feed},
     queue::Queue,
     rbac::rbac_rules,
-    views::{EndpointSliceView, NodeView, PodView, ServiceView},
+    views::{EndpointSliceView, IngressClassView, NodeView, PodView, ServiceView},
 };
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ impl Decider for LoadBalancer {
         let programs = [
             feed::<PodView>(Index::pod),
             feed::<index::IngressView>(Index::ingress),
-            feed::<index::IngressClassView>(Index::class),
+            feed::<IngressClassView>(Index::class),
         ];
         [services].into_iter().chain(nodes).chain(programs).collect()
     }

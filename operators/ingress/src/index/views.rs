@@ -1,4 +1,4 @@
-//! Views of what routes are made of: Ingress, IngressClass, and secrets with certificates.
+//! Views of what routes are made of: Ingress, and secrets with certificates.
 
 use proa_kit::{
     Kind, Meta, view,
@@ -122,27 +122,6 @@ impl std::fmt::Display for BackendPort {
 pub struct IngressStatus {
     /// Where it is reached.
     pub load_balancer: LoadBalancerStatus,
-}
-
-/// An ingress class.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct IngressClassView {
-    /// Metadata with annotations.
-    #[serde(deserialize_with = "meta::annotated")]
-    pub metadata: Meta,
-    /// Spec.
-    pub spec: IngressClassSpec,
-}
-
-view!(IngressClassView, Kind::cluster(GROUP, "v1", "IngressClass", "ingressclasses"));
-
-/// Spec of an ingress class.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct IngressClassSpec {
-    /// Who serves it.
-    pub controller: Box<str>,
 }
 
 /// A secret of type `kubernetes.io/tls`.

@@ -5,16 +5,13 @@
 //! list; a conflict means that another was faster, and the list is looked at again.
 
 use crate::{
-    index::{
-        class::serves,
-        views::{IngressClassView, IngressView},
-    },
+    index::{class::serves, views::IngressView},
     sink::PortState,
 };
 use proa_kit::{
     Action, Change, Error, Operator, Plan, Reader, Timestamp, Typed, View, Watch, Write,
     action::PatchKind,
-    views::{NodeView, node::Address, service},
+    views::{IngressClassView, NodeView, node::Address, service},
 };
 use serde_json::{Value, json};
 use std::{

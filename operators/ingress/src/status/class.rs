@@ -1,11 +1,12 @@
 //! The class `proa`: made when it is not there, and the default one unless there is another. After that it is its owners'.
 
-use crate::index::{
-    class::{CLASS, CONTROLLER, IS_DEFAULT, is_default},
-    views::IngressClassView,
-};
+use crate::index::class::CLASS;
 use proa_kit::{
-    Action, Error, Key, Operator, Plan, Reader, Timestamp, Typed, Watch, Write, views::NamespaceView,
+    Action, Error, Key, Operator, Plan, Reader, Timestamp, Typed, Watch, Write,
+    views::{
+        IngressClassView, NamespaceView,
+        ingress_class::{CONTROLLER, IS_DEFAULT},
+    },
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl Operator for ClassMaker {
 /// The class, the default one when there is no other.
 pub fn create(classes: &[Arc<IngressClassView>]) -> Action {
     let mut class = json!({"metadata": {"name": CLASS}, "spec": {"controller": CONTROLLER}});
-    if !classes.iter().any(|class| is_default(class)) {
+    if !classes.iter().any(|class| class.is_default()) {
         class["metadata"]["annotations"] = json!({IS_DEFAULT: "true"});
     }
     Action::create(IngressClassView::KIND, "", class)

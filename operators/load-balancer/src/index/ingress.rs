@@ -6,18 +6,10 @@
 use super::{Port, Slot};
 use proa_kit::{
     Change, Key, Kind, Meta, View, view,
-    views::{meta, service::LoadBalancerStatus},
+    views::{IngressClassView, ingress_class, meta, service::LoadBalancerStatus},
 };
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
-
-const GROUP: &str = "networking.k8s.io";
-/// Name of the ingress controller in classes.
-const CONTROLLER: &str = "proa.dev/ingress";
-/// What named the class before there was a field for it; it comes first.
-const CLASS: &str = "kubernetes.io/ingress.class";
-/// Marks the class of ingresses that name none.
-const IS_DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
 
 /// An ingress: whose it is and where it is served.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -32,7 +24,7 @@ pub struct IngressView {
     pub status: IngressStatus,
 }
 
-view!(IngressView, Kind::namespaced(GROUP, "v1", "Ingress", "ingresses"));
+view!(IngressView, Kind::namespaced("networking.k8s.io", "v1", "Ingress", "ingresses"));
 
 /// Spec of an ingress.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,27 +40,6 @@ pub struct IngressSpec {
 pub struct IngressStatus {
     /// Where it is reached; the controller names the ports that it has on nodes.
     pub load_balancer: LoadBalancerStatus,
-}
-
-/// A class of ingresses.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct IngressClassView {
-    /// Metadata with annotations.
-    #[serde(deserialize_with = "meta::annotated")]
-    pub metadata: Meta,
-    /// Spec.
-    pub spec: IngressClassSpec,
-}
-
-view!(IngressClassView, Kind::cluster(GROUP, "v1", "IngressClass", "ingressclasses"));
-
-/// Spec of a class.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct IngressClassSpec {
-    /// Who serves it.
-    pub controller: Box<str>,
 }
 
 /// What counts of an ingress.
@@ -96,8 +67,7 @@ impl Ingresses {
     pub(super) fn class(&mut self, change: &Change<IngressClassView>) -> BTreeSet<Port> {
         let Some(latest) = change.latest() else { return BTreeSet::new() };
         let name = latest.metadata.name.clone();
-        let own = change.new.as_ref().filter(|class| &*class.spec.controller == CONTROLLER);
-        let new = own.map(|class| class.metadata.annotations.get(IS_DEFAULT) == Some("true"));
+        let new = change.new.as_ref().filter(|class| class.is_own()).map(|class| class.is_default());
         let old = match new {
             Some(is_default) => self.classes.insert(name, is_default),
             None => self.classes.remove(&name),
@@ -155,8 +125,8 @@ impl Ingresses {
 }
 
 fn known(ingress: &IngressView) -> Known {
-    let annotation = ingress.metadata.annotations.get(CLASS).filter(|class| !class.is_empty());
-    let class = annotation.map(Into::into).or_else(|| ingress.spec.ingress_class_name.clone());
+    let field = ingress.spec.ingress_class_name.as_deref();
+    let class = ingress_class::named(&ingress.metadata, field).map(Into::into);
     let entries = ingress.status.load_balancer.ingress.iter();
     let at = entries.filter_map(|entry| Some((entry.ip.parse().ok()?, entry))).flat_map(|(ip, entry)| {
         entry.ports.iter().filter_map(move |port| Some((ip, Port::of(port.port, &port.protocol)?)))

@@ -4,7 +4,7 @@ use super::super::{PortState, Ports, Served, server};
 use crate::{
     index::{
         Index, Subject,
-        views::{IngressClassView, IngressView, TlsSecretView},
+        views::{IngressView, TlsSecretView},
     },
     render::render,
 };
@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use proa_kit::{
     Change, View,
     project::{Dirty, Sink},
-    views::{EndpointSliceView, ServiceView},
+    views::{EndpointSliceView, IngressClassView, ServiceView},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
