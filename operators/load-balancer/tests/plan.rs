@@ -185,8 +185,8 @@ proptest! {
     }
 }
 
-#[test]
-fn a_node_that_is_not_ready_for_a_moment_loses_nothing() {
+/// One node, and two services for its port 80, of which the second came first.
+fn two_that_want_one_port() -> World {
     let mut world = World::default();
     world.node(1, true, true);
     for which in [2, 1] {
@@ -194,6 +194,12 @@ fn a_node_that_is_not_ready_for_a_moment_loses_nothing() {
         world.catch_up(which);
         world.work(usize::MAX, false);
     }
+    world
+}
+
+#[test]
+fn a_node_that_is_not_ready_for_a_moment_loses_nothing() {
+    let mut world = two_that_want_one_port();
     for is_ready in [false, true] {
         world.node(1, true, is_ready);
         world.work(usize::MAX, false);
@@ -295,13 +301,7 @@ fn ingresses_count_while_their_class_is_ours() {
 
 #[test]
 fn what_a_service_loses_is_its_own_until_that_is_written() {
-    let mut world = World::default();
-    world.node(1, true, true);
-    for which in [2, 1] {
-        world.services.insert(which, service(&format!("s{which}"), &[80]));
-        world.catch_up(which);
-        world.work(usize::MAX, false);
-    }
+    let mut world = two_that_want_one_port();
     let [first, second] = ["s1", "s2"].map(|name| Key::new("ns", name));
     world.node(1, false, true);
     let late = plan(&second, &mut world.index);
