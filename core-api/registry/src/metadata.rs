@@ -27,6 +27,11 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_default()
 }
 
+/// Its resourceVersion.
+pub(crate) fn version_of(object: &Value) -> Option<Value> {
+    object["metadata"].get("resourceVersion").cloned()
+}
+
 /// Whether an object has no labels.
 pub(crate) fn is_unlabelled(object: &Value) -> bool {
     object["metadata"]["labels"].as_object().is_none_or(serde_json::Map::is_empty)

@@ -12,6 +12,7 @@ use crate::{
     admission::Operation,
     commit::{Decide, Done, Verdict},
     entry::Entry,
+    metadata,
     registry::Registry,
     request::{Object, Target, WriteOptions, Written},
 };
@@ -58,12 +59,12 @@ struct Modify<'a> {
 impl Modify<'_> {
     fn next(&mut self, current: &Entry) -> Result<Verdict, ApiError> {
         let def = self.stages.def();
-        let old = current.value(def);
-        let mut object = old.clone();
+        let mut object = current.value(def);
+        let version = metadata::version_of(&object);
         (self.change)(&mut object)?;
         self.stages.canonical(&mut object);
         if is_finished(&object, def.strategy.blocks_deletion) {
-            self.last = as_last_seen(object, &old);
+            self.last = as_last_seen(object, version);
             return Ok(Verdict::Remove);
         }
         Ok(Verdict::Put { object, guards: Vec::new() })

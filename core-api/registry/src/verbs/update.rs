@@ -149,11 +149,13 @@ pub(super) struct Update<'a, C> {
     change: C,
     /// The object that goes with the write, as the write leaves it.
     last: Value,
+    /// What the last decision's object is warned of.
+    warnings: Vec<String>,
 }
 
 impl<'a, C: Change> Update<'a, C> {
     pub(super) fn new(stages: &'a Stages<'a>, change: C) -> Self {
-        Self { stages, change, last: Value::Null }
+        Self { stages, change, last: Value::Null, warnings: Vec::new() }
     }
 
     pub(super) async fn run(&mut self, mut warnings: Vec<String>) -> ApiResult<Written> {
@@ -161,19 +163,15 @@ impl<'a, C: Change> Update<'a, C> {
         let key = stages.key(&stages.target.name);
         let done = stages.registry.commit(&stages.target.kind, &key, stages.options.dry_run, self).await;
         warnings.extend(stages.notes.warnings());
-        let done = done.map_err(|error| error.with_warnings(warnings.clone()))?;
-        let def = stages.def();
-        match done {
+        match done.map_err(|error| error.with_warnings(warnings.clone()))? {
             Done::Put(entry) => {
-                if stages.target.subresource.is_empty() {
-                    warnings.extend((def.strategy.warnings)(&entry.value(def)));
-                }
+                warnings.append(&mut self.warnings);
                 Ok(stages.written(entry, false, warnings))
             }
             Done::Unchanged(Some(entry)) => {
                 // Kinds with a generation warn where it grows.
-                if stages.target.subresource.is_empty() && def.strategy.generation == Generation::None {
-                    warnings.extend((def.strategy.warnings)(&entry.value(def)));
+                if stages.def().strategy.generation == Generation::None {
+                    warnings.append(&mut self.warnings);
                 }
                 Ok(stages.written(entry, false, warnings))
             }
@@ -221,19 +219,20 @@ impl<'a, C: Change> Update<'a, C> {
         stages.refuse(&new, &errors)?;
         stages.admit(&stages.target.name, &new, Some(&old)).await?;
         if is_finished(&new, def.strategy.blocks_deletion) {
-            self.last = as_last_seen(new, &old);
+            self.last = as_last_seen(new, metadata::version_of(&old));
             return Ok(Verdict::Remove);
         }
         if stages.target.subresource.is_empty() {
+            self.warnings = (def.strategy.warnings)(&new);
             (def.strategy.update_warnings)(&new, &old).into_iter().for_each(|text| stages.notes.warn(text));
         }
         Ok(Verdict::Put { object: new, guards: Vec::new() })
     }
 }
 
-/// An object that goes with the write that changed it: nobody but who wrote sees it so.
-pub(super) fn as_last_seen(mut object: Value, old: &Value) -> Value {
-    set_member(&mut object["metadata"], "resourceVersion", old["metadata"].get("resourceVersion").cloned());
+/// An object that goes with the write that changed it, at the version that it had: nobody but who wrote sees it so.
+pub(super) fn as_last_seen(mut object: Value, version: Option<Value>) -> Value {
+    set_member(&mut object["metadata"], "resourceVersion", version);
     object
 }
 
