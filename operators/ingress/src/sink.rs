@@ -18,6 +18,7 @@ mod tests;
 pub(crate) mod tls;
 mod tunnel;
 mod upstream;
+mod workers;
 
 pub use listener::PortState;
 
@@ -30,6 +31,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use table::Table;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use workers::Workers;
 
 /// The table of now.
 pub(crate) type Published = Arc<ArcSwap<Table>>;
@@ -64,9 +66,11 @@ pub(crate) fn server(
     let proxy = Arc::new(Proxy::new(published.clone(), https.port()));
     let ((http_state, http_seen), (https_state, https_seen)) =
         (watch::channel(PortState::Closed), watch::channel(PortState::Closed));
+    let workers = Arc::new(Workers::default());
     let port = |address, tls, state| Port {
         address,
         proxy: proxy.clone(),
+        workers: workers.clone(),
         tls,
         wanted: receiver.clone(),
         state,

@@ -1,10 +1,10 @@
 //! One address of a backend: its connections, and how many requests it has.
 //!
-//! Invariants: a connection of HTTP/1.1 is used by one request at a time and kept when the answer came to its end, at most
-//! [`MOST_IDLE`] of them for [`IDLE`]; of HTTP/2 there is one for all. An endpoint that is replaced by routes of now
-//! keeps its connections when it has the same address.
+//! Invariants: a connection is used on the thread that it was made on. One of HTTP/1.1 is used by one request at a time and
+//! kept when the answer came to its end, at most [`MOST_IDLE`] of them for [`IDLE`]; of HTTP/2 there is one for all of
+//! a thread. An endpoint that is replaced by routes of now keeps its connections when it has the same address.
 
-use super::body::Upload;
+use super::{body::Upload, workers};
 use crate::render::options::Protocol;
 use http::{Request, Response};
 use hyper::{
@@ -17,7 +17,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -28,7 +28,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Connections that are kept for later requests, by endpoint and protocol.
+/// Connections that are kept for later requests, by endpoint, protocol and thread.
 const MOST_IDLE: usize = 64;
 /// How long one may take to be ready after an answer.
 const SETTLES: Duration = Duration::from_millis(100);
@@ -42,19 +42,30 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// Requests that it works on.
     active: AtomicUsize,
-    idle: [Mutex<Pool>; 2],
-    shared: [Mutex<Option<http2::SendRequest<Upload>>>; 2],
+    /// Without and with TLS; from the first connection.
+    pools: [OnceLock<Pools>; 2],
 }
 
-/// Connections that nobody uses now.
+/// By thread.
+type Pools = Box<[Pool]>;
+
+/// Connections of one thread, which alone uses them: its lock is always free, and no other thread's is beside it.
 #[derive(Debug, Default)]
-struct Pool {
+#[repr(align(64))]
+struct Pool(Mutex<Connections>);
+
+/// Connections of one sort.
+#[derive(Debug, Default)]
+struct Connections {
+    /// For all requests, of HTTP/2.
+    shared: Option<http2::SendRequest<Upload>>,
+    /// That nobody uses now, of HTTP/1.1.
     kept: Vec<Idle>,
     /// Whether a task ends those that are too old.
     is_swept: bool,
 }
 
-impl Pool {
+impl Connections {
     /// The youngest, which is the least likely to be closed by the other side; rather one that is ready. Of the others
     /// only those are looked at that come before it: the sweep ends what is too old.
     fn take(&mut self) -> Option<http1::SendRequest<Upload>> {
@@ -91,6 +102,7 @@ pub(crate) enum Sender {
 #[derive(Debug)]
 pub(crate) struct Held {
     lease: Lease,
+    worker: usize,
     protocol: Protocol,
     sender: Sender,
     /// Whether it served earlier requests.
@@ -109,7 +121,11 @@ impl Drop for Lease {
 
 impl Endpoint {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, active: AtomicUsize::new(0), idle: Default::default(), shared: Default::default() }
+        Self { address, active: AtomicUsize::new(0), pools: Default::default() }
+    }
+    fn pool(&self, worker: usize, protocol: Protocol) -> &Mutex<Connections> {
+        let pools = self.pools[usize::from(protocol.is_tls())].get_or_init(empty);
+        &pools[worker].0
     }
     /// Requests that it works on.
     pub(crate) fn active(&self) -> usize {
@@ -121,39 +137,39 @@ impl Endpoint {
     /// It cannot be reached, or not in time.
     pub(crate) async fn hold(
         self: &Arc<Self>,
+        worker: usize,
         protocol: Protocol,
         patience: Duration,
         fresh: bool,
     ) -> io::Result<Held> {
         self.active.fetch_add(1, Ordering::Relaxed);
         let lease = Lease(self.clone());
-        if !fresh && let Some(sender) = self.kept(protocol).await {
-            return Ok(Held { lease, protocol, sender, is_used: true });
+        if !fresh && let Some(sender) = self.kept(worker, protocol).await {
+            return Ok(Held { lease, worker, protocol, sender, is_used: true });
         }
         let connecting = connect(self.address, protocol);
         let sender =
             tokio::time::timeout(patience, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
         if let Sender::Many(sender) = &sender {
-            *self.shared[usize::from(protocol.is_tls())].lock() = Some(sender.clone());
+            self.pool(worker, protocol).lock().shared = Some(sender.clone());
         }
-        Ok(Held { lease, protocol, sender, is_used: false })
+        Ok(Held { lease, worker, protocol, sender, is_used: false })
     }
-    async fn kept(&self, protocol: Protocol) -> Option<Sender> {
-        let kind = usize::from(protocol.is_tls());
+    async fn kept(&self, worker: usize, protocol: Protocol) -> Option<Sender> {
+        let pool = self.pool(worker, protocol);
         if protocol.is_h2() {
-            let mut shared = self.shared[kind].lock();
+            let shared = &mut pool.lock().shared;
             *shared = shared.take().filter(|sender| !sender.is_closed());
             return shared.clone().map(Sender::Many);
         }
-        let mut sender = self.idle[kind].lock().take()?;
+        let mut sender = pool.lock().take()?;
         // Right after an answer the connection may need a moment.
         let is_ready =
             sender.is_ready() || matches!(tokio::time::timeout(SETTLES, sender.ready()).await, Ok(Ok(())));
         is_ready.then_some(Sender::One(sender))
     }
-    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Upload>, protocol: Protocol) {
-        let kind = usize::from(protocol.is_tls());
-        let mut idle = self.idle[kind].lock();
+    fn keep(self: &Arc<Self>, worker: usize, sender: http1::SendRequest<Upload>, protocol: Protocol) {
+        let mut idle = self.pool(worker, protocol).lock();
         if idle.kept.len() >= MOST_IDLE {
             idle.kept.retain(|idle| !idle.sender.is_closed());
         }
@@ -162,17 +178,21 @@ impl Endpoint {
         }
         idle.kept.push(Idle { sender, since: Instant::now() });
         if !std::mem::replace(&mut idle.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), kind));
+            tokio::spawn(sweep(Arc::downgrade(self), worker, protocol));
         }
     }
 }
 
+fn empty() -> Pools {
+    (0..workers::count()).map(|_| Pool::default()).collect()
+}
+
 /// Ends connections that nobody used for long, as long as there are any.
-async fn sweep(endpoint: Weak<Endpoint>, kind: usize) {
+async fn sweep(endpoint: Weak<Endpoint>, worker: usize, protocol: Protocol) {
     loop {
         tokio::time::sleep(IDLE).await;
         let Some(endpoint) = endpoint.upgrade() else { return };
-        let mut idle = endpoint.idle[kind].lock();
+        let mut idle = endpoint.pool(worker, protocol).lock();
         let now = Instant::now();
         idle.kept.retain(|idle| idle.is_usable(now));
         if idle.kept.is_empty() {
@@ -195,9 +215,9 @@ impl Held {
     }
     /// The answer came to its end: the connection may serve another request.
     pub(crate) fn keep(self) {
-        let Self { lease, protocol, sender, .. } = self;
+        let Self { lease, worker, protocol, sender, .. } = self;
         if let Sender::One(sender) = sender {
-            lease.0.keep(sender, protocol);
+            lease.0.keep(worker, sender, protocol);
         }
     }
     /// Only the count of the request: its connection no longer speaks HTTP.

@@ -7,27 +7,43 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONNECTION, CONTENT_LENGTH, COOKIE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-/// How a client reached this server.
-#[derive(Clone, Copy, Debug)]
+/// How a client reached this server, and how backends are told.
+#[derive(Debug)]
 pub(crate) struct Arrival {
     /// The client.
-    pub(crate) client: SocketAddr,
+    pub(crate) client: IpAddr,
     /// Whether by TLS.
     pub(crate) is_tls: bool,
-    /// The port.
-    pub(crate) port: u16,
+    client_text: HeaderValue,
+    port_text: HeaderValue,
+    scheme: HeaderValue,
 }
 
 impl Arrival {
-    /// `http` or `https`.
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.is_tls { "https" } else { "http" }
+    /// From a client, at a port.
+    pub(crate) fn new(client: SocketAddr, is_tls: bool, port: u16) -> Self {
+        let client = client.ip().to_canonical();
+        let text = HeaderValue::from_str(&client.to_string());
+        Self {
+            client,
+            is_tls,
+            client_text: text.expect("addresses are written in visible letters of ASCII"),
+            port_text: port.into(),
+            scheme: HeaderValue::from_static(if is_tls { "https" } else { "http" }),
+        }
     }
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
+const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const ONE_HOP: [HeaderName; 6] =
     [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE];
@@ -85,16 +101,17 @@ pub(crate) fn forward(
         |name: &&HeaderName| name.as_str().contains('_') || name.as_str().starts_with("x-forwarded-");
     let forged: Vec<HeaderName> = headers.keys().filter(is_forged).cloned().collect();
     forged.iter().for_each(|name| drop(headers.remove(name)));
-    let scheme = HeaderValue::from_static(arrival.scheme());
-    if let Ok(client) = HeaderValue::from_str(&arrival.client.ip().to_canonical().to_string()) {
-        headers.insert("x-real-ip", client.clone());
-        headers.insert("x-forwarded-for", client);
+    for (name, value) in [
+        (X_REAL_IP, &arrival.client_text),
+        (X_FORWARDED_FOR, &arrival.client_text),
+        (X_FORWARDED_HOST, host),
+        (X_FORWARDED_PORT, &arrival.port_text),
+        (X_FORWARDED_PROTO, &arrival.scheme),
+        (X_FORWARDED_SCHEME, &arrival.scheme),
+        (X_SCHEME, &arrival.scheme),
+    ] {
+        headers.insert(name, value.clone());
     }
-    headers.insert("x-forwarded-host", host.clone());
-    headers.insert("x-forwarded-port", HeaderValue::from(arrival.port));
-    headers.insert("x-forwarded-proto", scheme.clone());
-    headers.insert("x-forwarded-scheme", scheme.clone());
-    headers.insert("x-scheme", scheme);
     // What these named in place of the above; backends that trust them must not be told by clients.
     headers.remove("forwarded");
     headers.remove("http2-settings");
@@ -147,7 +164,7 @@ mod tests {
             headers.insert(name, value.parse().unwrap());
         }
         headers.append("cookie", "b=2".parse().unwrap());
-        let arrival = Arrival { client: ([192, 0, 2, 7], 999).into(), is_tls: false, port: 80 };
+        let arrival = Arrival::new(([192, 0, 2, 7], 999).into(), false, 80);
         forward(&mut headers, &HeaderValue::from_static("a.example"), &arrival, None);
         let mut lines: Vec<_> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();

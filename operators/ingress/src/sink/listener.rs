@@ -3,7 +3,12 @@
 //! Invariants: a port that another process has is asked for again, and what is served on the other port goes on. Ending
 //! takes no new connections and lets those that are there finish within [`DRAIN`].
 
-use super::{headers::Arrival, proxy::Proxy, tunnel::Bounds};
+use super::{
+    headers::Arrival,
+    proxy::Proxy,
+    tunnel::Bounds,
+    workers::{self, Worker, Workers},
+};
 use futures::FutureExt;
 use http::Request;
 use hyper::{
@@ -61,6 +66,7 @@ pub enum PortState {
 pub(crate) struct Port {
     pub(crate) address: SocketAddr,
     pub(crate) proxy: Arc<Proxy>,
+    pub(crate) workers: Arc<Workers>,
     /// Only of the port for HTTPS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Whether it is to be served.
@@ -75,10 +81,11 @@ impl Port {
         let shutdown = self.shutdown.clone();
         let mut failures = 0;
         while self.becomes_wanted().await {
-            match bind(self.address) {
-                Ok(listener) => {
+            let opened = bind(self.address).and_then(|listener| Ok((listener, self.workers.started()?)));
+            match opened {
+                Ok((listener, workers)) => {
                     failures = 0;
-                    self.serve(listener).await;
+                    self.serve(listener, &workers).await;
                     self.state.send_replace(PortState::Closed);
                 }
                 Err(error) => {
@@ -112,7 +119,7 @@ impl Port {
             tracing::warn!("ingress: {why}; does another web server have it? It is tried again");
         }
     }
-    async fn serve(&mut self, listener: TcpListener) {
+    async fn serve(&mut self, listener: TcpListener, workers: &[Worker]) {
         let Ok(address) = listener.local_addr() else { return };
         tracing::info!(%address, tls = self.tls.is_some(), "ingress: listening");
         self.state.send_replace(PortState::Open(address));
@@ -128,10 +135,12 @@ impl Port {
             tokio::select! {
                 (permit, accepted) = accepted => match accepted {
                     Ok((stream, client)) => {
-                        let arrival = Arrival { client, is_tls: self.tls.is_some(), port: address.port() };
-                        let bounds = Arc::new(Bounds { _permit: permit, closing: closing.clone() });
+                        let Some((place, runtime)) = workers::place(workers) else { continue };
+                        let Ok(stream) = stream.into_std() else { continue };
+                        let arrival = Arc::new(Arrival::new(client, self.tls.is_some(), address.port()));
+                        let bounds = Arc::new(Bounds { place, _permit: permit, closing: closing.clone() });
                         let connection = Connection { proxy: self.proxy.clone(), arrival, bounds };
-                        connections.spawn(connection.accept(stream, self.tls.clone()));
+                        connections.spawn_on(connection.accept(stream, self.tls.clone()), runtime);
                     }
                     Err(error) => {
                         tracing::warn!(%error, "ingress: accept a connection");
@@ -173,12 +182,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// One connection of a client.
 struct Connection {
     proxy: Arc<Proxy>,
-    arrival: Arrival,
+    arrival: Arc<Arrival>,
     bounds: Arc<Bounds>,
 }
 
 impl Connection {
-    async fn accept(self, stream: TcpStream, tls: Option<Arc<ServerConfig>>) {
+    async fn accept(self, stream: std::net::TcpStream, tls: Option<Arc<ServerConfig>>) {
+        // Only now: it belongs to the runtime that it is made in.
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         let socket = socket2::SockRef::from(&stream);
         let _ = stream.set_nodelay(true);
         let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
@@ -199,8 +210,8 @@ impl Connection {
         let Self { proxy, arrival, bounds } = self;
         let closing = bounds.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (proxy, bounds) = (proxy.clone(), bounds.clone());
-            async move { Ok::<_, Infallible>(proxy.serve(request, arrival, &bounds).await) }
+            let (proxy, arrival, bounds) = (proxy.clone(), arrival.clone(), bounds.clone());
+            async move { Ok::<_, Infallible>(proxy.serve(request, &arrival, &bounds).await) }
         });
         let mut builder = http1::Builder::new();
         builder
@@ -227,8 +238,8 @@ impl Connection {
         let Self { proxy, arrival, bounds } = self;
         let closing = bounds.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (proxy, bounds) = (proxy.clone(), bounds.clone());
-            async move { Ok::<_, Infallible>(proxy.serve(request, arrival, &bounds).await) }.boxed()
+            let (proxy, arrival, bounds) = (proxy.clone(), arrival.clone(), bounds.clone());
+            async move { Ok::<_, Infallible>(proxy.serve(request, &arrival, &bounds).await) }.boxed()
         });
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let head = u32::try_from(HEAD_SIZE).unwrap_or(u32::MAX);

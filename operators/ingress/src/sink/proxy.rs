@@ -67,10 +67,10 @@ impl Proxy {
     pub(crate) async fn serve(
         &self,
         request: Request<Incoming>,
-        arrival: Arrival,
+        arrival: &Arrival,
         bounds: &Arc<Bounds>,
     ) -> Response<Answer> {
-        let answered = self.answer(request, &arrival, bounds).await;
+        let answered = self.answer(request, arrival, bounds).await;
         answered.unwrap_or_else(|refusal| *refusal)
     }
 
@@ -98,7 +98,7 @@ impl Proxy {
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let host = HeaderValue::from_str(&host).map_err(|_| bad())?;
         let request = sending.prepare(request, &uri, &host, upgrade, arrival)?;
-        let (response, held) = sending.send(request).await?;
+        let (response, held) = sending.send(request, bounds.place.worker()).await?;
         Ok(sending.finish(response, held, client.map(|client| (client, bounds)), arrival))
     }
 
@@ -121,7 +121,7 @@ impl Proxy {
         if options.is_closed {
             return Err(refused(StatusCode::SERVICE_UNAVAILABLE));
         }
-        if !options.admits(arrival.client.ip().to_canonical()) {
+        if !options.admits(arrival.client) {
             return Err(refused(StatusCode::FORBIDDEN));
         }
         let length = request.headers().get(header::CONTENT_LENGTH);
@@ -195,6 +195,7 @@ impl Sending {
     async fn send(
         &self,
         mut request: Request<Upload>,
+        worker: usize,
     ) -> Result<(Response<Incoming>, Held), Box<Response<Answer>>> {
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut fresh = false;
@@ -203,7 +204,8 @@ impl Sending {
         while tried.len() < TRIES {
             let sticky = self.sticky.as_ref().filter(|own| !tried.contains(&own.address));
             let Some(endpoint) = sticky.or_else(|| self.upstream.choose(&tried)) else { break };
-            let held = endpoint.hold(self.options.protocol, self.options.connect_timeout, fresh).await;
+            let held =
+                endpoint.hold(worker, self.options.protocol, self.options.connect_timeout, fresh).await;
             let mut held = match held {
                 Ok(held) => held,
                 Err(error) => {

@@ -8,6 +8,7 @@ use super::{
     body::Progress,
     endpoint::Lease,
     listener::{DRAIN, LINGER},
+    workers::Place,
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -25,6 +26,8 @@ const BUFFER: usize = 16 << 10;
 /// What bounds everything that goes on on one connection.
 #[derive(Debug)]
 pub(crate) struct Bounds {
+    /// The thread that it is served on.
+    pub(super) place: Place,
     /// Its place among the connections of its port.
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
     /// Its port is being given back.
