@@ -44,6 +44,8 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
 const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
+/// How many headers a request gains at most.
+const ADDED: usize = 10;
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const ONE_HOP: [HeaderName; 6] =
     [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE];
@@ -63,12 +65,12 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Takes out what is about one connection.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
-        let named: Vec<HeaderName> =
-            values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
-        named.iter().filter(|name| **name != TE).for_each(|name| drop(headers.remove(name)));
+    // Most heads have nothing of it, and a walk over all names costs less than a look at each.
+    if !headers.keys().any(|name| ONE_HOP.contains(name)) {
+        return;
     }
+    let named: Vec<HeaderName> = connection_options(headers).filter_map(|name| name.parse().ok()).collect();
+    named.iter().filter(|name| **name != TE).for_each(|name| drop(headers.remove(name)));
     // A length beside an encoding is not to be trusted (RFC 9112, section 6.3).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
@@ -78,6 +80,15 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// The headers that `Connection` names, but for its usual words, which are taken out anyway or name none.
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    names.filter(|name| {
+        !["keep-alive", "close", "upgrade"].iter().any(|usual| usual.eq_ignore_ascii_case(name))
+    })
+}
+
 /// Makes a client's headers those for a backend.
 pub(crate) fn forward(
     headers: &mut HeaderMap,
@@ -85,6 +96,7 @@ pub(crate) fn forward(
     arrival: &Arrival,
     upgrade: Option<HeaderValue>,
 ) {
+    headers.reserve(ADDED);
     let takes_trailers = has_token(headers, &TE, "trailers");
     strip(headers);
     headers.remove(TE);

@@ -46,7 +46,6 @@ const LAST_DRAIN: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Largest head of a request.
 const HEAD_SIZE: usize = 32 << 10;
-const MOST_HEADERS: usize = 128;
 const MOST_STREAMS: u32 = 128;
 const WAITING: u32 = 1024;
 
@@ -214,11 +213,8 @@ impl Connection {
             async move { Ok::<_, Infallible>(proxy.serve(request, &arrival, &bounds).await) }
         });
         let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(HEAD_SIZE)
-            .max_headers(MOST_HEADERS);
+        // At most 100 headers, hyper's own bound: room for more would be taken from the heap for every request.
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_SIZE);
         let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = pin!(connection);
         let closing = closing.closing.cancelled();

@@ -22,7 +22,9 @@ use crate::render::{
     options::{Affinity, Options},
     routes::{Found, Route},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery,
+};
 use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -86,18 +88,19 @@ impl Proxy {
         let is_free = request.method() != Method::CONNECT;
         let (sending, uri) = {
             let table = self.published.load();
-            let found = table.routes.find(&bare(&host), &wanted).filter(|_| is_free);
+            let found = table.routes.find(bare(&host), &wanted).filter(|_| is_free);
             let found = found.ok_or_else(|| refused(StatusCode::NOT_FOUND))?;
             self.check(&found, &request, &host, &wanted, arrival)?;
-            let uri = found.rewritten(&wanted).map(|new| path::written(&new, request.uri().query()));
-            (self.choose(&table, found.route, request.headers())?, uri)
+            let new = found.rewritten(&wanted).map(|new| path::written(&new, request.uri().query()));
+            let new = new.map(PathAndQuery::try_from).transpose().map_err(|_| bad())?;
+            (self.choose(&table, found.route, request.headers())?, new)
         };
         let uri = uri.unwrap_or_else(|| origin(request.uri()));
         let upgrade = headers::upgrade(request.headers())
             .filter(|_| request.version() == Version::HTTP_11 && !sending.options.protocol.is_h2());
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let host = HeaderValue::from_str(&host).map_err(|_| bad())?;
-        let request = sending.prepare(request, &uri, &host, upgrade, arrival)?;
+        let request = sending.prepare(request, uri, &host, upgrade, arrival)?;
         let (response, held) = sending.send(request, bounds.place.worker()).await?;
         Ok(sending.finish(response, held, client.map(|client| (client, bounds)), arrival))
     }
@@ -164,7 +167,7 @@ impl Sending {
     fn prepare(
         &self,
         request: Request<Incoming>,
-        uri: &str,
+        uri: PathAndQuery,
         host: &HeaderValue,
         upgrade: Option<HeaderValue>,
         arrival: &Arrival,
@@ -179,7 +182,7 @@ impl Sending {
             parts.version = Version::HTTP_2;
             parts.headers.remove(header::HOST);
         } else {
-            parts.uri = Uri::builder().path_and_query(uri).build().map_err(bad)?;
+            parts.uri = uri.into();
             parts.version = Version::HTTP_11;
             parts.headers.insert(header::HOST, host.clone());
         }
@@ -337,9 +340,9 @@ fn host<B>(request: &Request<B>) -> Option<String> {
 }
 
 /// A host without its port and without a dot at the end.
-fn bare(host: &str) -> String {
+fn bare(host: &str) -> &str {
     let end = host.rfind(':').filter(|at| !host[*at..].contains(']')).unwrap_or(host.len());
-    host[..end].trim_end_matches('.').to_owned()
+    host[..end].trim_end_matches('.')
 }
 
 trait HostAndPort {
@@ -354,8 +357,8 @@ impl HostAndPort for http::uri::Authority {
     }
 }
 
-fn origin(uri: &Uri) -> String {
-    uri.path_and_query().map_or("/", |path| path.as_str()).to_owned()
+fn origin(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
 fn set_cookie(affinity: &Affinity, address: SocketAddr, is_tls: bool) -> String {
