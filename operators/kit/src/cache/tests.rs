@@ -1,6 +1,6 @@
 use super::*;
 use crate::views::{PodView, Typed};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn pod(name: &str, revision: u64, node: &str) -> Arc<PodView> {
     let value = json!({"metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": revision.to_string()},
@@ -86,16 +86,4 @@ async fn k3_wait_returns_when_the_write_was_seen() {
     assert!(!waiting.is_finished());
     cache.delete(&pod("a", 8, "n1"));
     assert_eq!(waiting.await.unwrap(), 8);
-}
-
-#[test]
-fn k5_an_undecodable_object_keeps_its_metadata() {
-    let decode = |value: Value| serde_json::from_str::<wire::Wire<PodView>>(&value.to_string());
-    let good = decode(json!({"metadata": {"name": "a", "resourceVersion": "3"}, "spec": {"nodeName": "n"}}))
-        .unwrap();
-    assert_eq!(&*good.object.unwrap().spec.node_name, "n");
-    let bad =
-        decode(json!({"metadata": {"name": "a", "resourceVersion": "3"}, "spec": {"nodeName": 5}})).unwrap();
-    assert_eq!(kube::Resource::meta(&bad).resource_version.as_deref(), Some("3"));
-    assert_eq!(&*bad.object.unwrap_err().view.metadata.name, "a");
 }

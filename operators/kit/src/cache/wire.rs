@@ -1,62 +1,104 @@
-//! How a watched object arrives: decoded into its view, or not, but always with its metadata (K5).
+//! How a watched object arrives: as text, with the one field of it that kube's `watcher` reads.
 //!
-//! kube's `Resource` wants a k8s-openapi `ObjectMeta`; it is filled with the resourceVersion alone, which is all that
-//! `watcher` reads, and dropped as soon as the view is in the cache.
+//! It is decoded when its cache takes it in (`watching`), not by the watch: so one `watcher` serves all views, and what it
+//! is made of is in the program once.
 
-use crate::{
-    kind::Kind,
-    views::{ObjectView, View},
-};
+use crate::kind::Kind;
 use kube::core::{DynamicResourceScope, ObjectMeta};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt};
 
-/// A watched object.
-pub(super) struct Wire<V> {
-    pub(super) object: Result<Arc<V>, Undecodable>,
+/// A watched object, of which the server may be asked for the metadata only.
+#[derive(Clone, Debug)]
+pub(super) struct Wire<const METADATA_ONLY: bool> {
+    text: Box<RawValue>,
+    /// kube's `Resource` wants the whole of it; only the resourceVersion is filled in.
     meta: ObjectMeta,
 }
 
-/// An object that does not fit its view.
-#[derive(Clone, Debug)]
-pub(super) struct Undecodable {
-    pub(super) view: Arc<ObjectView>,
-    pub(super) error: Arc<str>,
-}
-
-impl<V> Clone for Wire<V> {
-    fn clone(&self) -> Self {
-        Self { object: self.object.clone(), meta: self.meta.clone() }
+impl<const METADATA_ONLY: bool> Wire<METADATA_ONLY> {
+    /// Its JSON.
+    pub(super) fn text(&self) -> &str {
+        self.text.get()
     }
 }
 
-impl<V> std::fmt::Debug for Wire<V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
-    }
-}
-
-impl<'de, V: View> Deserialize<'de> for Wire<V> {
+impl<'de, const METADATA_ONLY: bool> Deserialize<'de> for Wire<METADATA_ONLY> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        let object = match serde_json::from_str::<V>(raw.get()) {
-            Ok(view) => Ok(Arc::new(view)),
-            Err(error) => {
-                let view = serde_json::from_str::<ObjectView>(raw.get()).map_err(D::Error::custom)?;
-                Err(Undecodable { view: Arc::new(view), error: error.to_string().into() })
-            }
-        };
-        let revision = match &object {
-            Ok(view) => view.meta().resource_version,
-            Err(undecodable) => undecodable.view.metadata.resource_version,
-        };
-        let resource_version = (revision != 0).then(|| revision.to_string());
-        Ok(Self { object, meta: ObjectMeta { resource_version, ..ObjectMeta::default() } })
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let resource_version = resource_version(text.get());
+        Ok(Self { text, meta: ObjectMeta { resource_version, ..ObjectMeta::default() } })
     }
 }
 
-impl<V: View> kube::Resource for Wire<V> {
+/// `metadata.resourceVersion`. What comes after it in the text is not looked at.
+fn resource_version(text: &str) -> Option<String> {
+    let mut found = None;
+    let walk = Walk { path: &["metadata", "resourceVersion"], found: &mut found };
+    // Stopping in the middle of an object is an error of the walk, which is no news.
+    let _ = walk.deserialize(&mut serde_json::Deserializer::from_str(text));
+    found
+}
+
+/// Goes down a path of keys to a string.
+struct Walk<'a> {
+    path: &'a [&'a str],
+    found: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.path.is_empty() {
+            *self.found = Some(String::deserialize(deserializer)?);
+            return Ok(());
+        }
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let [first, rest @ ..] = self.path else { return Ok(()) };
+        while let Some(is_it) = map.next_key_seed(Is(first))? {
+            if is_it {
+                return map.next_value_seed(Walk { path: rest, found: self.found });
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a key is this one.
+struct Is<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Is<'_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Is<'_> {
+    type Value = bool;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
+        Ok(key == self.0)
+    }
+}
+
+impl<const METADATA_ONLY: bool> kube::Resource for Wire<METADATA_ONLY> {
     type DynamicType = Kind;
     type Scope = DynamicResourceScope;
     fn kind(kind: &Kind) -> Cow<'_, str> {
@@ -72,12 +114,41 @@ impl<V: View> kube::Resource for Wire<V> {
         Cow::Borrowed(&kind.plural)
     }
     fn metadata_api() -> bool {
-        V::METADATA_ONLY
+        METADATA_ONLY
     }
     fn meta(&self) -> &ObjectMeta {
         &self.meta
     }
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.meta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_learns_the_version_of_what_it_does_not_decode() {
+        let version =
+            |text: &str| serde_json::from_str::<Wire<false>>(text).map(|wire| wire.meta.resource_version);
+        for (text, expected) in [
+            (
+                r#"{"kind":"Pod","metadata":{"name":"a","resourceVersion":"7","labels":{}},"spec":5}"#,
+                Some("7"),
+            ),
+            (
+                r#"{"spec":{"metadata":{"resourceVersion":"1"}},"metadata":{"labels":{"resourceVersion":"2"},"resourceVersion":"3"}}"#,
+                Some("3"),
+            ),
+            (r#"{"m\u0065tadata":{"resourceVersion":"4"}}"#, Some("4")),
+            (r#"{"metadata":{"name":"a"}}"#, None),
+            (r#"{"metadata":{"resourceVersion":5}}"#, None),
+            (r#"{"metadata":null}"#, None),
+            ("5", None),
+        ] {
+            assert_eq!(version(text).unwrap().as_deref(), expected, "{text}");
+        }
+        assert!(version(r#"{"metadata":{"resourceVersion":"7"},"#).is_err(), "text that breaks off is none");
     }
 }
