@@ -15,7 +15,7 @@ use crate::{
     rbac::{Allowed, Write},
     views::ObjectView,
 };
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use kube::Client;
 use request::Prepared;
 use serde::de::DeserializeOwned;
@@ -127,7 +127,10 @@ impl Writer {
         Self::new(client, manager, writes, recorder)
     }
     /// Performs actions in order.
-    pub async fn act(&self, actions: &[Action]) -> Results {
+    pub fn act<'a>(&'a self, actions: &'a [Action]) -> BoxFuture<'a, Results> {
+        self.perform_all(actions).boxed()
+    }
+    async fn perform_all(&self, actions: &[Action]) -> Results {
         let mut results = Results::default();
         for action in actions {
             let failed = results.error().is_some();

@@ -21,7 +21,7 @@ use crate::{
     views::{Typed, View},
     watch::{Trigger, Watch, Watched, Wiring},
 };
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
 use serde_json::{Value, json};
 use std::{
@@ -213,20 +213,29 @@ pub(crate) fn first_error(results: Results) -> Option<Error> {
 }
 
 /// With shared caches: waits until the server says that this operator itself may list and watch. A refusal is said once.
-pub(crate) async fn await_access(client: Client, caches: CachePool, watches: Vec<Watched>) {
-    if !caches.is_shared() {
-        return;
-    }
-    for watched in &watches {
-        let mut refusals = 0;
-        while let Err(why) = may_watch(&client, watched).await {
-            refusals += 1;
-            if refusals == 1 {
-                tracing::warn!(kind = %watched.kind, %why, "operator may not watch; waiting for permission");
-            }
-            tokio::time::sleep(crate::backoff::delay(refusals + 6).min(Duration::from_secs(30))).await;
+///
+/// Boxed, as everything that is the same for all operators and large: so it is made here once, not again in each of them.
+pub(crate) fn await_access(
+    client: Client,
+    caches: CachePool,
+    watches: Vec<Watched>,
+) -> BoxFuture<'static, ()> {
+    let all_allowed = async move {
+        if !caches.is_shared() {
+            return;
         }
-    }
+        for watched in &watches {
+            let mut refusals = 0;
+            while let Err(why) = may_watch(&client, watched).await {
+                refusals += 1;
+                if refusals == 1 {
+                    tracing::warn!(kind = %watched.kind, %why, "operator may not watch; waiting for permission");
+                }
+                tokio::time::sleep(crate::backoff::delay(refusals + 6).min(Duration::from_secs(30))).await;
+            }
+        }
+    };
+    all_allowed.boxed()
 }
 
 async fn may_watch(client: &Client, watched: &Watched) -> Result<()> {

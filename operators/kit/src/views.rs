@@ -60,10 +60,29 @@ use crate::kind::{Key, Kind, ObjectRef};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::fmt::Debug;
 
+/// A view, or why a text is none.
+pub type Decoded<V> = serde_json::Result<V>;
+
+/// Reads a view from JSON.
+///
+/// # Errors
+/// A field does not fit.
+pub fn decode<V: DeserializeOwned>(text: &str) -> Decoded<V> {
+    serde_json::from_str(text)
+}
+
 /// A decoded object, or the part of it that matters.
 pub trait View: DeserializeOwned + Debug + Send + Sync + 'static {
     /// Ask the server for metadata only.
     const METADATA_ONLY: bool = false;
+    /// Reads one from JSON. `view!` makes it a function of the crate that has the view, so that it is not made again in every
+    /// crate that watches one.
+    ///
+    /// # Errors
+    /// A field does not fit.
+    fn decode(text: &str) -> Decoded<Self> {
+        decode(text)
+    }
     /// Its metadata.
     fn meta(&self) -> &Meta;
     /// Its key in caches and queues.
@@ -91,6 +110,9 @@ pub trait Typed: View {
 macro_rules! view {
     ($view:ty, $kind:expr) => {
         impl $crate::views::View for $view {
+            fn decode(text: &str) -> $crate::views::Decoded<Self> {
+                $crate::views::decode(text)
+            }
             fn meta(&self) -> &$crate::views::Meta {
                 &self.metadata
             }

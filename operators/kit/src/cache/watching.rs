@@ -56,7 +56,7 @@ impl<V: View> Filled for Cache<V> {
         self.synced();
     }
     fn take(&self, text: &str, deleted: bool) -> Result<(), Undecodable> {
-        match serde_json::from_str::<V>(text) {
+        match V::decode(text) {
             Ok(object) if deleted => self.delete(&object),
             Ok(object) => self.apply(Arc::new(object)),
             Err(error) => {
@@ -73,12 +73,16 @@ impl<V: View> Filled for Cache<V> {
 
 /// Fills `cache` until dropped.
 pub(super) fn fill<V: View>(cache: Cache<V>, client: Client) -> BoxFuture<'static, ()> {
-    let cache: Box<dyn Filled> = Box::new(cache);
-    if V::METADATA_ONLY {
-        watch::<true>(cache, client).boxed()
-    } else {
-        watch::<false>(cache, client).boxed()
-    }
+    let cache = Box::new(cache);
+    if V::METADATA_ONLY { watch_metadata(cache, client) } else { watch_objects(cache, client) }
+}
+
+// Not generic: made once, here, and not again in every crate that has a view.
+fn watch_metadata(cache: Box<dyn Filled>, client: Client) -> BoxFuture<'static, ()> {
+    watch::<true>(cache, client).boxed()
+}
+fn watch_objects(cache: Box<dyn Filled>, client: Client) -> BoxFuture<'static, ()> {
+    watch::<false>(cache, client).boxed()
 }
 
 async fn watch<const METADATA_ONLY: bool>(cache: Box<dyn Filled>, client: Client) {
