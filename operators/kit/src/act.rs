@@ -126,7 +126,7 @@ impl Writer {
         let recorder = Recorder::start(client.clone(), manager, instance, clock);
         Self::new(client, manager, writes, recorder)
     }
-    /// Performs actions in order.
+    /// Performs actions in order. Boxed, so that it is made once and not in every operator.
     pub fn act<'a>(&'a self, actions: &'a [Action]) -> BoxFuture<'a, Results> {
         self.perform_all(actions).boxed()
     }

@@ -132,10 +132,9 @@ impl Port {
                 (permit, listener.accept().await)
             };
             tokio::select! {
-                (permit, accepted) = accepted => match accepted {
+                (permit, accepted) = accepted => match accepted.and_then(leave_runtime) {
                     Ok((stream, client)) => {
                         let Some((place, runtime)) = workers::place(workers) else { continue };
-                        let Ok(stream) = stream.into_std() else { continue };
                         let arrival = Arc::new(Arrival::new(client, self.tls.is_some(), address.port()));
                         let bounds = Arc::new(Bounds { place, _permit: permit, closing: closing.clone() });
                         let connection = Connection { proxy: self.proxy.clone(), arrival, bounds };
@@ -171,6 +170,11 @@ async fn becomes(wanted: &mut watch::Receiver<bool>, is: bool) -> bool {
     wanted.wait_for(|wanted| *wanted == is).await.is_ok()
 }
 
+/// A connection belongs to the runtime that accepted it; it is served by another.
+fn leave_runtime<T>((stream, client): (TcpStream, T)) -> io::Result<(std::net::TcpStream, T)> {
+    Ok((stream.into_std()?, client))
+}
+
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -187,8 +191,10 @@ struct Connection {
 
 impl Connection {
     async fn accept(self, stream: std::net::TcpStream, tls: Option<Arc<ServerConfig>>) {
-        // Only now: it belongs to the runtime that it is made in.
-        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "ingress: take a connection over"),
+        };
         let socket = socket2::SockRef::from(&stream);
         let _ = stream.set_nodelay(true);
         let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));

@@ -11,11 +11,12 @@ use std::{
     sync::{
         Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     thread,
 };
-use tokio::runtime::{Builder, Handle};
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 static COUNT: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
@@ -26,16 +27,14 @@ pub(super) fn count() -> usize {
 
 /// All threads of a server.
 #[derive(Debug, Default)]
-pub(super) struct Workers {
-    started: Mutex<Option<Arc<[Worker]>>>,
-    ended: CancellationToken,
-}
+pub(super) struct Workers(Mutex<Option<Arc<[Worker]>>>);
 
-/// One of them.
+/// One of them. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Worker {
     handle: Handle,
     connections: Arc<AtomicUsize>,
+    _end: DropGuard,
 }
 
 /// A connection's place on a thread.
@@ -64,30 +63,30 @@ impl Workers {
     /// # Errors
     /// A thread cannot be started.
     pub(super) fn started(&self) -> io::Result<Arc<[Worker]>> {
-        let mut started = self.started.lock();
+        let mut started = self.0.lock();
         if let Some(workers) = &*started {
             return Ok(workers.clone());
         }
-        let workers = (0..count()).map(|number| Worker::start(number, self.ended.clone()));
-        let workers: Arc<[Worker]> = workers.collect::<io::Result<_>>()?;
+        let workers: Arc<[Worker]> = (0..count()).map(Worker::start).collect::<io::Result<_>>()?;
         *started = Some(workers.clone());
         Ok(workers)
     }
 }
 
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.ended.cancel();
-    }
-}
-
 impl Worker {
-    fn start(number: usize, ended: CancellationToken) -> io::Result<Self> {
+    fn start(number: usize) -> io::Result<Self> {
+        let (end, (give, take)) = (CancellationToken::new(), mpsc::channel::<Runtime>());
+        let ended = end.clone().cancelled_owned();
+        // The thread first: a runtime that no thread takes could not be dropped here, in another one.
+        thread::Builder::new().name(format!("ingress-{number}")).spawn(move || {
+            if let Ok(runtime) = take.recv() {
+                runtime.block_on(ended);
+            }
+        })?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let thread = thread::Builder::new().name(format!("ingress-{number}"));
-        thread.spawn(move || runtime.block_on(ended.cancelled()))?;
-        Ok(Self { handle, connections: Arc::default() })
+        give.send(runtime).expect("the thread waits for it");
+        Ok(Self { handle, connections: Arc::default(), _end: end.drop_guard() })
     }
 }
 
@@ -105,8 +104,7 @@ mod tests {
 
     #[test]
     fn connections_spread_and_leave_room() {
-        let workers: Vec<Worker> =
-            (0..3).map(|number| Worker::start(number, CancellationToken::new()).unwrap()).collect();
+        let workers: Vec<Worker> = (0..3).map(|number| Worker::start(number).unwrap()).collect();
         let mut places: Vec<Place> = (0..6).map(|_| place(&workers).unwrap().0).collect();
         let taken = |places: &[Place]| places.iter().map(Place::worker).collect::<Vec<_>>();
         assert_eq!(taken(&places), [0, 1, 2, 0, 1, 2]);

@@ -38,15 +38,24 @@ impl<'de, const METADATA_ONLY: bool> Deserialize<'de> for Wire<METADATA_ONLY> {
 /// `metadata.resourceVersion`. What comes after it in the text is not looked at.
 fn resource_version(text: &str) -> Option<String> {
     let mut found = None;
-    let walk = Walk { path: &["metadata", "resourceVersion"], found: &mut found };
+    let walk = Walk { path: &[Field::Metadata, Field::ResourceVersion], found: &mut found };
     // Stopping in the middle of an object is an error of the walk, which is no news.
     let _ = walk.deserialize(&mut serde_json::Deserializer::from_str(text));
     found
 }
 
-/// Goes down a path of keys to a string.
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Field {
+    Metadata,
+    ResourceVersion,
+    #[serde(other)]
+    Other,
+}
+
+/// Goes down a path of fields to a string.
 struct Walk<'a> {
-    path: &'a [&'a str],
+    path: &'a [Field],
     found: &'a mut Option<String>,
 }
 
@@ -68,33 +77,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let [first, rest @ ..] = self.path else { return Ok(()) };
-        while let Some(is_it) = map.next_key_seed(Is(first))? {
-            if is_it {
+        while let Some(field) = map.next_key::<Field>()? {
+            if field == *first {
                 return map.next_value_seed(Walk { path: rest, found: self.found });
             }
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
-    }
-}
-
-/// Whether a key is this one.
-struct Is<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Is<'_> {
-    type Value = bool;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
     }
 }
 
